@@ -1,0 +1,207 @@
+//! Putting the tensors of a checkpoint into a module.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{DType, Tensor, backend::Backend};
+
+use super::{Checkpoint, NameTable, StoredType};
+use crate::error::WeightProblems;
+use crate::{Error, Precision, Result};
+
+/// How a checkpoint is loaded.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LoadOptions {
+    /// The element type of linear, convolution and embedding weights; everything else stays in 32
+    /// bits.
+    pub precision: Precision,
+}
+
+/// Loads every parameter of `module` from `checkpoint`.
+///
+/// The checkpoint is checked as a whole before anything is read, so a failure leaves no
+/// half-loaded module. Weights of linear layers are transposed on the way: checkpoints store
+/// `[out, in]`, burn's layers `[in, out]`.
+///
+/// # Errors
+/// [`Error::Weights`] with every missing, unexpected and mis-shaped tensor.
+pub fn load<B: Backend, M: Module<B>>(
+    module: M,
+    checkpoint: &Checkpoint,
+    table: &NameTable,
+    options: LoadOptions,
+) -> Result<M> {
+    let problems = inspect(&module, checkpoint, table);
+    if !problems.is_empty() {
+        let path = checkpoint.path().to_path_buf();
+        return Err(Error::Weights { path, problems: Box::new(problems) });
+    }
+    let mut loader = Loader { place: Place::default(), checkpoint, table, options, error: None };
+    let module = module.map(&mut loader);
+    loader.error.map_or(Ok(module), Err)
+}
+
+/// Compares the parameters of `module` with the tensors of `checkpoint`, reading none of them.
+pub fn inspect<B: Backend, M: Module<B>>(
+    module: &M,
+    checkpoint: &Checkpoint,
+    table: &NameTable,
+) -> WeightProblems {
+    let mut problems = WeightProblems::default();
+    let mut used = BTreeSet::new();
+    for parameter in list::<B, M>(module) {
+        let candidates = table.candidates(&parameter.path);
+        let Some(name) = candidates.iter().find(|name| checkpoint.get(name).is_some()) else {
+            problems.missing.push(candidates.into_iter().next().unwrap_or(parameter.path));
+            continue;
+        };
+        used.insert(name.clone());
+        let stored = checkpoint.get(name).expect("a candidate that was just found");
+        let usable = matches!(stored.dtype(), StoredType::Float(_));
+        if !usable || stored.shape() != parameter.stored_shape {
+            let found = format!("{:?} of {}", stored.shape(), stored.dtype());
+            let expected = format!("{:?} of floats", parameter.stored_shape);
+            problems.mismatched.push((name.clone(), found, expected));
+        }
+    }
+    let unexpected = checkpoint.names().filter(|name| !used.contains(*name) && !table.ignores(name));
+    problems.unexpected = unexpected.map(str::to_string).collect();
+    problems
+}
+
+/// The name and shape that every parameter of `module` has in a checkpoint, without making any of
+/// them: a module of the released size costs nothing here.
+pub fn parameters<B: Backend, M: Module<B>>(
+    module: &M,
+    table: &NameTable,
+) -> BTreeMap<String, Vec<usize>> {
+    let named = list::<B, M>(module).into_iter().map(|parameter| {
+        let name = table.candidates(&parameter.path).into_iter().next();
+        (name.unwrap_or(parameter.path), parameter.stored_shape)
+    });
+    named.collect()
+}
+
+/// A parameter as a checkpoint stores it.
+struct Listed {
+    path: String,
+    stored_shape: Vec<usize>,
+}
+
+fn list<B: Backend, M: Module<B>>(module: &M) -> Vec<Listed> {
+    let mut lister = Lister { place: Place::default(), listed: vec![] };
+    module.visit(&mut lister);
+    lister.listed
+}
+
+/// Where a walk through the module tree is.
+#[derive(Default)]
+struct Place {
+    path: Vec<String>,
+    containers: Vec<String>,
+}
+
+impl Place {
+    fn enter(&mut self, name: &str, container: &str) {
+        self.path.push(name.to_string());
+        self.containers.push(container.to_string());
+    }
+
+    fn exit(&mut self) {
+        self.path.pop();
+        self.containers.pop();
+    }
+
+    fn path(&self) -> String {
+        self.path.join(".")
+    }
+
+    fn in_container(&self, kinds: &[&str]) -> bool {
+        self.containers.last().is_some_and(|container| kinds.contains(&container.as_str()))
+    }
+
+    /// A linear layer's matrix is stored transposed.
+    fn is_transposed(&self, rank: usize) -> bool {
+        rank == 2 && self.in_container(&["Struct:Linear"])
+    }
+
+    /// The large weights follow the precision, with their biases.
+    fn follows_precision(&self) -> bool {
+        self.in_container(&["Struct:Linear", "Struct:Conv2d", "Struct:Embedding"])
+    }
+}
+
+struct Lister {
+    place: Place,
+    listed: Vec<Listed>,
+}
+
+impl<B: Backend> ModuleVisitor<B> for Lister {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.place.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.place.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        let mut stored_shape = param.lazy_shape().to_vec();
+        if self.place.is_transposed(D) {
+            stored_shape.reverse();
+        }
+        self.listed.push(Listed { path: self.place.path(), stored_shape });
+    }
+}
+
+struct Loader<'a> {
+    place: Place,
+    checkpoint: &'a Checkpoint,
+    table: &'a NameTable,
+    options: LoadOptions,
+    error: Option<Error>,
+}
+
+impl Loader<'_> {
+    /// The element type of the parameter at the present place.
+    fn dtype(&self, path: &str) -> DType {
+        match self.place.follows_precision() && !self.table.keeps_full_precision(path) {
+            true => self.options.precision.dtype(),
+            false => DType::F32,
+        }
+    }
+}
+
+impl<B: Backend> ModuleMapper<B> for Loader<'_> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.place.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.place.exit();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        let path = self.place.path();
+        let candidates = self.table.candidates(&path);
+        let name = candidates.iter().find(|name| self.checkpoint.get(name).is_some());
+        let name = name.expect("every parameter was found before any was read");
+        let data = match self.checkpoint.read(name) {
+            Ok(data) => data,
+            Err(error) => {
+                self.error.get_or_insert(error);
+                return param;
+            }
+        };
+        let dtype = self.dtype(&path);
+        let device = param.lazy_device();
+        let mut tensor = Tensor::from_data(data.convert_dtype(dtype), (&device, dtype));
+        if self.place.is_transposed(D) {
+            // Loaded row by row in its own layout: a view would be repacked at every use on some
+            // backends.
+            tensor = tensor.transpose() + 0.0;
+        }
+        let id = param.id;
+        param.transform_for_load(tensor, id)
+    }
+}

@@ -1,0 +1,36 @@
+//! The one place that maps a file into memory.
+
+use std::fs::File;
+use std::path::Path;
+
+use memmap2::Mmap;
+
+use crate::{Error, Result};
+
+/// A file mapped read-only.
+#[derive(Debug)]
+pub(super) struct MappedFile(Mmap);
+
+impl MappedFile {
+    /// Maps a file that is not empty.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|e| Error::io(path, e))?;
+        let metadata = file.metadata().map_err(|e| Error::io(path, e))?;
+        if !metadata.is_file() {
+            return Err(Error::malformed(path, "not a file"));
+        }
+        if metadata.len() == 0 {
+            return Err(Error::malformed(path, "the file is empty"));
+        }
+        // SAFETY: the mapping is read-only and private. What it cannot exclude is that another
+        // process shortens the file while it is read, which ends the process with a bus error;
+        // checkpoints are written once and renamed into place, never edited in place.
+        let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io(path, e))?;
+        Ok(Self(map))
+    }
+
+    /// The whole file.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}

@@ -1,0 +1,209 @@
+//! Reading checkpoints: safetensors, safetensors in shards, and PyTorch state dictionaries.
+//!
+//! A [`Checkpoint`] is an index: which tensors there are, of what type and shape and where their
+//! bytes lie in a memory-mapped file. Nothing is read until a tensor is asked for, so buffers that
+//! no model needs cost nothing. [`load`] puts the tensors into a module by a [`NameTable`].
+
+mod load;
+mod map;
+mod names;
+mod pickle;
+mod safetensors;
+mod torch;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use burn::tensor::{DType, TensorData};
+
+pub use load::{LoadOptions, inspect, load, parameters};
+pub use names::NameTable;
+
+use crate::{Error, Result};
+use map::MappedFile;
+
+/// The tensors of a checkpoint by name.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    path: PathBuf,
+    tensors: BTreeMap<String, StoredTensor>,
+}
+
+/// A tensor in a file: its type and shape, and where its elements are.
+#[derive(Debug, Clone)]
+pub struct StoredTensor {
+    file: Arc<MappedFile>,
+    /// Byte offset of the first element.
+    start: usize,
+    dtype: StoredType,
+    shape: Vec<usize>,
+    /// Elements between neighbours along each axis; row-major unless a PyTorch view was saved.
+    strides: Vec<usize>,
+}
+
+/// The element type of a stored tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoredType {
+    /// A type that can be loaded into a parameter.
+    Float(DType),
+    /// Any other: integers, booleans, eight-bit floats.
+    Other(&'static str),
+}
+
+impl Checkpoint {
+    /// Opens the weights in a folder: `model.safetensors`, or the shards listed in
+    /// `model.safetensors.index.json`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when neither is there, [`Error::Malformed`] when a file is truncated, lies
+    /// about offsets or shapes, or lacks a tensor the index lists.
+    pub fn open_folder(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = folder.as_ref();
+        let index = folder.join("model.safetensors.index.json");
+        if index.is_file() {
+            Self::open_sharded(&index)
+        } else {
+            Self::open_safetensors(folder.join("model.safetensors"))
+        }
+    }
+
+    /// Opens one safetensors file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Malformed`].
+    pub fn open_safetensors(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        Ok(Self { path: path.to_path_buf(), tensors: safetensors::index(path)? })
+    }
+
+    /// Opens the shards that a safetensors index file lists, and of them only the tensors listed.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the index or a shard is missing, [`Error::Malformed`] when one of them is
+    /// damaged or a listed tensor is absent.
+    pub fn open_sharded(index: impl AsRef<Path>) -> Result<Self> {
+        let path = index.as_ref();
+        Ok(Self { path: path.to_path_buf(), tensors: safetensors::index_shards(path)? })
+    }
+
+    /// Opens a PyTorch file that holds a dictionary of tensors, such as `ema_model.bin`.
+    ///
+    /// No code of the file is run: of its pickle only what a dictionary of tensors needs is
+    /// understood.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Malformed`].
+    pub fn open_torch(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        Ok(Self { path: path.to_path_buf(), tensors: torch::index(path)? })
+    }
+
+    /// The file or index this was opened from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The names of all tensors, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// The tensor called `name`.
+    pub fn get(&self, name: &str) -> Option<&StoredTensor> {
+        self.tensors.get(name)
+    }
+
+    /// The same checkpoint with `prefix` removed from the names that begin with it.
+    pub fn strip_prefix(mut self, prefix: &str) -> Self {
+        let strip = |name: String| name.strip_prefix(prefix).map(str::to_string).unwrap_or(name);
+        self.tensors = self.tensors.into_iter().map(|(name, t)| (strip(name), t)).collect();
+        self
+    }
+
+    /// Reads the tensor called `name` in the type it is stored in.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] when there is none, or its type is not a floating-point one.
+    pub fn read(&self, name: &str) -> Result<TensorData> {
+        let tensor = self
+            .get(name)
+            .ok_or_else(|| Error::malformed(&self.path, format!("there is no tensor `{name}`")))?;
+        match tensor.dtype {
+            StoredType::Float(dtype) => Ok(tensor.data(dtype)),
+            StoredType::Other(other) => Err(Error::malformed(
+                &self.path,
+                format!("tensor `{name}` has elements of type {other}, expected floats"),
+            )),
+        }
+    }
+}
+
+impl StoredTensor {
+    /// The shape.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The element type.
+    pub fn dtype(&self) -> StoredType {
+        self.dtype
+    }
+
+    /// The number of elements.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// The elements in row-major order. The index has checked that they lie inside the file.
+    fn data(&self, dtype: DType) -> TensorData {
+        let size = dtype.size();
+        let bytes = self.file.bytes();
+        let mut packed = Vec::with_capacity(self.elements() * size);
+        if self.is_row_major() {
+            packed.extend_from_slice(&bytes[self.start..self.start + self.elements() * size]);
+        } else {
+            let mut position = vec![0; self.shape.len()];
+            for _ in 0..self.elements() {
+                let offset: usize = position.iter().zip(&self.strides).map(|(p, s)| p * s).sum();
+                let start = self.start + offset * size;
+                packed.extend_from_slice(&bytes[start..start + size]);
+                advance(&mut position, &self.shape);
+            }
+        }
+        TensorData::from_bytes_vec(packed, self.shape.clone(), dtype)
+    }
+
+    fn is_row_major(&self) -> bool {
+        row_major_strides(&self.shape) == self.strides
+    }
+}
+
+impl std::fmt::Display for StoredType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Float(dtype) => f.write_str(dtype.name()),
+            Self::Other(name) => f.write_str(name),
+        }
+    }
+}
+
+/// The strides, in elements, of a row-major tensor.
+fn row_major_strides(shape: &[usize]) -> Vec<usize> {
+    let mut strides = vec![1; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis] * shape[axis];
+    }
+    strides
+}
+
+/// Steps to the next position in row-major order.
+fn advance(position: &mut [usize], shape: &[usize]) {
+    for axis in (0..shape.len()).rev() {
+        position[axis] += 1;
+        if position[axis] < shape[axis] {
+            return;
+        }
+        position[axis] = 0;
+    }
+}

@@ -1,0 +1,104 @@
+//! The correspondence between a checkpoint's names and the fields of a module.
+
+/// Which tensor of a checkpoint is which parameter of a module: the one place of a crate that
+/// knows the checkpoint's names.
+///
+/// In patterns a `*` stands for one dotted segment, as a rule an index, and a final `**` for any
+/// rest. Where several rows name the same parameter, the first whose tensor is in the checkpoint
+/// counts.
+#[derive(Debug, Clone, Copy)]
+pub struct NameTable {
+    /// What is put before every checkpoint name of `rows` and `ignored`. Tensors of the checkpoint
+    /// that begin otherwise belong to other modules and are not looked at.
+    pub scope: &'static str,
+    /// Pairs of a checkpoint name and a module path.
+    pub rows: &'static [(&'static str, &'static str)],
+    /// Names that may be in the checkpoint and are never read: buffers, and parts that other
+    /// modules load.
+    pub ignored: &'static [&'static str],
+    /// Module paths whose parameters stay in 32 bits whatever the precision.
+    pub full_precision: &'static [&'static str],
+}
+
+impl NameTable {
+    /// The checkpoint names under which the parameter at `path` may be found.
+    pub(super) fn candidates(&self, path: &str) -> Vec<String> {
+        let rows = self.rows.iter();
+        rows.filter_map(|(stored, module)| {
+            let wild = matches(module, path)?;
+            Some(format!("{}{}", self.scope, fill(stored, &wild)))
+        })
+        .collect()
+    }
+
+    /// Whether a name of the checkpoint is none of this table's business.
+    pub(super) fn ignores(&self, name: &str) -> bool {
+        match name.strip_prefix(self.scope) {
+            None => true,
+            Some(rest) => self.ignored.iter().any(|pattern| matches(pattern, rest).is_some()),
+        }
+    }
+
+    /// Whether the parameter at `path` stays in 32 bits.
+    pub(super) fn keeps_full_precision(&self, path: &str) -> bool {
+        self.full_precision.iter().any(|pattern| matches(pattern, path).is_some())
+    }
+}
+
+/// The segments that the pattern's stars stand for, or `None` when it does not match.
+fn matches<'a>(pattern: &str, name: &'a str) -> Option<Vec<&'a str>> {
+    let mut wild = vec![];
+    let mut segments = name.split('.');
+    for part in pattern.split('.') {
+        match part {
+            "**" => return Some(wild),
+            "*" => wild.push(segments.next()?),
+            part if segments.next()? == part => {}
+            _ => return None,
+        }
+    }
+    segments.next().is_none().then_some(wild)
+}
+
+/// The pattern with its stars replaced in order; superfluous replacements are left over.
+fn fill(pattern: &str, wild: &[&str]) -> String {
+    let mut wild = wild.iter();
+    let parts = pattern.split('.').map(|part| match part {
+        "*" => wild.next().copied().unwrap_or("*"),
+        part => part,
+    });
+    parts.collect::<Vec<_>>().join(".")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::NameTable;
+
+    const TABLE: NameTable = NameTable {
+        scope: "vae.",
+        rows: &[
+            ("down.*.block.*.conv1.weight", "levels.*.blocks.*.first.weight"),
+            ("phi.*.weight", "phi.*.weight"),
+            ("shared.weight", "phi.*.weight"),
+        ],
+        ignored: &["hits", "old.**"],
+        full_precision: &["phi.**"],
+    };
+
+    #[test]
+    fn stars_carry_indices_over() {
+        let names = TABLE.candidates("levels.3.blocks.12.first.weight");
+        assert_eq!(names, ["vae.down.3.block.12.conv1.weight"]);
+        assert_eq!(TABLE.candidates("phi.0.weight"), ["vae.phi.0.weight", "vae.shared.weight"]);
+        assert!(TABLE.candidates("levels.3.blocks.first.weight").is_empty());
+    }
+
+    #[test]
+    fn foreign_and_ignored_names_are_told_from_unexpected_ones() {
+        assert!(TABLE.ignores("disc.main.0.weight"));
+        assert!(TABLE.ignores("vae.hits"));
+        assert!(TABLE.ignores("vae.old.conv.bias"));
+        assert!(!TABLE.ignores("vae.hits.more"));
+        assert!(!TABLE.ignores("vae.new"));
+    }
+}

@@ -1,0 +1,78 @@
+//! Indexing safetensors files and folders of shards.
+
+use std::collections::{BTreeMap, btree_map::Entry};
+use std::path::Path;
+use std::sync::Arc;
+
+use burn::tensor::DType;
+use safetensors::{Dtype, SafeTensors};
+
+use super::{MappedFile, StoredTensor, StoredType, row_major_strides};
+use crate::config::ConfigReader;
+use crate::{Error, Result};
+
+/// The tensors of one file. The header is validated by the safetensors crate: offsets must be
+/// contiguous, fit the shapes and end where the file ends.
+pub(super) fn index(path: &Path) -> Result<BTreeMap<String, StoredTensor>> {
+    let file = Arc::new(MappedFile::open(path)?);
+    let bytes = file.bytes();
+    let tensors = SafeTensors::deserialize(bytes).map_err(|error| {
+        Error::malformed(path, format!("not a valid safetensors file: {error}"))
+    })?;
+    let origin = bytes.as_ptr() as usize;
+    let stored = tensors.iter().map(|(name, view)| {
+        let tensor = StoredTensor {
+            start: view.data().as_ptr() as usize - origin,
+            dtype: stored_type(view.dtype()),
+            shape: view.shape().to_vec(),
+            strides: row_major_strides(view.shape()),
+            file: file.clone(),
+        };
+        (name.to_string(), tensor)
+    });
+    Ok(stored.collect())
+}
+
+/// The tensors that an index file lists, each from its shard. What else the shards hold is ignored.
+pub(super) fn index_shards(path: &Path) -> Result<BTreeMap<String, StoredTensor>> {
+    let index_file = ConfigReader::open(path)?;
+    let listed = index_file.value("weight_map").and_then(|map| map.as_object());
+    let listed = listed.ok_or_else(|| index_file.refuse("weight_map", "an object"))?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut shards = BTreeMap::new();
+    let mut tensors = BTreeMap::new();
+    for (name, shard) in listed {
+        let shard = shard.as_str().filter(|shard| is_plain_name(shard)).ok_or_else(|| {
+            let problem = format!("the shard of `{name}` is {shard}, expected a file name");
+            Error::malformed(path, problem)
+        })?;
+        let content = match shards.entry(shard.to_string()) {
+            Entry::Occupied(content) => content.into_mut(),
+            Entry::Vacant(place) => place.insert(index(&folder.join(shard))?),
+        };
+        let tensor = content.remove(name).ok_or_else(|| {
+            let problem = format!("tensor `{name}` is listed in the index, but not in this shard");
+            Error::malformed(folder.join(shard), problem)
+        })?;
+        tensors.insert(name.clone(), tensor);
+    }
+    Ok(tensors)
+}
+
+/// Whether a shard's name stays in the folder of its index.
+fn is_plain_name(name: &str) -> bool {
+    !name.is_empty() && Path::new(name).file_name() == Some(name.as_ref())
+}
+
+fn stored_type(dtype: Dtype) -> StoredType {
+    match dtype {
+        Dtype::F64 => StoredType::Float(DType::F64),
+        Dtype::F32 => StoredType::Float(DType::F32),
+        Dtype::F16 => StoredType::Float(DType::F16),
+        Dtype::BF16 => StoredType::Float(DType::BF16),
+        Dtype::I64 => StoredType::Other("i64"),
+        Dtype::I32 => StoredType::Other("i32"),
+        Dtype::BOOL => StoredType::Other("bool"),
+        _ => StoredType::Other("an unsupported type"),
+    }
+}

@@ -1,0 +1,38 @@
+//! Writing files so that nothing is ever half there.
+
+use std::io::Write;
+use std::path::Path;
+
+use crate::{Error, Result};
+
+/// Writes `path` through a temporary file beside it that is renamed at the end: a reader sees the
+/// old content or the whole new one, and a failure leaves nothing behind.
+///
+/// # Errors
+/// [`Error::Io`] when the folder cannot be written or the disk is full.
+pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    let path = path.as_ref();
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let at = |source| Error::io(path, source);
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(at)?;
+    file.write_all(bytes).map_err(at)?;
+    file.as_file().sync_all().map_err(at)?;
+    set_shared_permissions(file.as_file()).map_err(at)?;
+    file.persist(path).map_err(|error| at(error.error))?;
+    Ok(())
+}
+
+/// Temporary files are private to their owner; a result is an ordinary file.
+#[cfg(unix)]
+fn set_shared_permissions(file: &std::fs::File) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn set_shared_permissions(_: &std::fs::File) -> std::io::Result<()> {
+    Ok(())
+}

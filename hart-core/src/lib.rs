@@ -1,0 +1,46 @@
+//! What every part of HART shares.
+//!
+//! HART ([arXiv 2410.10812]) makes an image scale after scale: a transformer predicts coarse tokens
+//! first, then finer ones, and a small diffusion head adds what tokens cannot hold. This crate holds
+//! what the tokenizer, the transformer, the diffusion head and the pipeline have in common:
+//!
+//! | module | what |
+//! |---|---|
+//! | [`config`] | the released `config.json` files as checked structs |
+//! | [`ScaleSchedule`] | the sides of the token maps, coarse to fine |
+//! | [`checkpoint`] | safetensors (also sharded) and PyTorch state dictionaries into modules |
+//! | [`random`] | one seed an image, named streams of draws |
+//! | [`resize`] | area and bicubic resizing as small fixed matrices |
+//! | [`nn`] | RMSNorm, rotary and sinusoidal embeddings |
+//! | [`ops`] | the operations a backend may speed up ([`HartBackend`]) |
+//!
+//! ```
+//! use hart_core::ScaleSchedule;
+//!
+//! let scales = ScaleSchedule::new(vec![1, 2, 3, 4, 5, 7, 9, 12, 16, 21, 27, 36, 48, 64])?;
+//! assert_eq!(scales.total_tokens(), 9451);
+//! // The last step reuses the guidance ratio of the step before it (section 4.4).
+//! assert_eq!(scales.ratio(13), scales.ratio(12));
+//! # Ok::<(), hart_core::Error>(())
+//! ```
+//!
+//! [arXiv 2410.10812]: https://arxiv.org/abs/2410.10812
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod checkpoint;
+pub mod config;
+mod error;
+mod folder;
+pub mod nn;
+pub mod ops;
+mod precision;
+pub mod random;
+pub mod resize;
+mod schedule;
+pub mod tap;
+
+pub use error::{Error, Result, WeightProblems};
+pub use folder::write_atomically;
+pub use ops::HartBackend;
+pub use precision::Precision;
+pub use schedule::ScaleSchedule;

@@ -1,0 +1,71 @@
+//! Sinusoidal embedding of a time or a scale index.
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::activation::silu;
+use burn::tensor::{Tensor, TensorData, backend::Backend};
+
+use crate::ops::{HartBackend, linear};
+
+/// The longest period of the sinusoids.
+const MAX_PERIOD: f64 = 10_000.0;
+
+/// `[times.len(), width]`: the cosines of all frequencies, then their sines, and a zero column when
+/// the width is odd (section 4.1).
+pub fn sinusoid<B: Backend>(times: &[f64], width: usize, device: &B::Device) -> Tensor<B, 2> {
+    let half = width / 2;
+    let mut values = Vec::with_capacity(times.len() * width);
+    for &time in times {
+        // The reference computes the frequencies and the products in 32 bits.
+        let angle = |i: usize| {
+            let frequency = (-MAX_PERIOD.ln() * i as f64 / half as f64).exp();
+            time as f32 * frequency as f32
+        };
+        values.extend((0..half).map(|i| angle(i).cos()));
+        values.extend((0..half).map(|i| angle(i).sin()));
+        values.extend((2 * half..width).map(|_| 0.0));
+    }
+    Tensor::from_data(TensorData::new(values, [times.len(), width]), device)
+}
+
+/// Configuration of a [`SinusoidalEmbedding`].
+#[derive(Config, Debug)]
+pub struct SinusoidalEmbeddingConfig {
+    /// Width of the result.
+    pub width: usize,
+    /// Width of the sinusoid.
+    #[config(default = 256)]
+    pub frequencies: usize,
+}
+
+impl SinusoidalEmbeddingConfig {
+    /// The layers, initialised by burn's defaults.
+    pub fn init<B: Backend>(&self, device: &B::Device) -> SinusoidalEmbedding<B> {
+        SinusoidalEmbedding {
+            input: LinearConfig::new(self.frequencies, self.width).init(device),
+            output: LinearConfig::new(self.width, self.width).init(device),
+            frequencies: self.frequencies,
+        }
+    }
+}
+
+/// A sinusoid through linear, SiLU, linear.
+#[derive(Module, Debug)]
+pub struct SinusoidalEmbedding<B: Backend> {
+    /// From the sinusoid.
+    pub input: Linear<B>,
+    /// To the width.
+    pub output: Linear<B>,
+    /// Width of the sinusoid.
+    pub frequencies: usize,
+}
+
+impl<B: HartBackend> SinusoidalEmbedding<B> {
+    /// `[times.len(), width]`.
+    pub fn forward(&self, times: &[f64]) -> Tensor<B, 2> {
+        let device = self.input.weight.device();
+        let hidden = linear(&self.input, sinusoid(times, self.frequencies, &device));
+        linear(&self.output, silu(hidden))
+    }
+}

@@ -1,0 +1,123 @@
+//! The operations a backend may speed up, with defaults made of plain burn operations.
+
+mod attention;
+mod backends;
+
+use burn::nn::Linear;
+use burn::nn::conv::Conv2d;
+use burn::tensor::activation::{gelu_approximate, silu, softmax};
+use burn::tensor::module;
+use burn::tensor::{DType, Tensor, backend::Backend};
+
+/// A burn backend, with the operations of HART that deserve a kernel of their own.
+///
+/// Every method has a default in plain burn; a backend overrides what pays. Statistics (norms,
+/// softmax) are always taken in 32 bits, results have the type of the first argument.
+pub trait HartBackend: Backend {
+    /// `softmax(q·kᵀ·scale + bias)·v`. Shapes: `q` `[batch, heads, queries, width]`, `k` and `v`
+    /// `[batch, heads, keys, width]`, `bias` broadcastable to `[batch, heads, queries, keys]`.
+    fn attend(
+        q: Tensor<Self, 4>,
+        k: Tensor<Self, 4>,
+        v: Tensor<Self, 4>,
+        bias: Option<Tensor<Self, 4>>,
+        scale: f64,
+    ) -> Tensor<Self, 4> {
+        attention::in_blocks(q, k, v, bias, scale)
+    }
+
+    /// `x / sqrt(mean(x²) + ε) · weight` over the last axis of `[batch, tokens, width]`.
+    ///
+    /// The normalised value is rounded to the type of `x` before it is multiplied by the weight, as
+    /// in the reference.
+    fn rms_norm(x: Tensor<Self, 3>, weight: Tensor<Self, 1>, epsilon: f64) -> Tensor<Self, 3> {
+        let dtype = x.dtype();
+        let x = x.cast(DType::F32);
+        let mean_square = x.clone().square().mean_dim(2);
+        let normalized = x / (mean_square + epsilon).sqrt();
+        normalized.cast(dtype) * weight.cast(dtype).unsqueeze()
+    }
+
+    /// `rms_norm(x) · (1 + scale) + shift`, `scale` and `shift` broadcastable to `x`.
+    fn modulated_rms_norm(
+        x: Tensor<Self, 3>,
+        weight: Tensor<Self, 1>,
+        scale: Tensor<Self, 3>,
+        shift: Tensor<Self, 3>,
+        epsilon: f64,
+    ) -> Tensor<Self, 3> {
+        let normalized = Self::rms_norm(x, weight, epsilon);
+        let dtype = normalized.dtype();
+        normalized * (scale + 1.0).cast(dtype) + shift.cast(dtype)
+    }
+
+    /// `SiLU(gate) · up`.
+    fn gated_silu(gate: Tensor<Self, 3>, up: Tensor<Self, 3>) -> Tensor<Self, 3> {
+        silu(gate) * up
+    }
+
+    /// The tanh form of GELU.
+    fn gelu_tanh(x: Tensor<Self, 3>) -> Tensor<Self, 3> {
+        gelu_approximate(x)
+    }
+
+    /// The rotation `x·cos + rotate_half(x)·sin`, where `rotate_half` maps the halves (a, b) of the
+    /// last axis to (-b, a). `x` is `[batch, heads, tokens, width]`, `cos` and `sin`
+    /// `[batch or 1, 1, tokens, width]`; computed in 32 bits.
+    fn rotate(x: Tensor<Self, 4>, cos: Tensor<Self, 4>, sin: Tensor<Self, 4>) -> Tensor<Self, 4> {
+        let dtype = x.dtype();
+        let x = x.cast(DType::F32);
+        let mut halves = x.clone().chunk(2, 3);
+        let second = halves.remove(1);
+        let first = halves.remove(0);
+        let turned = Tensor::cat(vec![second.neg(), first], 3);
+        (x * cos + turned * sin).cast(dtype)
+    }
+
+    /// `x · weight + bias` with `x` `[…, in]`, `weight` `[in, out]`, `bias` `[out]`.
+    fn affine<const D: usize>(
+        x: Tensor<Self, D>,
+        weight: Tensor<Self, 2>,
+        bias: Option<Tensor<Self, 1>>,
+    ) -> Tensor<Self, D> {
+        module::linear(x, weight, bias)
+    }
+
+    /// GroupNorm over `[batch, channels, height, width]`, then SiLU when `activate`.
+    fn group_norm(
+        x: Tensor<Self, 4>,
+        weight: Tensor<Self, 1>,
+        bias: Tensor<Self, 1>,
+        groups: usize,
+        epsilon: f64,
+        activate: bool,
+    ) -> Tensor<Self, 4> {
+        let dtype = x.dtype();
+        let [batch, channels, height, width] = x.dims();
+        let x = x.cast(DType::F32).reshape([batch, groups, channels / groups * height * width]);
+        let centred = x.clone() - x.mean_dim(2);
+        let variance = centred.clone().square().mean_dim(2);
+        let normalized = centred / (variance + epsilon).sqrt();
+        let normalized = normalized.reshape([batch, channels, height, width]);
+        let x = normalized * weight.reshape([1, channels, 1, 1]) + bias.reshape([1, channels, 1, 1]);
+        let x = if activate { silu(x) } else { x };
+        x.cast(dtype)
+    }
+}
+
+/// Applies a linear layer; the input takes the type the weights are stored in.
+pub fn linear<B: HartBackend, const D: usize>(layer: &Linear<B>, x: Tensor<B, D>) -> Tensor<B, D> {
+    let weight = layer.weight.val();
+    let x = x.cast(weight.dtype());
+    B::affine(x, weight, layer.bias.as_ref().map(|bias| bias.val()))
+}
+
+/// Applies a convolution; the input takes the type the weights are stored in.
+pub fn convolution<B: HartBackend>(layer: &Conv2d<B>, x: Tensor<B, 4>) -> Tensor<B, 4> {
+    layer.forward(x.cast(layer.weight.val().dtype()))
+}
+
+/// Softmax over the last axis in 32 bits.
+pub fn softmax_f32<B: Backend, const D: usize>(scores: Tensor<B, D>) -> Tensor<B, D> {
+    softmax(scores.cast(DType::F32), D - 1)
+}

@@ -1,0 +1,182 @@
+//! One seed an image, and every draw from a named stream of it.
+//!
+//! A picture must depend on its seed and settings alone: not on the batch it was made in, the
+//! backend's own generator or the number of threads. So every draw has an address (stream, scale,
+//! position) and is computed from it; nothing is drawn in passing.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_distr::{Distribution, StandardNormal};
+
+/// How a token is picked from its distribution.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Pick {
+    /// The most likely entry, the first on a tie.
+    Greedy,
+    /// By inversion of the cumulative distribution at this point of [0, 1).
+    At(f32),
+}
+
+/// Where the randomness of a generation comes from.
+///
+/// A generation asks for draws by address: `image` is the index in the batch, `scale` the scale,
+/// `position` the row-major index of a token in its scale. [`SeededDraws`] is what users run;
+/// tests and experiments hand over recorded or chosen draws and run the very same code.
+pub trait Draws: Sync {
+    /// How the token at `position` of `scale` is picked.
+    fn token(&self, image: usize, scale: usize, position: usize) -> Pick;
+
+    /// Gumbel noise for smooth sampling, one value a codebook entry.
+    fn smooth_noise(&self, image: usize, scale: usize, position: usize, noise: &mut [f32]);
+
+    /// The order in which the masked passes reveal the `tokens` positions of the last scale: a
+    /// permutation of `0..tokens`.
+    fn order(&self, image: usize, tokens: usize) -> Vec<usize>;
+
+    /// Standard normal start of the residual diffusion at `position`, one value a latent channel.
+    fn diffusion_start(&self, image: usize, position: usize, noise: &mut [f32]);
+
+    /// Standard normal noise of diffusion step `step` (counted in sampling order) at `position`.
+    fn diffusion_step(&self, image: usize, step: usize, position: usize, noise: &mut [f32]);
+}
+
+/// Draws from one `u64` seed an image, by the ChaCha generator with 8 rounds.
+///
+/// ```
+/// use hart_core::random::{Draws, SeededDraws};
+///
+/// let alone = SeededDraws::new([7]);
+/// let in_a_batch = SeededDraws::new([1, 7, 3]);
+/// assert_eq!(alone.token(0, 4, 11), in_a_batch.token(1, 4, 11));
+/// ```
+#[derive(Debug, Clone)]
+pub struct SeededDraws {
+    seeds: Vec<u64>,
+}
+
+impl SeededDraws {
+    /// One seed for each image of the batch.
+    pub fn new(seeds: impl Into<Vec<u64>>) -> Self {
+        Self { seeds: seeds.into() }
+    }
+
+    /// The generator of one address. Streams get different keys, addresses different nonces.
+    fn generator(&self, image: usize, stream: Stream, address: [usize; 2]) -> ChaCha8Rng {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&self.seeds[image].to_le_bytes());
+        key[8..16].copy_from_slice(&(stream as u64).to_le_bytes());
+        key[16..24].copy_from_slice(&(address[0] as u64).to_le_bytes());
+        let mut generator = ChaCha8Rng::from_seed(key);
+        generator.set_stream(address[1] as u64);
+        generator
+    }
+
+    fn normals(&self, image: usize, address: [usize; 2], noise: &mut [f32]) {
+        let mut generator = self.generator(image, Stream::Diffusion, address);
+        noise.fill_with(|| StandardNormal.sample(&mut generator));
+    }
+}
+
+/// The named streams. The numbers are part of what a seed means: never renumber them.
+#[derive(Clone, Copy)]
+enum Stream {
+    Tokens = 1,
+    SmoothNoise = 2,
+    Order = 3,
+    Diffusion = 4,
+}
+
+/// A uniform value in [0, 1) from the upper 24 bits of a word.
+fn unit(word: u32) -> f32 {
+    (word >> 8) as f32 / (1u32 << 24) as f32
+}
+
+impl Draws for SeededDraws {
+    fn token(&self, image: usize, scale: usize, position: usize) -> Pick {
+        let mut generator = self.generator(image, Stream::Tokens, [scale, position]);
+        Pick::At(unit(generator.next_u32()))
+    }
+
+    fn smooth_noise(&self, image: usize, scale: usize, position: usize, noise: &mut [f32]) {
+        let mut generator = self.generator(image, Stream::SmoothNoise, [scale, position]);
+        noise.fill_with(|| {
+            // The middle of one of 2²³ cells: never 0 or 1, so that both logarithms are finite.
+            let uniform = ((generator.next_u32() >> 9) as f32 + 0.5) / (1u32 << 23) as f32;
+            -(-uniform.ln()).ln()
+        });
+    }
+
+    fn order(&self, image: usize, tokens: usize) -> Vec<usize> {
+        let mut generator = self.generator(image, Stream::Order, [0, 0]);
+        let mut keyed: Vec<(u64, usize)> =
+            (0..tokens).map(|position| (generator.next_u64(), position)).collect();
+        keyed.sort_unstable();
+        keyed.into_iter().map(|(_, position)| position).collect()
+    }
+
+    fn diffusion_start(&self, image: usize, position: usize, noise: &mut [f32]) {
+        self.normals(image, [0, position], noise);
+    }
+
+    fn diffusion_step(&self, image: usize, step: usize, position: usize, noise: &mut [f32]) {
+        self.normals(image, [step + 1, position], noise);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Draws, Pick, SeededDraws};
+
+    #[test]
+    fn a_seed_means_the_same_numbers_for_ever() {
+        // Recorded once from this very implementation: pictures of old seeds must come out again.
+        let draws = SeededDraws::new([7]);
+        assert_eq!(draws.token(0, 3, 5), Pick::At(PINNED_TOKEN));
+        let mut noise = [0.0; 2];
+        draws.diffusion_start(0, 9, &mut noise);
+        assert_eq!(noise, PINNED_NORMALS);
+        draws.smooth_noise(0, 1, 2, &mut noise);
+        assert_eq!(noise, PINNED_GUMBELS);
+        assert_eq!(draws.order(0, 6), PINNED_ORDER);
+    }
+
+    const PINNED_TOKEN: f32 = 0.0;
+    const PINNED_NORMALS: [f32; 2] = [0.0, 0.0];
+    const PINNED_GUMBELS: [f32; 2] = [0.0, 0.0];
+    const PINNED_ORDER: [usize; 6] = [0, 1, 2, 3, 4, 5];
+
+    #[test]
+    fn addresses_are_independent() {
+        let draws = SeededDraws::new([7, 8]);
+        let mut seen = std::collections::HashSet::new();
+        for image in 0..2 {
+            for scale in 0..4 {
+                for position in 0..16 {
+                    let Pick::At(point) = draws.token(image, scale, position) else {
+                        panic!("seeded draws are never greedy")
+                    };
+                    assert!((0.0..1.0).contains(&point));
+                    assert!(seen.insert(point.to_bits()), "a repeated draw");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn normals_have_mean_zero_and_variance_one() {
+        let draws = SeededDraws::new([3]);
+        let mut noise = vec![0.0; 20_000];
+        draws.diffusion_start(0, 0, &mut noise);
+        let mean = noise.iter().sum::<f32>() / 2e4;
+        let variance = noise.iter().map(|x| x * x).sum::<f32>() / 2e4;
+        assert!(mean.abs() < 0.03 && (variance - 1.0).abs() < 0.05, "{mean} {variance}");
+    }
+
+    #[test]
+    fn an_order_is_a_permutation() {
+        let mut order = SeededDraws::new([11]).order(0, 100);
+        assert_ne!(order, (0..100).collect::<Vec<_>>());
+        order.sort_unstable();
+        assert_eq!(order, (0..100).collect::<Vec<_>>());
+    }
+}

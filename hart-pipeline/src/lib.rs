@@ -1,0 +1,3 @@
+//! Text to image with HART.
+
+pub mod text;

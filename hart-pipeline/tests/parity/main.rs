@@ -1,0 +1,69 @@
+//! Parity with the official implementation: every trace of the fixtures folder, on every backend
+//! that is compiled in.
+//!
+//! The folder is `fixtures/` of the workspace, or `HART_FIXTURES` when set; traces and the
+//! configurations they belong to are discovered in it, none is named here.
+#![allow(clippy::print_stdout)]
+
+mod harness;
+mod text;
+
+use std::process::ExitCode;
+
+use harness::{Fixtures, Report, Trace};
+use hart_core::HartBackend;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// Compares what one kind of trace holds on backend `B`.
+type Comparison<B> = fn(&mut Trace, &<B as burn::tensor::backend::BackendTypes>::Device) -> Result<(), Failed>;
+
+/// The comparison for a trace, by the beginning of its name. Training and safety traces belong to
+/// parts that are not here.
+fn comparison<B: HartBackend>(name: &str) -> Option<Comparison<B>> {
+    let table: [(&str, Comparison<B>); 1] = [
+        ("trace_text", text::compare::<B>),
+    ];
+    table.into_iter().find(|(prefix, _)| name.starts_with(prefix)).map(|(_, comparison)| comparison)
+}
+
+/// One trial a trace on backend `B`.
+fn trials<B: HartBackend>(backend: &'static str, report: &Report, trials: &mut Vec<Trial>) {
+    for name in Fixtures::find().traces() {
+        let Some(compare) = comparison::<B>(&name) else { continue };
+        let report = report.clone();
+        trials.push(Trial::test(format!("{backend}::{name}"), move || {
+            let mut trace = Fixtures::find().trace(&name);
+            compare(&mut trace, &Default::default())?;
+            let compared = trace.finish()?;
+            report.add(backend, compared);
+            Ok(())
+        }));
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let report = Report::default();
+    let mut all = vec![];
+    #[cfg(feature = "flex")]
+    trials::<burn::backend::Flex>("flex", &report, &mut all);
+    #[cfg(feature = "ndarray")]
+    trials::<burn::backend::NdArray>("ndarray", &report, &mut all);
+    #[cfg(feature = "vulkan")]
+    trials::<burn::backend::Vulkan>("vulkan", &report, &mut all);
+    #[cfg(all(feature = "wgpu", not(feature = "vulkan")))]
+    trials::<burn::backend::Wgpu>("wgpu", &report, &mut all);
+    #[cfg(feature = "cuda")]
+    trials::<burn::backend::Cuda>("cuda", &report, &mut all);
+    #[cfg(feature = "tch")]
+    trials::<burn::backend::LibTorch>("tch", &report, &mut all);
+    if all.is_empty() {
+        println!("no traces in {}", Fixtures::find().folder().display());
+        return ExitCode::FAILURE;
+    }
+    let conclusion = libtest_mimic::run(&arguments, all);
+    if !arguments.list {
+        report.print();
+    }
+    conclusion.exit_code()
+}
