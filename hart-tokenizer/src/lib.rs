@@ -1,1 +1,40 @@
-//! x
+//! HART's hybrid tokenizer: an image as coarse-to-fine discrete tokens and a continuous residual.
+//!
+//! | module | box of the paper's figure |
+//! |---|---|
+//! | [`encoder`] | pixels to a latent |
+//! | [`quantizer`] | the latent as indices of every scale, and what they leave over |
+//! | [`decoder`] | a latent to pixels |
+//! | [`HybridTokenizer`] | the three together |
+//!
+//! ```
+//! use burn::tensor::Tensor;
+//! use hart_core::config::{AutoencoderConfig, ConfigReader};
+//! use hart_tokenizer::HybridTokenizer;
+//! # #[cfg(feature = "flex")] {
+//! # type Backend = burn::backend::Flex;
+//!
+//! let json = br#"{"ch": 32, "ch_mult": [1, 1], "z_channels": 4, "vocab_size": 16,
+//!                 "v_patch_nums": [1, 2, 4], "quantizer_type": "var_hybrid"}"#;
+//! let config = AutoencoderConfig::read(&ConfigReader::parse("config.json", json)?)?;
+//! let tokenizer = HybridTokenizer::<Backend>::init(&config, &Default::default());
+//!
+//! let image = Tensor::<Backend, 4>::ones([1, 3, 8, 8], &Default::default()) * 0.5;
+//! let tokens = tokenizer.encode(image)?;
+//! assert_eq!(tokens.indices[2].dims(), [1, 16]); // the tokens of the last scale
+//! assert_eq!(tokenizer.decode(&tokens)?.dims(), [1, 3, 8, 8]);
+//! # }
+//! # Ok::<(), hart_core::Error>(())
+//! ```
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod autoencoder;
+pub mod blocks;
+pub mod decoder;
+pub mod encoder;
+mod names;
+pub mod quantizer;
+
+pub use autoencoder::{HybridTokenizer, to_pixels};
+pub use names::NAMES;
+pub use quantizer::{HybridTokens, Quantizer};

@@ -3,8 +3,8 @@
 mod attention;
 mod backends;
 
-use burn::nn::Linear;
 use burn::nn::conv::Conv2d;
+use burn::nn::{GroupNorm, Linear};
 use burn::tensor::activation::{gelu_approximate, silu, softmax};
 use burn::tensor::module;
 use burn::tensor::{DType, Tensor, backend::Backend};
@@ -115,6 +115,18 @@ pub fn linear<B: HartBackend, const D: usize>(layer: &Linear<B>, x: Tensor<B, D>
 /// Applies a convolution; the input takes the type the weights are stored in.
 pub fn convolution<B: HartBackend>(layer: &Conv2d<B>, x: Tensor<B, 4>) -> Tensor<B, 4> {
     layer.forward(x.cast(layer.weight.val().dtype()))
+}
+
+/// Applies a GroupNorm with learned weights, then SiLU when `activate`.
+pub fn group_norm<B: HartBackend>(
+    layer: &GroupNorm<B>,
+    x: Tensor<B, 4>,
+    activate: bool,
+) -> Tensor<B, 4> {
+    let (Some(weight), Some(bias)) = (&layer.gamma, &layer.beta) else {
+        panic!("every GroupNorm of the model has learned weights");
+    };
+    B::group_norm(x, weight.val(), bias.val(), layer.num_groups, layer.epsilon, activate)
 }
 
 /// Softmax over the last axis in 32 bits.

@@ -1,0 +1,149 @@
+//! Encoder, quantizer and decoder together.
+
+use burn::module::Module;
+use burn::nn::conv::Conv2d;
+use burn::tensor::{DType, Int, Tensor, backend::Backend};
+use hart_core::checkpoint::{Checkpoint, LoadOptions, load};
+use hart_core::config::AutoencoderConfig;
+use hart_core::ops::convolution;
+use hart_core::tap::Tap;
+use hart_core::{Error, HartBackend, Result};
+
+use crate::blocks::same_convolution;
+use crate::decoder::Decoder;
+use crate::encoder::Encoder;
+use crate::names::NAMES;
+use crate::quantizer::{HybridTokens, Quantizer};
+
+/// The hybrid tokenizer: images to tokens and back.
+#[derive(Module, Debug)]
+pub struct HybridTokenizer<B: Backend> {
+    encoder: Encoder<B>,
+    before_quantizer: Conv2d<B>,
+    /// The quantizer, for those who work on latents.
+    pub quantizer: Quantizer<B>,
+    after_quantizer: Conv2d<B>,
+    decoder: Decoder<B>,
+    downsampling: usize,
+}
+
+impl<B: Backend> HybridTokenizer<B> {
+    /// A tokenizer of the configured sizes with fresh weights; none is made before it is used.
+    pub fn init(config: &AutoencoderConfig, device: &B::Device) -> Self {
+        let channels = config.latent_channels;
+        let kernel = config.quantizer_kernel;
+        Self {
+            encoder: Encoder::init(config, device),
+            before_quantizer: same_convolution(channels, channels, kernel, device),
+            quantizer: Quantizer::init(config, device),
+            after_quantizer: same_convolution(channels, channels, kernel, device),
+            decoder: Decoder::init(config, device),
+            downsampling: config.downsampling(),
+        }
+    }
+
+    /// The side of the images it is made for, in pixels.
+    pub fn image_side(&self) -> usize {
+        self.quantizer.scales().latent_side() * self.downsampling
+    }
+}
+
+impl<B: HartBackend> HybridTokenizer<B> {
+    /// A tokenizer with the weights of a checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] when the checkpoint does not fit the configuration.
+    pub fn from_checkpoint(
+        config: &AutoencoderConfig,
+        checkpoint: &Checkpoint,
+        options: LoadOptions,
+        device: &B::Device,
+    ) -> Result<Self> {
+        load(Self::init(config, device), checkpoint, &NAMES, options)
+    }
+
+    /// Images `[batch, 3, side, side]` in [0, 1] to tokens.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for another shape than that of [`Self::image_side`].
+    pub fn encode(&self, images: Tensor<B, 4>) -> Result<HybridTokens<B>> {
+        self.check_images(&images)?;
+        Ok(self.quantizer.encode(self.encode_latent(images * 2.0 - 1.0, &mut ())))
+    }
+
+    /// Tokens to images `[batch, 3, side, side]` in [0, 1].
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for tokens of other shapes than the scales have.
+    pub fn decode(&self, tokens: &HybridTokens<B>) -> Result<Tensor<B, 4>> {
+        self.check_indices(&tokens.indices)?;
+        self.check_residual(tokens)?;
+        Ok(to_pixels(self.decode_latent(self.quantizer.latent(tokens), &mut ())))
+    }
+
+    /// The indices of all scales alone, without the residual, to images in [0, 1].
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for indices of other shapes than the scales have.
+    pub fn decode_discrete(&self, indices: &[Tensor<B, 2, Int>]) -> Result<Tensor<B, 4>> {
+        self.check_indices(indices)?;
+        let latent = self.quantizer.discrete_latents(indices).pop();
+        let latent = latent.expect("a schedule has at least two scales");
+        Ok(to_pixels(self.decode_latent(latent, &mut ())))
+    }
+
+    /// Images `[batch, 3, h, w]` in [-1, 1] to the latent `[batch, Z, h / f, w / f]` in 32 bits.
+    pub fn encode_latent(&self, images: Tensor<B, 4>, tap: &mut dyn Tap) -> Tensor<B, 4> {
+        let encoded = self.encoder.forward(images, tap);
+        tap.record("enc_out", &|| encoded.to_data());
+        convolution(&self.before_quantizer, encoded).cast(DType::F32)
+    }
+
+    /// A latent `[batch, Z, H, W]` to images `[batch, 3, f·H, f·W]` in 32 bits, not yet clamped to
+    /// [-1, 1].
+    pub fn decode_latent(&self, latent: Tensor<B, 4>, tap: &mut dyn Tap) -> Tensor<B, 4> {
+        let x = convolution(&self.after_quantizer, latent);
+        tap.record("post_quant", &|| x.to_data());
+        self.decoder.forward(x, tap).cast(DType::F32)
+    }
+
+    fn check_images(&self, images: &Tensor<B, 4>) -> Result<()> {
+        let [batch, channels, height, width] = images.dims();
+        let side = self.image_side();
+        if batch > 0 && channels == 3 && height == side && width == side {
+            return Ok(());
+        }
+        let expected = format!("[batch, 3, {side}, {side}]");
+        Err(Error::shape("the shape of the images", &images.dims(), expected))
+    }
+
+    fn check_indices(&self, indices: &[Tensor<B, 2, Int>]) -> Result<()> {
+        let scales = self.quantizer.scales();
+        let tokens = indices.iter().map(|indices| indices.dims());
+        let fits = tokens.clone().enumerate().all(|(scale, [batch, tokens])| {
+            scale < scales.count() && tokens == scales.tokens(scale) && batch == indices[0].dims()[0]
+        });
+        if fits && indices.len() == scales.count() {
+            return Ok(());
+        }
+        let found: Vec<_> = tokens.collect();
+        let expected = format!("[batch, side²] for each of the sides {:?}", scales.sides());
+        Err(Error::invalid("the shapes of the indices", format!("{found:?}"), expected))
+    }
+
+    fn check_residual(&self, tokens: &HybridTokens<B>) -> Result<()> {
+        let side = self.quantizer.scales().latent_side();
+        let [_, channels] = self.quantizer.codebook_shape();
+        let expected = [tokens.indices[0].dims()[0], side * side, channels];
+        if tokens.residual.dims() == expected {
+            return Ok(());
+        }
+        let found = tokens.residual.dims();
+        Err(Error::shape("the shape of the residual", &found, format!("{expected:?}")))
+    }
+}
+
+/// What the decoder gives, clamped to [-1, 1] and moved to [0, 1].
+pub fn to_pixels<B: Backend>(decoded: Tensor<B, 4>) -> Tensor<B, 4> {
+    (decoded.clamp(-1.0, 1.0) + 1.0) / 2.0
+}

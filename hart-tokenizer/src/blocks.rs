@@ -1,0 +1,133 @@
+//! The two blocks that encoder and decoder are built of (section 2).
+
+use burn::module::Module;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{GroupNorm, GroupNormConfig, PaddingConfig2d};
+use burn::tensor::{Tensor, backend::Backend};
+use hart_core::HartBackend;
+use hart_core::ops::{convolution, group_norm};
+
+/// A convolution that keeps height and width; `kernel` is odd.
+pub(crate) fn same_convolution<B: Backend>(
+    input: usize,
+    output: usize,
+    kernel: usize,
+    device: &B::Device,
+) -> Conv2d<B> {
+    let pad = kernel / 2;
+    Conv2dConfig::new([input, output], [kernel, kernel])
+        .with_padding(PaddingConfig2d::Explicit(pad, pad, pad, pad))
+        .init(device)
+}
+
+/// GroupNorm with 32 groups.
+pub(crate) fn norm<B: Backend>(channels: usize, device: &B::Device) -> GroupNorm<B> {
+    GroupNormConfig::new(32, channels).with_epsilon(1e-6).init(device)
+}
+
+/// Norm, SiLU, convolution, twice, added to the input.
+#[derive(Module, Debug)]
+pub struct ResidualBlock<B: Backend> {
+    norm_1: GroupNorm<B>,
+    convolution_1: Conv2d<B>,
+    norm_2: GroupNorm<B>,
+    convolution_2: Conv2d<B>,
+    /// A 1×1 convolution where the channel counts differ.
+    shortcut: Option<Conv2d<B>>,
+}
+
+impl<B: Backend> ResidualBlock<B> {
+    /// A block from `input` to `output` channels.
+    pub fn init(input: usize, output: usize, device: &B::Device) -> Self {
+        Self {
+            norm_1: norm(input, device),
+            convolution_1: same_convolution(input, output, 3, device),
+            norm_2: norm(output, device),
+            convolution_2: same_convolution(output, output, 3, device),
+            shortcut: (input != output).then(|| same_convolution(input, output, 1, device)),
+        }
+    }
+}
+
+impl<B: HartBackend> ResidualBlock<B> {
+    /// `[batch, input, height, width]` to `[batch, output, height, width]`.
+    pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+        let h = convolution(&self.convolution_1, group_norm(&self.norm_1, x.clone(), true));
+        let h = convolution(&self.convolution_2, group_norm(&self.norm_2, h, true));
+        let x = match &self.shortcut {
+            Some(shortcut) => convolution(shortcut, x),
+            None => x,
+        };
+        x + h
+    }
+}
+
+/// Single-head attention over all positions, added to the input.
+#[derive(Module, Debug)]
+pub struct AttentionBlock<B: Backend> {
+    norm: GroupNorm<B>,
+    /// Queries, keys and values, in this order along the channels.
+    qkv: Conv2d<B>,
+    output: Conv2d<B>,
+}
+
+impl<B: Backend> AttentionBlock<B> {
+    /// A block over `channels`.
+    pub fn init(channels: usize, device: &B::Device) -> Self {
+        Self {
+            norm: norm(channels, device),
+            qkv: same_convolution(channels, 3 * channels, 1, device),
+            output: same_convolution(channels, channels, 1, device),
+        }
+    }
+}
+
+impl<B: HartBackend> AttentionBlock<B> {
+    /// `[batch, channels, height, width]` to the same shape.
+    pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+        let [batch, channels, height, width] = x.dims();
+        let qkv = convolution(&self.qkv, group_norm(&self.norm, x.clone(), false));
+        let qkv = qkv.reshape([batch, 3, channels, height * width]).swap_dims(2, 3);
+        let part = |i| qkv.clone().narrow(1, i, 1);
+        let scale = (channels as f64).powf(-0.5);
+        let attended = B::attend(part(0), part(1), part(2), None, scale);
+        let attended = attended.swap_dims(2, 3).reshape([batch, channels, height, width]);
+        x + convolution(&self.output, attended)
+    }
+}
+
+/// Residual block, attention, residual block: the middle of encoder and decoder.
+#[derive(Module, Debug)]
+pub struct Middle<B: Backend> {
+    block_1: ResidualBlock<B>,
+    attention: AttentionBlock<B>,
+    block_2: ResidualBlock<B>,
+}
+
+impl<B: Backend> Middle<B> {
+    /// A middle over `channels`.
+    pub fn init(channels: usize, device: &B::Device) -> Self {
+        Self {
+            block_1: ResidualBlock::init(channels, channels, device),
+            attention: AttentionBlock::init(channels, device),
+            block_2: ResidualBlock::init(channels, channels, device),
+        }
+    }
+}
+
+impl<B: HartBackend> Middle<B> {
+    /// `[batch, channels, height, width]` to the same shape; `look` sees the result of each part.
+    pub(crate) fn forward(
+        &self,
+        x: Tensor<B, 4>,
+        look: &mut dyn FnMut(&str, &Tensor<B, 4>),
+    ) -> Tensor<B, 4> {
+        let x = self.block_1.forward(x);
+        look("mid.block_1", &x);
+        let x = self.attention.forward(x);
+        look("mid.attn_1", &x);
+        let x = self.block_2.forward(x);
+        look("mid.block_2", &x);
+        x
+    }
+}

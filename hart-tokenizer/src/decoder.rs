@@ -1,0 +1,118 @@
+//! A latent to pixels (section 2).
+
+use burn::module::Module;
+use burn::nn::GroupNorm;
+use burn::nn::conv::Conv2d;
+use burn::tensor::module::interpolate;
+use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
+use burn::tensor::{Tensor, backend::Backend};
+use hart_core::HartBackend;
+use hart_core::config::AutoencoderConfig;
+use hart_core::ops::{convolution, group_norm};
+use hart_core::tap::Tap;
+
+use crate::blocks::{AttentionBlock, Middle, ResidualBlock, norm, same_convolution};
+
+/// Residual blocks of one level.
+const BLOCKS: usize = 3;
+
+/// The convolutional decoder.
+#[derive(Module, Debug)]
+pub struct Decoder<B: Backend> {
+    input: Conv2d<B>,
+    middle: Middle<B>,
+    /// From the finest resolution to the coarsest, the order of the checkpoint.
+    levels: Vec<DecoderLevel<B>>,
+    norm: GroupNorm<B>,
+    output: Conv2d<B>,
+}
+
+/// The blocks of one resolution, and the way to the next finer one.
+#[derive(Module, Debug)]
+pub struct DecoderLevel<B: Backend> {
+    blocks: Vec<ResidualBlock<B>>,
+    /// One after each block, at the coarsest level only.
+    attentions: Vec<AttentionBlock<B>>,
+    /// After doubling height and width; none at the finest level.
+    upsample: Option<Conv2d<B>>,
+}
+
+impl<B: Backend> Decoder<B> {
+    /// A decoder of the configured sizes.
+    pub fn init(config: &AutoencoderConfig, device: &B::Device) -> Self {
+        let multipliers = &config.channel_multipliers;
+        let width = |level: usize| config.base_channels * multipliers[level];
+        let last = multipliers.len() - 1;
+        let level = |i: usize| {
+            // The blocks come from the next coarser level.
+            let input = width((i + 1).min(last));
+            DecoderLevel::init(input, width(i), i == last, i > 0, device)
+        };
+        Self {
+            input: same_convolution(config.latent_channels, width(last), 3, device),
+            middle: Middle::init(width(last), device),
+            levels: (0..multipliers.len()).map(level).collect(),
+            norm: norm(width(0), device),
+            output: same_convolution(width(0), 3, 3, device),
+        }
+    }
+}
+
+impl<B: Backend> DecoderLevel<B> {
+    fn init(
+        input: usize,
+        output: usize,
+        attention: bool,
+        upsample: bool,
+        device: &B::Device,
+    ) -> Self {
+        let width = |i| if i == 0 { input } else { output };
+        let attentions = if attention { BLOCKS } else { 0 };
+        Self {
+            blocks: (0..BLOCKS).map(|i| ResidualBlock::init(width(i), output, device)).collect(),
+            attentions: (0..attentions).map(|_| AttentionBlock::init(output, device)).collect(),
+            upsample: upsample.then(|| same_convolution(output, output, 3, device)),
+        }
+    }
+}
+
+impl<B: HartBackend> Decoder<B> {
+    /// `[batch, Z, height, width]` to `[batch, 3, f · height, f · width]`, not yet clamped to
+    /// [-1, 1].
+    pub fn forward(&self, latent: Tensor<B, 4>, tap: &mut dyn Tap) -> Tensor<B, 4> {
+        let mut look = |name: &str, x: &Tensor<B, 4>| {
+            tap.record(&format!("decoder.{name}"), &|| x.to_data());
+        };
+        let x = convolution(&self.input, latent);
+        look("conv_in", &x);
+        let mut x = self.middle.forward(x, &mut look);
+        for (i, level) in self.levels.iter().enumerate().rev() {
+            x = level.forward(x);
+            if level.upsample.is_some() {
+                look(&format!("up.{i}.upsample"), &x);
+            }
+        }
+        convolution(&self.output, group_norm(&self.norm, x, true))
+    }
+}
+
+impl<B: HartBackend> DecoderLevel<B> {
+    fn forward(&self, mut x: Tensor<B, 4>) -> Tensor<B, 4> {
+        for (i, block) in self.blocks.iter().enumerate() {
+            x = block.forward(x);
+            if let Some(attention) = self.attentions.get(i) {
+                x = attention.forward(x);
+            }
+        }
+        match &self.upsample {
+            Some(upsample) => convolution(upsample, double(x)),
+            None => x,
+        }
+    }
+}
+
+/// Every pixel as a square of four.
+fn double<B: Backend>(x: Tensor<B, 4>) -> Tensor<B, 4> {
+    let [_, _, height, width] = x.dims();
+    interpolate(x, [2 * height, 2 * width], InterpolateOptions::new(InterpolateMode::Nearest))
+}

@@ -1,0 +1,108 @@
+//! Pixels to a latent (section 2).
+
+use burn::module::Module;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{GroupNorm, PaddingConfig2d};
+use burn::tensor::{Tensor, backend::Backend};
+use hart_core::HartBackend;
+use hart_core::config::AutoencoderConfig;
+use hart_core::ops::{convolution, group_norm};
+use hart_core::tap::Tap;
+
+use crate::blocks::{AttentionBlock, Middle, ResidualBlock, norm, same_convolution};
+
+/// Residual blocks of one level.
+const BLOCKS: usize = 2;
+
+/// The convolutional encoder.
+#[derive(Module, Debug)]
+pub struct Encoder<B: Backend> {
+    input: Conv2d<B>,
+    levels: Vec<EncoderLevel<B>>,
+    middle: Middle<B>,
+    norm: GroupNorm<B>,
+    output: Conv2d<B>,
+}
+
+/// The blocks of one resolution, and the way to the next.
+#[derive(Module, Debug)]
+pub struct EncoderLevel<B: Backend> {
+    blocks: Vec<ResidualBlock<B>>,
+    /// One after each block, at the last level only.
+    attentions: Vec<AttentionBlock<B>>,
+    /// Halves height and width; none at the last level.
+    downsample: Option<Conv2d<B>>,
+}
+
+impl<B: Backend> Encoder<B> {
+    /// An encoder of the configured sizes.
+    pub fn init(config: &AutoencoderConfig, device: &B::Device) -> Self {
+        let last = config.channel_multipliers.len() - 1;
+        let mut channels = config.base_channels;
+        let mut levels = vec![];
+        for (i, multiplier) in config.channel_multipliers.iter().enumerate() {
+            let output = config.base_channels * multiplier;
+            levels.push(EncoderLevel::init(channels, output, i == last, device));
+            channels = output;
+        }
+        Self {
+            input: same_convolution(3, config.base_channels, 3, device),
+            levels,
+            middle: Middle::init(channels, device),
+            norm: norm(channels, device),
+            output: same_convolution(channels, config.latent_channels, 3, device),
+        }
+    }
+}
+
+impl<B: Backend> EncoderLevel<B> {
+    fn init(input: usize, output: usize, last: bool, device: &B::Device) -> Self {
+        let width = |i| if i == 0 { input } else { output };
+        let attentions = if last { BLOCKS } else { 0 };
+        // One column right and one row below are padded, not all four sides.
+        let downsample = Conv2dConfig::new([output, output], [3, 3])
+            .with_stride([2, 2])
+            .with_padding(PaddingConfig2d::Explicit(0, 0, 1, 1));
+        Self {
+            blocks: (0..BLOCKS).map(|i| ResidualBlock::init(width(i), output, device)).collect(),
+            attentions: (0..attentions).map(|_| AttentionBlock::init(output, device)).collect(),
+            downsample: (!last).then(|| downsample.init(device)),
+        }
+    }
+}
+
+impl<B: HartBackend> Encoder<B> {
+    /// `[batch, 3, height, width]` in [-1, 1] to `[batch, Z, height / f, width / f]`.
+    pub fn forward(&self, image: Tensor<B, 4>, tap: &mut dyn Tap) -> Tensor<B, 4> {
+        let mut look = |name: &str, x: &Tensor<B, 4>| {
+            tap.record(&format!("encoder.{name}"), &|| x.to_data());
+        };
+        let mut x = convolution(&self.input, image);
+        look("conv_in", &x);
+        for (i, level) in self.levels.iter().enumerate() {
+            x = level.forward(x);
+            if level.downsample.is_some() {
+                look(&format!("down.{i}.downsample"), &x);
+            }
+        }
+        let x = self.middle.forward(x, &mut look);
+        let normalized = group_norm(&self.norm, x, false);
+        look("norm_out", &normalized);
+        convolution(&self.output, burn::tensor::activation::silu(normalized))
+    }
+}
+
+impl<B: HartBackend> EncoderLevel<B> {
+    fn forward(&self, mut x: Tensor<B, 4>) -> Tensor<B, 4> {
+        for (i, block) in self.blocks.iter().enumerate() {
+            x = block.forward(x);
+            if let Some(attention) = self.attentions.get(i) {
+                x = attention.forward(x);
+            }
+        }
+        match &self.downsample {
+            Some(downsample) => convolution(downsample, x),
+            None => x,
+        }
+    }
+}
