@@ -1,0 +1,127 @@
+//! The network: a residual MLP modulated by time and condition (section 5).
+
+use burn::module::Module;
+use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::tensor::activation::silu;
+use burn::tensor::{DType, Tensor, backend::Backend};
+use hart_core::HartBackend;
+use hart_core::nn::{SinusoidalEmbedding, SinusoidalEmbeddingConfig};
+use hart_core::ops::linear;
+
+/// Added to the variance in every LayerNorm.
+const EPSILON: f64 = 1e-6;
+
+/// The sizes of the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResidualHeadSize {
+    /// Latent channels Z.
+    pub channels: usize,
+    /// Width of the transformer C, whose output is the condition.
+    pub condition_width: usize,
+    /// Width of the network.
+    pub width: usize,
+    /// Residual blocks.
+    pub depth: usize,
+}
+
+/// Predicts the noise of a token and the variance of the next step.
+#[derive(Module, Debug)]
+pub struct ResidualNetwork<B: Backend> {
+    input: Linear<B>,
+    condition: Linear<B>,
+    time: SinusoidalEmbedding<B>,
+    blocks: Vec<ResidualBlock<B>>,
+    modulation: Linear<B>,
+    output: Linear<B>,
+}
+
+/// `x + gate · MLP(norm(x)·(1 + scale) + shift)`.
+#[derive(Module, Debug)]
+pub struct ResidualBlock<B: Backend> {
+    norm: LayerNorm<B>,
+    input: Linear<B>,
+    output: Linear<B>,
+    /// To shift, scale and gate.
+    modulation: Linear<B>,
+}
+
+impl<B: Backend> ResidualNetwork<B> {
+    /// A network with fresh weights.
+    pub fn init(size: &ResidualHeadSize, device: &B::Device) -> Self {
+        let ResidualHeadSize { channels, condition_width, width, depth } = *size;
+        let layer = |input, output| LinearConfig::new(input, output).init(device);
+        let block = |_| ResidualBlock {
+            norm: LayerNormConfig::new(width).with_epsilon(EPSILON).init(device),
+            input: layer(width, width),
+            output: layer(width, width),
+            modulation: layer(width, 3 * width),
+        };
+        Self {
+            input: layer(channels, width),
+            condition: layer(condition_width, width),
+            time: SinusoidalEmbeddingConfig::new(width).init(device),
+            blocks: (0..depth).map(block).collect(),
+            modulation: layer(width, 2 * width),
+            output: layer(width, 2 * channels),
+        }
+    }
+}
+
+impl<B: HartBackend> ResidualNetwork<B> {
+    /// The condition `[batch, tokens, C]` as the network adds it to every time: `[batch, tokens,
+    /// width]`. The same for all steps, so it is computed once.
+    pub fn embed_condition(&self, condition: Tensor<B, 3>) -> Tensor<B, 3> {
+        linear(&self.condition, condition)
+    }
+
+    /// Noise and variance, `[batch, tokens, Z]` each in 32 bits, of `x` `[batch, tokens, Z]` at the
+    /// original times `times`, one for all rows or one a batch row, given the embedded condition.
+    pub fn forward(
+        &self,
+        x: Tensor<B, 3>,
+        times: &[f64],
+        condition: Tensor<B, 3>,
+    ) -> [Tensor<B, 3>; 2] {
+        let time: Tensor<B, 3> = self.time.forward(times).unsqueeze_dim(1);
+        let signal = silu(condition + time);
+        let mut x = linear(&self.input, x);
+        for block in &self.blocks {
+            x = block.forward(x, signal.clone());
+        }
+        let [shift, scale] = split(linear(&self.modulation, signal));
+        let x = modulate(normalize(x), scale, shift);
+        split(linear(&self.output, x).cast(DType::F32))
+    }
+}
+
+impl<B: HartBackend> ResidualBlock<B> {
+    fn forward(&self, x: Tensor<B, 3>, signal: Tensor<B, 3>) -> Tensor<B, 3> {
+        let [shift, scale, gate] = split(linear(&self.modulation, signal));
+        let normalized = normalize(x.clone()).cast(DType::F32);
+        let weighted = match &self.norm.beta {
+            Some(beta) => normalized * self.norm.gamma.val().unsqueeze() + beta.val().unsqueeze(),
+            None => normalized * self.norm.gamma.val().unsqueeze(),
+        };
+        let h = linear(&self.input, modulate(weighted.cast(x.dtype()), scale, shift));
+        x + gate * linear(&self.output, silu(h))
+    }
+}
+
+/// The last axis in equal parts.
+fn split<B: Backend, const N: usize>(x: Tensor<B, 3>) -> [Tensor<B, 3>; N] {
+    let parts = x.chunk(N, 2);
+    parts.try_into().expect("as many parts as were asked for")
+}
+
+fn modulate<B: Backend>(x: Tensor<B, 3>, scale: Tensor<B, 3>, shift: Tensor<B, 3>) -> Tensor<B, 3> {
+    x * (scale + 1.0) + shift
+}
+
+/// Mean 0 and variance 1 over the last axis, without weights; statistics in 32 bits.
+fn normalize<B: Backend>(x: Tensor<B, 3>) -> Tensor<B, 3> {
+    let dtype = x.dtype();
+    let x = x.cast(DType::F32);
+    let centred = x.clone() - x.mean_dim(2);
+    let variance = centred.clone().square().mean_dim(2);
+    (centred / (variance + EPSILON).sqrt()).cast(dtype)
+}
