@@ -1,0 +1,111 @@
+//! One transformer block (section 4.2).
+
+use burn::module::Module;
+use burn::tensor::{Tensor, backend::Backend};
+use hart_core::HartBackend;
+use hart_core::config::TransformerConfig;
+use hart_core::nn::{Angles, RmsNorm, RmsNormConfig};
+use hart_core::tap::Tap;
+
+use crate::attention::Attention;
+use crate::cache::{Keep, LayerCache};
+use crate::mlp::Mlp;
+use crate::modulation::{Modulation, ModulationValues};
+
+/// Attention and feed-forward part, each normalised, modulated and added to its input.
+#[derive(Module, Debug)]
+pub struct Block<B: Backend> {
+    /// Used before both parts.
+    norm: RmsNorm<B>,
+    attention: Attention<B>,
+    mlp: Mlp<B>,
+    /// The learned part of the modulation.
+    pub modulation: Modulation<B>,
+}
+
+impl<B: Backend> Block<B> {
+    /// A block of the configured sizes.
+    pub fn init(config: &TransformerConfig, device: &B::Device) -> Self {
+        Self {
+            norm: RmsNormConfig::new(config.width).with_epsilon(config.norm_epsilon).init(device),
+            attention: Attention::init(config, device),
+            mlp: Mlp::init(config, device),
+            modulation: Modulation::init(config, device),
+        }
+    }
+}
+
+impl<B: HartBackend> Block<B> {
+    /// `x` `[batch, tokens, C]` to the same shape, attending to the cache and to itself.
+    pub fn forward(
+        &self,
+        x: Tensor<B, 3>,
+        modulation: Option<&ModulationValues<B>>,
+        angles: &Angles<B>,
+        cache: &mut LayerCache<B>,
+        keep: Keep,
+        tap: &mut dyn Tap,
+    ) -> Tensor<B, 3> {
+        let attend = |x| self.attention.forward(x, angles, cache, keep);
+        self.run(x, modulation, attend, tap)
+    }
+
+    /// The same without a cache, under an additive mask broadcastable to `[batch, heads, tokens,
+    /// tokens]`.
+    pub fn forward_masked(
+        &self,
+        x: Tensor<B, 3>,
+        modulation: Option<&ModulationValues<B>>,
+        angles: &Angles<B>,
+        mask: Option<Tensor<B, 4>>,
+    ) -> Tensor<B, 3> {
+        let attend = |x| self.attention.forward_masked(x, angles, mask);
+        self.run(x, modulation, attend, &mut ())
+    }
+
+    fn run(
+        &self,
+        x: Tensor<B, 3>,
+        modulation: Option<&ModulationValues<B>>,
+        attend: impl FnOnce(Tensor<B, 3>) -> Tensor<B, 3>,
+        tap: &mut dyn Tap,
+    ) -> Tensor<B, 3> {
+        let attended = attend(self.normalize(x.clone(), modulation, 0));
+        tap.record("attn_out", &|| attended.to_data());
+        let x = x + gate(attended, modulation, 0);
+        let transformed = self.mlp.forward(self.normalize(x.clone(), modulation, 1));
+        let x = x + gate(transformed, modulation, 1);
+        tap.record("out", &|| x.to_data());
+        x
+    }
+
+    /// The input of part 0 (attention) or 1 (feed-forward).
+    fn normalize(
+        &self,
+        x: Tensor<B, 3>,
+        modulation: Option<&ModulationValues<B>>,
+        part: usize,
+    ) -> Tensor<B, 3> {
+        match modulation {
+            Some(values) => {
+                let (scale, shift) = (&values.scales[part], &values.shifts[part]);
+                self.norm.forward_modulated(x, scale.clone(), shift.clone())
+            }
+            None => self.norm.forward(x),
+        }
+    }
+}
+
+fn gate<B: Backend>(
+    x: Tensor<B, 3>,
+    modulation: Option<&ModulationValues<B>>,
+    part: usize,
+) -> Tensor<B, 3> {
+    match modulation {
+        Some(values) => {
+            let gate = values.gates[part].clone().cast(x.dtype());
+            x * gate
+        }
+        None => x,
+    }
+}

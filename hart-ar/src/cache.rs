@@ -1,0 +1,77 @@
+//! Keys and values of earlier steps.
+
+use burn::tensor::{Tensor, backend::Backend};
+
+/// Whether a step's keys and values will be attended to by a later step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// Later steps attend to them.
+    Yes,
+    /// The last step: storing them would be wasted.
+    No,
+}
+
+/// The keys and values of one block, in memory made once for the whole generation.
+#[derive(Debug)]
+pub struct LayerCache<B: Backend> {
+    keys: Buffer<B>,
+    values: Buffer<B>,
+}
+
+/// A tensor `[batch, heads, capacity, width]` filled from the front.
+#[derive(Debug)]
+struct Buffer<B: Backend> {
+    /// Made when the first step tells the shape and type. Nobody else holds it between steps, so
+    /// that writing a step into it copies that step alone.
+    tensor: Option<Tensor<B, 4>>,
+    capacity: usize,
+    length: usize,
+}
+
+impl<B: Backend> LayerCache<B> {
+    /// Room for `capacity` tokens.
+    pub fn new(capacity: usize) -> Self {
+        let buffer = || Buffer { tensor: None, capacity, length: 0 };
+        Self { keys: buffer(), values: buffer() }
+    }
+
+    /// The keys and values of all tokens so far, those of this step `[batch, heads, tokens, width]`
+    /// behind those of earlier steps.
+    pub fn extend(
+        &mut self,
+        keys: Tensor<B, 4>,
+        values: Tensor<B, 4>,
+        keep: Keep,
+    ) -> (Tensor<B, 4>, Tensor<B, 4>) {
+        match keep {
+            Keep::Yes => (self.keys.push(keys), self.values.push(values)),
+            Keep::No => (self.keys.with(keys), self.values.with(values)),
+        }
+    }
+}
+
+impl<B: Backend> Buffer<B> {
+    fn push(&mut self, step: Tensor<B, 4>) -> Tensor<B, 4> {
+        let [batch, heads, tokens, width] = step.dims();
+        let end = self.length + tokens;
+        debug_assert!(end <= self.capacity, "the cache was made for {} tokens", self.capacity);
+        let tensor = self.tensor.take().unwrap_or_else(|| {
+            let shape = [batch, heads, self.capacity, width];
+            Tensor::empty(shape, (&step.device(), step.dtype()))
+        });
+        let tensor = tensor.slice_assign([0..batch, 0..heads, self.length..end, 0..width], step);
+        self.length = end;
+        let filled = tensor.clone().narrow(2, 0, end);
+        self.tensor = Some(tensor);
+        filled
+    }
+
+    fn with(&self, step: Tensor<B, 4>) -> Tensor<B, 4> {
+        match &self.tensor {
+            Some(tensor) => {
+                Tensor::cat(vec![tensor.clone().narrow(2, 0, self.length), step], 2)
+            }
+            None => step,
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The transformer with its weights.
+
+use burn::module::Module;
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{Tensor, backend::Backend};
+use hart_core::checkpoint::{Checkpoint, LoadOptions, load};
+use hart_core::config::{ModulationKind, TransformerConfig};
+use hart_core::nn::{RmsNorm, RmsNormConfig};
+use hart_core::ops::linear;
+use hart_core::{HartBackend, Result, ScaleSchedule};
+
+use crate::block::Block;
+use crate::embedding::{ContextEmbedding, LevelEmbedding};
+use crate::head::Head;
+use crate::names::NAMES;
+
+/// The sizes that a transformer takes from its tokenizer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransformerSize {
+    /// Codebook entries V.
+    pub codebook_size: usize,
+    /// Latent channels Z.
+    pub latent_channels: usize,
+}
+
+/// The transformer over scales.
+#[derive(Module, Debug)]
+pub struct Transformer<B: Backend> {
+    /// Embeds the text context.
+    pub context: ContextEmbedding<B>,
+    /// Embeds the image so far.
+    pub words: Linear<B>,
+    /// Tells scales apart.
+    pub levels: LevelEmbedding<B>,
+    /// The blocks, in order.
+    pub blocks: Vec<Block<B>>,
+    /// Vocabulary logits.
+    pub head: Head<B>,
+    /// Normalises the condition of the residual diffusion.
+    residual_norm: RmsNorm<B>,
+    #[module(skip)]
+    config: TransformerConfig,
+}
+
+impl<B: Backend> Transformer<B> {
+    /// A transformer of the configured sizes; no weight is made before it is used.
+    pub fn init(config: &TransformerConfig, size: TransformerSize, device: &B::Device) -> Self {
+        let width = config.width;
+        Self {
+            context: ContextEmbedding::init(config, device),
+            words: LinearConfig::new(size.latent_channels, width).init(device),
+            levels: LevelEmbedding::init(config, device),
+            blocks: (0..config.depth).map(|_| Block::init(config, device)).collect(),
+            head: Head::init(config, size.codebook_size, device),
+            residual_norm: RmsNormConfig::new(width).with_epsilon(config.norm_epsilon).init(device),
+            config: config.clone(),
+        }
+    }
+
+    /// The configuration it was made from.
+    pub fn config(&self) -> &TransformerConfig {
+        &self.config
+    }
+
+    /// The scale schedule.
+    pub fn scales(&self) -> &ScaleSchedule {
+        &self.config.scales
+    }
+
+    /// How its blocks are modulated.
+    pub fn modulation(&self) -> ModulationKind {
+        self.config.modulation
+    }
+}
+
+impl<B: HartBackend> Transformer<B> {
+    /// A transformer with the weights of a checkpoint.
+    ///
+    /// # Errors
+    /// [`hart_core::Error::Weights`] when the checkpoint does not fit the configuration.
+    pub fn from_checkpoint(
+        config: &TransformerConfig,
+        size: TransformerSize,
+        checkpoint: &Checkpoint,
+        options: LoadOptions,
+        device: &B::Device,
+    ) -> Result<Self> {
+        load(Self::init(config, size, device), checkpoint, &NAMES, options)
+    }
+
+    /// The condition of the residual diffusion, `[2·batch, tokens, C]`: the normalised sum of the
+    /// last block's output `[2·batch, tokens, C]` and the embedded codes `[batch, tokens, Z]` of
+    /// the chosen indices, the same for both halves (section 4.5).
+    pub fn residual_condition(&self, hidden: Tensor<B, 3>, codes: Tensor<B, 3>) -> Tensor<B, 3> {
+        let embedded = linear(&self.words, codes).repeat_dim(0, 2);
+        let embedded = embedded.cast(hidden.dtype());
+        self.residual_norm.forward(hidden + embedded)
+    }
+}
