@@ -21,7 +21,7 @@ pub struct Attention<B: Backend> {
     q_bias: Param<Tensor<B, 1>>,
     v_bias: Param<Tensor<B, 1>>,
     /// Logarithm of the factor of normalised queries, `[1, heads, 1, 1]`.
-    log_scale: Option<Param<Tensor<B, 4>>>,
+    pub log_scale: Option<Param<Tensor<B, 4>>>,
     output: Linear<B>,
     heads: usize,
 }

@@ -17,7 +17,8 @@ use crate::modulation::{Modulation, ModulationValues};
 pub struct Block<B: Backend> {
     /// Used before both parts.
     norm: RmsNorm<B>,
-    attention: Attention<B>,
+    /// Attention over all tokens so far.
+    pub attention: Attention<B>,
     mlp: Mlp<B>,
     /// The learned part of the modulation.
     pub modulation: Modulation<B>,

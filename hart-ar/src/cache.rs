@@ -48,9 +48,18 @@ impl<B: Backend> LayerCache<B> {
             Keep::No => (self.keys.with(keys), self.values.with(values)),
         }
     }
+
+    /// Keys and values kept so far, `[batch, heads, tokens, width]` each; `None` before the first.
+    pub fn kept(&self) -> Option<(Tensor<B, 4>, Tensor<B, 4>)> {
+        Some((self.keys.filled()?, self.values.filled()?))
+    }
 }
 
 impl<B: Backend> Buffer<B> {
+    fn filled(&self) -> Option<Tensor<B, 4>> {
+        self.tensor.clone().map(|tensor| tensor.narrow(2, 0, self.length))
+    }
+
     fn push(&mut self, step: Tensor<B, 4>) -> Tensor<B, 4> {
         let [batch, heads, tokens, width] = step.dims();
         let end = self.length + tokens;
@@ -67,10 +76,8 @@ impl<B: Backend> Buffer<B> {
     }
 
     fn with(&self, step: Tensor<B, 4>) -> Tensor<B, 4> {
-        match &self.tensor {
-            Some(tensor) => {
-                Tensor::cat(vec![tensor.clone().narrow(2, 0, self.length), step], 2)
-            }
+        match self.filled() {
+            Some(earlier) => Tensor::cat(vec![earlier, step], 2),
             None => step,
         }
     }

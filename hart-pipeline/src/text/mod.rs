@@ -1,1 +1,21 @@
-//! The text encoder.
+//! The text encoder: prompts to the context that conditions the transformer (section 3).
+//!
+//! | module | what |
+//! |---|---|
+//! | [`tokenize`] | text to exactly T tokens, padded or cut |
+//! | [`system_prompt`] | the instruction put before every prompt |
+//! | [`config`], [`model`] | Qwen2 |
+//! | [`TextEncoder`] | all of it, with weights |
+
+pub mod config;
+mod encoder;
+pub mod model;
+mod names;
+pub mod system_prompt;
+pub mod tokenize;
+
+pub use config::TextEncoderConfig;
+pub use encoder::{EncodedPrompts, TextEncoder, TextEncoderOptions};
+pub use names::{NAMES, open_checkpoint};
+pub use system_prompt::SystemPrompt;
+pub use tokenize::{PaddingSide, PromptTokenizer, TokenizedPrompt};

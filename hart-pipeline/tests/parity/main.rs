@@ -5,8 +5,14 @@
 //! configurations they belong to are discovered in it, none is named here.
 #![allow(clippy::print_stdout)]
 
+mod block;
+mod diffusion;
+mod generation;
 mod harness;
+mod primitives;
+mod sampling;
 mod text;
+mod tokenizer;
 
 use std::process::ExitCode;
 
@@ -20,8 +26,15 @@ type Comparison<B> = fn(&mut Trace, &<B as burn::tensor::backend::BackendTypes>:
 /// The comparison for a trace, by the beginning of its name. Training and safety traces belong to
 /// parts that are not here.
 fn comparison<B: HartBackend>(name: &str) -> Option<Comparison<B>> {
-    let table: [(&str, Comparison<B>); 1] = [
+    let table: [(&str, Comparison<B>); 8] = [
+        ("trace_primitives", primitives::compare::<B>),
         ("trace_text", text::compare::<B>),
+        ("trace_tokenizer_", tokenizer::compare::<B>),
+        ("trace_block", block::compare::<B>),
+        ("trace_gen_", generation::compare::<B>),
+        ("trace_ema_", generation::compare_weights::<B>),
+        ("trace_diffusion", diffusion::compare::<B>),
+        ("trace_sampling", sampling::compare::<B>),
     ];
     table.into_iter().find(|(prefix, _)| name.starts_with(prefix)).map(|(_, comparison)| comparison)
 }

@@ -1,0 +1,196 @@
+//! The pipeline: text to pictures.
+
+use std::ops::{ControlFlow, Range};
+
+use burn::tensor::{Tensor, backend::Backend};
+use hart_core::random::SeededDraws;
+use hart_core::{Error, HartBackend, Precision, Result};
+
+use crate::builder::PipelineBuilder;
+use crate::generate::{Stage, to_host};
+use crate::image::{Image, ImageSettings, to_bytes};
+use crate::model::HartModel;
+use crate::observer::{Event, Observer};
+use crate::request::{GenerationSettings, Request, RequestItem};
+use crate::text::{EncodedPrompts, TextEncoder};
+
+/// Text to pictures: text encoder, model and the device they are on.
+///
+/// A pipeline can be shared between threads; several generations may run on it at once, since all
+/// state of a generation is its own. Its memory is given back when it is dropped.
+#[derive(Debug)]
+pub struct HartPipeline<B: Backend> {
+    model: HartModel<B>,
+    text_encoder: TextEncoder<B>,
+    precision: Precision,
+    name: String,
+    batch_size: usize,
+    // The last field: it is dropped after the weights.
+    device: Released<B>,
+}
+
+/// Gives pooled memory back to the device when it is dropped.
+#[derive(Debug)]
+struct Released<B: Backend>(B::Device);
+
+impl<B: Backend> Drop for Released<B> {
+    fn drop(&mut self) {
+        B::memory_cleanup(&self.0);
+    }
+}
+
+impl<B: HartBackend> HartPipeline<B> {
+    /// Starts building a pipeline from folders on disk.
+    pub fn builder() -> PipelineBuilder<B> {
+        PipelineBuilder::new()
+    }
+
+    pub(crate) fn new(
+        model: HartModel<B>,
+        text_encoder: TextEncoder<B>,
+        device: B::Device,
+        precision: Precision,
+        name: String,
+        batch_size: usize,
+    ) -> Self {
+        let device = Released(device);
+        Self { model, text_encoder, precision, name, batch_size, device }
+    }
+
+    /// The model's parts, for research.
+    pub fn model(&self) -> &HartModel<B> {
+        &self.model
+    }
+
+    /// The text encoder.
+    pub fn text_encoder(&self) -> &TextEncoder<B> {
+        &self.text_encoder
+    }
+
+    /// The device everything is on.
+    pub fn device(&self) -> &B::Device {
+        &self.device.0
+    }
+
+    /// Makes all pictures of a request.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a prompt or setting out of its range, before anything is computed;
+    /// [`Error::NonFinite`] when the weights are damaged.
+    pub fn generate(&self, request: &Request) -> Result<Vec<Image>> {
+        self.generate_with(request, &mut ())
+    }
+
+    /// Makes all pictures of a request under the eyes of an observer, who can cancel.
+    ///
+    /// # Errors
+    /// As [`Self::generate`], and [`Error::Cancelled`] when the observer asked for it.
+    pub fn generate_with(
+        &self,
+        request: &Request,
+        observer: &mut dyn Observer<B>,
+    ) -> Result<Vec<Image>> {
+        let items = request.items()?;
+        let steps = &self.model.transformer.config().residual_head.sampling_steps;
+        let settings = request.settings(self.model.transformer.scales(), steps)?;
+        for item in &items {
+            self.text_encoder.tokenize(&item.prompt)?;
+        }
+        let mut images = Vec::with_capacity(items.len());
+        for start in (0..items.len()).step_by(self.batch_size) {
+            let pictures = start..items.len().min(start + self.batch_size);
+            images.extend(self.generate_batch(&items, pictures, &settings, observer)?);
+        }
+        Ok(images)
+    }
+
+    /// Decodes the latent of an [`Event::Scale`] to pictures as they would be if the generation
+    /// ended there: `[height, width, 3]` bytes of each picture of the batch, with their side.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] when the weights are damaged.
+    pub fn preview(&self, latent: &Tensor<B, 4>) -> Result<Vec<(usize, Vec<u8>)>> {
+        let [batch, _, _, _] = latent.dims();
+        (0..batch).map(|i| self.decode(latent.clone().narrow(0, i, 1))).collect()
+    }
+
+    fn generate_batch(
+        &self,
+        items: &[RequestItem],
+        pictures: Range<usize>,
+        settings: &GenerationSettings,
+        observer: &mut dyn Observer<B>,
+    ) -> Result<Vec<Image>> {
+        let items = &items[pictures.clone()];
+        let scales = self.model.transformer.scales();
+        let (first, count) = (pictures.start, scales.count());
+        tell(observer, Event::Started { pictures: pictures.clone(), scales: count })?;
+        let prompts: Vec<&str> = items.iter().map(|item| item.prompt.as_str()).collect();
+        let encoded = self.text_encoder.encode(&prompts)?;
+        self.report_cuts(&encoded, first, observer)?;
+        let draws = SeededDraws::new(items.iter().map(|item| item.seed).collect::<Vec<_>>());
+        let mut report = |stage: Stage<'_, B>| match stage {
+            Stage::Scale { scale, latent } => {
+                let (pictures, side) = (pictures.clone(), scales.side(scale));
+                tell(observer, Event::Scale { pictures, scale, scales: count, side, latent })
+            }
+            Stage::MaskPass { pass, passes } => tell(observer, Event::MaskPass { pass, passes }),
+        };
+        let latent =
+            self.model.generate_latent(&encoded.text, settings, &draws, &mut report, &mut ())?;
+        let mut images = vec![];
+        for (i, item) in items.iter().enumerate() {
+            let (side, pixels) = self.decode(latent.clone().narrow(0, i, 1))?;
+            let image = Image::new(side, side, pixels, self.describe(item, settings));
+            tell(observer, Event::Picture { picture: first + i, image: &image })?;
+            images.push(image);
+        }
+        Ok(images)
+    }
+
+    fn report_cuts(
+        &self,
+        encoded: &EncodedPrompts<B>,
+        first: usize,
+        observer: &mut dyn Observer<B>,
+    ) -> Result<()> {
+        let kept = self.text_encoder.context_tokens();
+        for (i, &tokens) in encoded.lengths.iter().enumerate().filter(|(_, n)| **n > kept) {
+            tell(observer, Event::PromptCut { picture: first + i, tokens, kept })?;
+        }
+        Ok(())
+    }
+
+    /// One latent `[1, Z, H, W]` to a side and `[side, side, 3]` bytes.
+    fn decode(&self, latent: Tensor<B, 4>) -> Result<(usize, Vec<u8>)> {
+        let decoded = self.model.tokenizer.decode_latent(latent, &mut ());
+        let [_, _, side, _] = decoded.dims();
+        Ok((side, to_bytes(&to_host(decoded))?))
+    }
+
+    fn describe(&self, item: &RequestItem, settings: &GenerationSettings) -> ImageSettings {
+        let residual = settings.noise_schedule.is_some();
+        ImageSettings {
+            prompt: item.prompt.clone(),
+            seed: item.seed,
+            guidance: settings.guidance,
+            top_k: settings.top_k,
+            top_p: settings.top_p,
+            smooth: settings.smooth,
+            mask_passes: settings.mask_passes,
+            diffusion_steps: residual.then(|| settings.diffusion_steps.clone()),
+            temperature: settings.temperature,
+            precision: self.precision.name().to_string(),
+            model: self.name.clone(),
+            software: format!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
+        }
+    }
+}
+
+/// Tells the observer; its wish to stop becomes an error.
+fn tell<B: Backend>(observer: &mut dyn Observer<B>, event: Event<'_, B>) -> Result<()> {
+    match observer.event(event) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(Error::Cancelled),
+    }
+}

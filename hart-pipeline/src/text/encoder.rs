@@ -1,0 +1,147 @@
+//! The text encoder with its weights.
+
+use std::path::Path;
+
+use burn::tensor::backend::Backend;
+use hart_ar::TextCondition;
+use hart_core::checkpoint::{LoadOptions, load};
+use hart_core::{Error, HartBackend, Precision, Result};
+
+use super::config::TextEncoderConfig;
+use super::model::{Prefix, Qwen2};
+use super::names::{NAMES, open_checkpoint};
+use super::system_prompt::SystemPrompt;
+use super::tokenize::{PaddingSide, PromptTokenizer, TokenizedPrompt};
+
+/// How a text encoder is loaded.
+#[derive(Debug, Clone, Default)]
+pub struct TextEncoderOptions {
+    /// Element type of the weights.
+    pub precision: Precision,
+    /// Which side of short prompts is padded; `None` for what the folder says.
+    pub padding_side: Option<PaddingSide>,
+    /// What is put before every prompt.
+    pub system_prompt: SystemPrompt,
+}
+
+/// Qwen2 with its tokenizer and the system prompt, whose keys and values are computed once.
+#[derive(Debug)]
+pub struct TextEncoder<B: Backend> {
+    tokenizer: PromptTokenizer,
+    model: Qwen2<B>,
+    prefix: Option<Prefix<B>>,
+    context_tokens: usize,
+    width: usize,
+}
+
+/// Encoded prompts, ready for the transformer.
+#[derive(Debug, Clone)]
+pub struct EncodedPrompts<B: Backend> {
+    /// The context with its mask and positions.
+    pub text: TextCondition<B>,
+    /// For each prompt how many tokens it had before it was cut to the context.
+    pub lengths: Vec<usize>,
+}
+
+impl<B: HartBackend> TextEncoder<B> {
+    /// Loads a text encoder's folder for contexts of `context_tokens` tokens (T).
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Malformed`], [`Error::Config`] or [`Error::Weights`], each naming
+    /// the file, when something is missing, damaged or does not fit.
+    pub fn open(
+        folder: impl AsRef<Path>,
+        context_tokens: usize,
+        options: &TextEncoderOptions,
+        device: &B::Device,
+    ) -> Result<Self> {
+        let folder = folder.as_ref();
+        let tokenizer = PromptTokenizer::open(folder, options.padding_side)?;
+        let path = folder.join("config.json");
+        let config = TextEncoderConfig::open(&path)?;
+        if tokenizer.vocabulary() > config.vocabulary {
+            return Err(Error::Config {
+                path,
+                key: "vocab_size".to_string(),
+                found: config.vocabulary.to_string(),
+                expected: format!("at least {}, the tokenizer's entries", tokenizer.vocabulary()),
+            });
+        }
+        let model = Qwen2::init(&config, device);
+        let weights = LoadOptions { precision: options.precision };
+        let model = load(model, &open_checkpoint(folder)?, &NAMES, weights)?;
+        Self::new(tokenizer, model, config.width, context_tokens, &options.system_prompt)
+    }
+
+    /// Puts the parts together.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the system prompt cannot be tokenized.
+    pub fn new(
+        tokenizer: PromptTokenizer,
+        model: Qwen2<B>,
+        width: usize,
+        context_tokens: usize,
+        system_prompt: &SystemPrompt,
+    ) -> Result<Self> {
+        let ids = match system_prompt.text() {
+            Some(text) => tokenizer.system_ids(text, context_tokens)?,
+            None => vec![],
+        };
+        let prefix = (!ids.is_empty()).then(|| model.prefix(&ids));
+        Ok(Self { tokenizer, model, prefix, context_tokens, width })
+    }
+
+    /// Tokens of a context, T.
+    pub fn context_tokens(&self) -> usize {
+        self.context_tokens
+    }
+
+    /// Width of the context.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &PromptTokenizer {
+        &self.tokenizer
+    }
+
+    /// A prompt as the tokens of its context.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for an empty prompt.
+    pub fn tokenize(&self, prompt: &str) -> Result<TokenizedPrompt> {
+        self.tokenizer.tokenize(prompt, self.context_tokens)
+    }
+
+    /// The contexts of a batch of prompts.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for no prompts or an empty one.
+    pub fn encode(&self, prompts: &[impl AsRef<str>]) -> Result<EncodedPrompts<B>> {
+        let prompts: Result<Vec<_>> = prompts.iter().map(|p| self.tokenize(p.as_ref())).collect();
+        self.encode_tokens(prompts?)
+    }
+
+    /// The contexts of tokenized prompts.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for no prompts, or prompts of other lengths than the context.
+    pub fn encode_tokens(&self, prompts: Vec<TokenizedPrompt>) -> Result<EncodedPrompts<B>> {
+        let fits = |prompt: &TokenizedPrompt| {
+            [prompt.tokens.len(), prompt.mask.len(), prompt.positions.len()]
+                == [self.context_tokens; 3]
+        };
+        if prompts.is_empty() || !prompts.iter().all(fits) {
+            let expected = format!("at least one, each of {} tokens", self.context_tokens);
+            return Err(Error::invalid("the batch of prompts", prompts.len(), expected));
+        }
+        let tokens: Vec<_> = prompts.iter().map(|prompt| prompt.tokens.clone()).collect();
+        let mask: Vec<_> = prompts.iter().map(|prompt| prompt.mask.clone()).collect();
+        let context = self.model.forward(&tokens, &mask, self.prefix.as_ref(), &mut ());
+        let lengths = prompts.iter().map(|prompt| prompt.length).collect();
+        let positions = prompts.into_iter().map(|prompt| prompt.positions).collect();
+        Ok(EncodedPrompts { text: TextCondition { context, mask, positions }, lengths })
+    }
+}

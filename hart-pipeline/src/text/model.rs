@@ -1,0 +1,241 @@
+//! Qwen2: a causal transformer with grouped keys and values.
+
+use burn::module::Module;
+use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
+use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
+use hart_core::HartBackend;
+use hart_core::nn::{Angles, RmsNorm, RmsNormConfig, context_angles};
+use hart_core::ops::linear;
+use hart_core::tap::Tap;
+
+use super::config::TextEncoderConfig;
+
+/// Added to the score of a masked pair. Finite, so that a token that may attend to nothing gives a
+/// mean instead of NaN, and within the range of half precision.
+const MASKED: f32 = -30_000.0;
+
+/// The text model, up to its final norm.
+#[derive(Module, Debug)]
+pub struct Qwen2<B: Backend> {
+    embedding: Embedding<B>,
+    layers: Vec<Layer<B>>,
+    norm: RmsNorm<B>,
+    head_width: usize,
+    rotary_base: f64,
+}
+
+/// Attention and feed-forward part, each normalised before and added to its input.
+#[derive(Module, Debug)]
+pub struct Layer<B: Backend> {
+    attention_norm: RmsNorm<B>,
+    attention: GroupedAttention<B>,
+    mlp_norm: RmsNorm<B>,
+    gate: Linear<B>,
+    up: Linear<B>,
+    down: Linear<B>,
+}
+
+/// Attention in which several query heads share a head of keys and values.
+#[derive(Module, Debug)]
+pub struct GroupedAttention<B: Backend> {
+    q: Linear<B>,
+    k: Linear<B>,
+    v: Linear<B>,
+    output: Linear<B>,
+    head_width: usize,
+}
+
+/// The keys and values of tokens that come before every prompt, computed once; for each layer
+/// `[1, key/value heads, tokens, head width]`.
+#[derive(Debug, Clone)]
+pub struct Prefix<B: Backend> {
+    layers: Vec<[Tensor<B, 4>; 2]>,
+    length: usize,
+}
+
+impl<B: Backend> Qwen2<B> {
+    /// A model of the configured sizes; no weight is made before it is used.
+    pub fn init(config: &TextEncoderConfig, device: &B::Device) -> Self {
+        let norm = RmsNormConfig::new(config.width).with_epsilon(config.norm_epsilon);
+        let layer = |_| {
+            let plain = |input, output| {
+                LinearConfig::new(input, output).with_bias(false).init(device)
+            };
+            Layer {
+                attention_norm: norm.init(device),
+                attention: GroupedAttention::init(config, device),
+                mlp_norm: norm.init(device),
+                gate: plain(config.width, config.mlp_width),
+                up: plain(config.width, config.mlp_width),
+                down: plain(config.mlp_width, config.width),
+            }
+        };
+        Self {
+            embedding: EmbeddingConfig::new(config.vocabulary, config.width).init(device),
+            layers: (0..config.depth).map(layer).collect(),
+            norm: norm.init(device),
+            head_width: config.head_width(),
+            rotary_base: config.rotary_base,
+        }
+    }
+}
+
+impl<B: Backend> GroupedAttention<B> {
+    fn init(config: &TextEncoderConfig, device: &B::Device) -> Self {
+        let shared = config.key_value_heads * config.head_width();
+        Self {
+            q: LinearConfig::new(config.width, config.width).init(device),
+            k: LinearConfig::new(config.width, shared).init(device),
+            v: LinearConfig::new(config.width, shared).init(device),
+            output: LinearConfig::new(config.width, config.width).with_bias(false).init(device),
+            head_width: config.head_width(),
+        }
+    }
+}
+
+impl<B: HartBackend> Qwen2<B> {
+    /// Hidden states `[batch, tokens, width]` in 32 bits after the final norm.
+    ///
+    /// `tokens` holds for each prompt as many ids, `mask` which of them may be attended to.
+    /// Positions count from the beginning of the prefix, pads included.
+    ///
+    /// # Panics
+    /// When the prompts have different lengths.
+    pub fn forward(
+        &self,
+        tokens: &[Vec<u32>],
+        mask: &[Vec<bool>],
+        prefix: Option<&Prefix<B>>,
+        tap: &mut dyn Tap,
+    ) -> Tensor<B, 3> {
+        let (x, _) = self.run(tokens, mask, prefix, tap);
+        tap.record("before_final_norm", &|| x.to_data());
+        let x = self.norm.forward(x);
+        tap.record(&format!("hidden_states.{}", self.layers.len()), &|| x.to_data());
+        x.cast(DType::F32)
+    }
+
+    /// The keys and values of tokens that come before every prompt.
+    pub fn prefix(&self, tokens: &[u32]) -> Prefix<B> {
+        let mask = vec![vec![true; tokens.len()]];
+        let (_, layers) = self.run(&[tokens.to_vec()], &mask, None, &mut ());
+        Prefix { layers, length: tokens.len() }
+    }
+
+    /// The last layer's output, and every layer's keys and values.
+    fn run(
+        &self,
+        tokens: &[Vec<u32>],
+        mask: &[Vec<bool>],
+        prefix: Option<&Prefix<B>>,
+        tap: &mut dyn Tap,
+    ) -> (Tensor<B, 3>, Vec<[Tensor<B, 4>; 2]>) {
+        let device = self.embedding.weight.device();
+        let (batch, length) = (tokens.len(), tokens[0].len());
+        let ids: Vec<i64> = tokens.iter().flatten().map(|&id| i64::from(id)).collect();
+        let ids = TensorData::new(ids, [batch * length]);
+        let ids = Tensor::<B, 1, Int>::from_data(ids, &device);
+        let rows = self.embedding.weight.val().select(0, ids);
+        let width = rows.dims()[1];
+        let mut x = rows.reshape([batch, length, width]);
+
+        let before = prefix.map_or(0, |prefix| prefix.length);
+        let positions: Vec<i64> = (before..before + length).map(|p| p as i64).collect();
+        let angles = context_angles(&positions, self.head_width, self.rotary_base);
+        let angles = Angles::new(&angles, [1, length, self.head_width], &device);
+        let bias = causal_bias(mask, before, &device).cast(x.dtype());
+
+        let mut own = vec![];
+        for (i, layer) in self.layers.iter().enumerate() {
+            tap.record(&format!("hidden_states.{i}"), &|| x.to_data());
+            let earlier = prefix.map(|prefix| &prefix.layers[i]);
+            let (next, keys_and_values) = layer.forward(x, &angles, &bias, earlier);
+            x = next;
+            own.push(keys_and_values);
+        }
+        (x, own)
+    }
+}
+
+impl<B: HartBackend> Layer<B> {
+    fn forward(
+        &self,
+        x: Tensor<B, 3>,
+        angles: &Angles<B>,
+        bias: &Tensor<B, 4>,
+        earlier: Option<&[Tensor<B, 4>; 2]>,
+    ) -> (Tensor<B, 3>, [Tensor<B, 4>; 2]) {
+        let normalized = self.attention_norm.forward(x.clone());
+        let (attended, own) = self.attention.forward(normalized, angles, bias, earlier);
+        let x = x + attended;
+        let normalized = self.mlp_norm.forward(x.clone());
+        let gated = B::gated_silu(
+            linear(&self.gate, normalized.clone()),
+            linear(&self.up, normalized),
+        );
+        (x + linear(&self.down, gated), own)
+    }
+}
+
+impl<B: HartBackend> GroupedAttention<B> {
+    /// Attends to `earlier` keys and values and to `x` itself; returns those of `x` too.
+    fn forward(
+        &self,
+        x: Tensor<B, 3>,
+        angles: &Angles<B>,
+        bias: &Tensor<B, 4>,
+        earlier: Option<&[Tensor<B, 4>; 2]>,
+    ) -> (Tensor<B, 3>, [Tensor<B, 4>; 2]) {
+        let [batch, length, width] = x.dims();
+        let split = |x: Tensor<B, 3>| {
+            let heads = x.dims()[2] / self.head_width;
+            x.reshape([batch, length, heads, self.head_width]).swap_dims(1, 2)
+        };
+        let rotate = |x| B::rotate(x, angles.cos.clone(), angles.sin.clone());
+        let q = rotate(split(linear(&self.q, x.clone())));
+        let k = rotate(split(linear(&self.k, x.clone())));
+        let v = split(linear(&self.v, x));
+        let heads = q.dims()[1];
+        let all = |own: &Tensor<B, 4>, i: usize| {
+            let joined = match earlier {
+                Some(earlier) => {
+                    let before = earlier[i].clone().repeat_dim(0, batch);
+                    Tensor::cat(vec![before, own.clone()], 2)
+                }
+                None => own.clone(),
+            };
+            share(joined, heads)
+        };
+        let scale = (self.head_width as f64).powf(-0.5);
+        let attended = B::attend(q, all(&k, 0), all(&v, 1), Some(bias.clone()), scale);
+        let attended = attended.swap_dims(1, 2).reshape([batch, length, width]);
+        (linear(&self.output, attended), [k, v])
+    }
+}
+
+/// Repeats each of the key/value heads for the query heads that share it.
+fn share<B: Backend>(x: Tensor<B, 4>, heads: usize) -> Tensor<B, 4> {
+    let [batch, shared, length, width] = x.dims();
+    let x: Tensor<B, 5> = x.unsqueeze_dim(2);
+    x.repeat_dim(2, heads / shared).reshape([batch, heads, length, width])
+}
+
+/// `[batch, 1, tokens, before + tokens]`: 0 where a token may attend, [`MASKED`] where the other
+/// one comes later or is padding. Everything in the prefix may be attended to.
+fn causal_bias<B: Backend>(
+    mask: &[Vec<bool>],
+    before: usize,
+    device: &B::Device,
+) -> Tensor<B, 4> {
+    let (batch, length) = (mask.len(), mask[0].len());
+    let mut values = Vec::with_capacity(batch * length * (before + length));
+    for valid in mask {
+        for query in 0..length {
+            values.extend(std::iter::repeat_n(0.0, before));
+            let visible = valid.iter().enumerate().map(|(key, &valid)| key <= query && valid);
+            values.extend(visible.map(|visible| if visible { 0.0 } else { MASKED }));
+        }
+    }
+    let data = TensorData::new(values, [batch, 1, length, before + length]);
+    Tensor::from_data(data, (device, DType::F32))
+}
