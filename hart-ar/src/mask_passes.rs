@@ -51,7 +51,9 @@ mod tests {
                 seen.sort_unstable();
                 assert_eq!(seen, (0..49).collect::<Vec<_>>(), "{count} passes");
             }
-            assert!(passes.iter().all(|pass| !pass[0].is_empty() && pass[0].len() == pass[1].len()));
+            assert!(
+                passes.iter().all(|pass| !pass[0].is_empty() && pass[0].len() == pass[1].len())
+            );
         }
     }
 

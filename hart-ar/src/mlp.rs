@@ -9,6 +9,7 @@ use hart_core::ops::linear;
 
 /// Either kind of feed-forward part.
 #[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "its size is small beside its weights")]
 pub enum Mlp<B: Backend> {
     /// `down(SiLU(gate x) · up x)`.
     GatedSilu(GatedSiluMlp<B>),

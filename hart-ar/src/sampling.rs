@@ -126,7 +126,8 @@ pub fn filter(logits: &[f32], top_k: usize, top_p: f64) -> Vec<(usize, f32)> {
 pub fn choose(kept: &[(usize, f32)], pick: Pick) -> usize {
     let point = match pick {
         Pick::Greedy => {
-            let best = |best: (usize, f32), next: (usize, f32)| if next.1 > best.1 { next } else { best };
+            let best =
+                |best: (usize, f32), next: (usize, f32)| if next.1 > best.1 { next } else { best };
             return kept.iter().copied().reduce(best).map_or(0, |(index, _)| index);
         }
         Pick::At(point) => point,
@@ -202,6 +203,9 @@ mod tests {
     fn draws_follow_the_distribution() {
         let kept = [(0, 0.25f32.ln()), (1, 0.5f32.ln()), (2, 0.25f32.ln())];
         let at = |point| choose(&kept, Pick::At(point));
-        assert_eq!([at(0.0), at(0.2), at(0.3), at(0.7), at(0.8), at(0.999_999_9)], [0, 0, 1, 1, 2, 2]);
+        assert_eq!(
+            [at(0.0), at(0.2), at(0.3), at(0.7), at(0.8), at(0.999_999_9)],
+            [0, 0, 1, 1, 2, 2]
+        );
     }
 }

@@ -209,10 +209,7 @@ fn valid_tokens<B: Backend>(
     Tensor::from_data(TensorData::new(values, [2 * batch, tokens]), (device, DType::F32))
 }
 
-fn check_text<B: HartBackend>(
-    transformer: &Transformer<B>,
-    text: &TextCondition<B>,
-) -> Result<()> {
+fn check_text<B: HartBackend>(transformer: &Transformer<B>, text: &TextCondition<B>) -> Result<()> {
     let [batch, tokens, width] = text.context.dims();
     let config = transformer.config();
     if batch == 0 || tokens != config.context_tokens || width != config.context_width {
@@ -224,7 +221,11 @@ fn check_text<B: HartBackend>(
         || !fits(text.positions.iter().map(Vec::len).collect())
     {
         let expected = format!("{tokens} values for each of {batch} prompts");
-        return Err(Error::invalid("the mask or the positions of the text", "shorter or longer", expected));
+        return Err(Error::invalid(
+            "the mask or the positions of the text",
+            "shorter or longer",
+            expected,
+        ));
     }
     Ok(())
 }

@@ -60,7 +60,9 @@ pub enum Error {
     },
     /// A computation gave NaN or infinite values, which means that the weights are damaged or that
     /// the chosen precision is too narrow for them.
-    #[error("{what} has values that are not finite; the weights are damaged or too large for the precision in use")]
+    #[error(
+        "{what} has values that are not finite; the weights are damaged or too large for the precision in use"
+    )]
     NonFinite {
         /// Where it was noticed.
         what: String,

@@ -28,8 +28,8 @@ impl<B: Backend> Resize<B> {
 
     fn new(weights: Vec<f32>, from: usize, to: usize, device: &B::Device) -> Self {
         // Both resizings are the identity between equal sides.
-        let matrix = (from != to)
-            .then(|| Tensor::from_data(TensorData::new(weights, [to, from]), device));
+        let matrix =
+            (from != to).then(|| Tensor::from_data(TensorData::new(weights, [to, from]), device));
         Self { matrix, from, to }
     }
 

@@ -162,8 +162,7 @@ impl<B: HartBackend> ResidualHead<B> {
         let [epsilon, variance] = self.network.forward(both, &[time], condition);
         let conditional = epsilon.clone().narrow(0, 0, batch);
         let unconditional = epsilon.narrow(0, batch, batch);
-        let guided =
-            conditional * (1.0 + settings.guidance) - unconditional * settings.guidance;
+        let guided = conditional * (1.0 + settings.guidance) - unconditional * settings.guidance;
         [guided, variance.narrow(0, 0, batch)]
     }
 }

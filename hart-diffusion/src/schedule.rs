@@ -148,7 +148,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for bad in ["", "x", "8,", "-3", "0", "0,0", "1001", "600,600", "ddim", "ddim999", "ddim0", "1e3"] {
+        for bad in
+            ["", "x", "8,", "-3", "0", "0,0", "1001", "600,600", "ddim", "ddim999", "ddim0", "1e3"]
+        {
             assert!(NoiseSchedule::respaced(bad).is_err(), "{bad:?} was accepted");
         }
         let many = "1,".repeat(5000) + "1";

@@ -153,9 +153,7 @@ impl<B: HartBackend> Generation<'_, B> {
             let tokens = self.upload(sampled.vectors, positions[0].len());
             predicted.push(match &self.settings.noise_schedule {
                 None => tokens,
-                Some(_) => {
-                    tokens + self.residual(hidden, &sampled.indices, positions, &mut tap)?
-                }
+                Some(_) => tokens + self.residual(hidden, &sampled.indices, positions, &mut tap)?,
             });
             if passes.len() > 1 {
                 report(Stage::MaskPass { pass, passes: passes.len() })?;

@@ -51,7 +51,12 @@ pub struct ImageSettings {
 
 impl Image {
     /// Wraps `[height, width, 3]` bytes.
-    pub(crate) fn new(width: usize, height: usize, pixels: Vec<u8>, settings: ImageSettings) -> Self {
+    pub(crate) fn new(
+        width: usize,
+        height: usize,
+        pixels: Vec<u8>,
+        settings: ImageSettings,
+    ) -> Self {
         debug_assert_eq!(pixels.len(), width * height * 3);
         Self { width, height, pixels, settings }
     }
@@ -129,7 +134,8 @@ pub fn grid(images: &[Image]) -> Result<(usize, usize, Vec<u8>)> {
     let Some((width, height)) = size else {
         return Err(Error::invalid("the number of pictures of a grid", 0, "at least one"));
     };
-    if let Some(other) = images.iter().find(|image| (image.width, image.height) != (width, height)) {
+    if let Some(other) = images.iter().find(|image| (image.width, image.height) != (width, height))
+    {
         let found = format!("{} × {}", other.width, other.height);
         return Err(Error::invalid("a picture of the grid", found, format!("{width} × {height}")));
     }

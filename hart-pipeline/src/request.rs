@@ -159,7 +159,8 @@ impl Request {
             let expected = format!("{pictures}, one for each picture");
             return Err(Error::invalid("the number of seeds", seeds.len(), expected));
         }
-        let prompts = self.prompts.iter().flat_map(|prompt| std::iter::repeat_n(prompt, self.count));
+        let prompts =
+            self.prompts.iter().flat_map(|prompt| std::iter::repeat_n(prompt, self.count));
         Ok(prompts
             .zip(seeds)
             .map(|(prompt, seed)| RequestItem { prompt: prompt.clone(), seed })

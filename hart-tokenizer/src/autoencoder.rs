@@ -121,7 +121,9 @@ impl<B: HartBackend> HybridTokenizer<B> {
         let scales = self.quantizer.scales();
         let tokens = indices.iter().map(|indices| indices.dims());
         let fits = tokens.clone().enumerate().all(|(scale, [batch, tokens])| {
-            scale < scales.count() && tokens == scales.tokens(scale) && batch == indices[0].dims()[0]
+            scale < scales.count()
+                && tokens == scales.tokens(scale)
+                && batch == indices[0].dims()[0]
         });
         if fits && indices.len() == scales.count() {
             return Ok(());

@@ -93,14 +93,16 @@ impl<B: HartBackend> Quantizer<B> {
     /// bicubic interpolation to `[batch, Z, H, W]` and passed through `phi`.
     pub fn contribution(&self, scale: usize, tokens: Tensor<B, 3>) -> Tensor<B, 4> {
         let map = to_map(tokens, self.scales.side(scale));
-        let resize = Resize::bicubic(self.scales.side(scale), self.scales.latent_side(), &map.device());
+        let resize =
+            Resize::bicubic(self.scales.side(scale), self.scales.latent_side(), &map.device());
         self.phi(scale, resize.apply(map))
     }
 
     /// The input of scale `scale`: the latent `[batch, Z, H, W]` so far, resized by area averaging
     /// to `[batch, Z, side, side]`.
     pub fn scale_input(&self, scale: usize, latent: Tensor<B, 4>) -> Tensor<B, 4> {
-        let resize = Resize::area(self.scales.latent_side(), self.scales.side(scale), &latent.device());
+        let resize =
+            Resize::area(self.scales.latent_side(), self.scales.side(scale), &latent.device());
         resize.apply(latent)
     }
 

@@ -64,7 +64,8 @@ pub fn inspect<B: Backend, M: Module<B>>(
             problems.mismatched.push((name.clone(), found, expected));
         }
     }
-    let unexpected = checkpoint.names().filter(|name| !used.contains(*name) && !table.ignores(name));
+    let unexpected =
+        checkpoint.names().filter(|name| !used.contains(*name) && !table.ignores(name));
     problems.unexpected = unexpected.map(str::to_string).collect();
     problems
 }

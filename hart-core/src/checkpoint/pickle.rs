@@ -18,7 +18,10 @@ pub(super) enum Pickled {
     /// A callable or type, by its dotted name.
     Global(String),
     /// A reference to a storage: its class, such as `FloatStorage`, and its key in the archive.
-    Storage { class: String, key: String },
+    Storage {
+        class: String,
+        key: String,
+    },
     Tensor(PickledTensor),
 }
 
@@ -43,7 +46,14 @@ const MAX_VALUES: usize = 1 << 23;
 
 /// Runs a pickle program and returns the value it leaves.
 pub(super) fn parse(program: &[u8]) -> Result<Pickled, String> {
-    let mut machine = Machine { program, position: 0, stack: vec![], marks: vec![], memo: HashMap::new(), made: 0 };
+    let mut machine = Machine {
+        program,
+        position: 0,
+        stack: vec![],
+        marks: vec![],
+        memo: HashMap::new(),
+        made: 0,
+    };
     loop {
         let opcode = machine.byte()?;
         if opcode == b'.' {
@@ -197,7 +207,8 @@ impl Machine<'_> {
     }
 
     fn integer(&mut self, length: usize) -> Result<(), String> {
-        let value = self.take(length)?.iter().rev().fold(0, |sum, &byte| sum << 8 | i64::from(byte));
+        let value =
+            self.take(length)?.iter().rev().fold(0, |sum, &byte| sum << 8 | i64::from(byte));
         self.push(Pickled::Integer(value))
     }
 
@@ -222,7 +233,8 @@ impl Machine<'_> {
 
     fn line(&mut self) -> Result<String, String> {
         let rest = &self.program[self.position..];
-        let length = rest.iter().position(|&byte| byte == b'\n').ok_or("its pickle is truncated")?;
+        let length =
+            rest.iter().position(|&byte| byte == b'\n').ok_or("its pickle is truncated")?;
         let line = String::from_utf8_lossy(&rest[..length]).into_owned();
         self.position += length + 1;
         Ok(line)
@@ -260,10 +272,11 @@ impl Machine<'_> {
     /// Remembers the value on top. Dictionaries are never recalled in a state dictionary, so a
     /// placeholder saves the copy.
     fn memoize(&mut self, slot: u32) -> Result<(), String> {
-        let value = match self.stack.last().ok_or("its pickle remembers a value that is not there")? {
-            Pickled::Dict(_) => Pickled::None,
-            value => value.clone(),
-        };
+        let value =
+            match self.stack.last().ok_or("its pickle remembers a value that is not there")? {
+                Pickled::Dict(_) => Pickled::None,
+                value => value.clone(),
+            };
         self.count(size(&value))?;
         self.memo.insert(slot, value);
         Ok(())
@@ -283,7 +296,9 @@ fn storage(reference: Pickled) -> Result<Pickled, String> {
         return Err("its pickle refers to a storage in an unknown way".into());
     };
     match parts.as_slice() {
-        [Pickled::Text(kind), Pickled::Global(class), Pickled::Text(key), ..] if kind == "storage" => {
+        [Pickled::Text(kind), Pickled::Global(class), Pickled::Text(key), ..]
+            if kind == "storage" =>
+        {
             let class = class.rsplit('.').next().unwrap_or(class).to_string();
             Ok(Pickled::Storage { class, key: key.clone() })
         }
@@ -310,7 +325,9 @@ fn call(callable: &Pickled, arguments: Pickled) -> Result<Pickled, String> {
             let (storage, storage_type) = (key.clone(), class.clone());
             Ok(Pickled::Tensor(PickledTensor { storage, storage_type, offset, shape, strides }))
         }
-        ("torch._utils._rebuild_parameter", [tensor @ Pickled::Tensor(_), ..]) => Ok(tensor.clone()),
+        ("torch._utils._rebuild_parameter", [tensor @ Pickled::Tensor(_), ..]) => {
+            Ok(tensor.clone())
+        }
         _ => Err(format!("its pickle calls `{name}`, which a dictionary of tensors does not need")),
     }
 }
@@ -323,7 +340,10 @@ fn sizes(tuple: &Pickled) -> Result<Vec<usize>, String> {
         Pickled::Integer(value) => usize::try_from(*value).ok(),
         _ => None,
     };
-    items.iter().map(|item| size(item).ok_or_else(|| "a tensor with a negative size".into())).collect()
+    items
+        .iter()
+        .map(|item| size(item).ok_or_else(|| "a tensor with a negative size".into()))
+        .collect()
 }
 
 fn check_depth(items: &[impl std::borrow::Borrow<Pickled>]) -> Result<(), String> {

@@ -105,7 +105,9 @@ impl AutoencoderConfig {
 
     fn check(&self, file: &ConfigReader) -> Result<()> {
         if !self.base_channels.is_multiple_of(GROUPS) {
-            return Err(file.refuse("ch", format!("a multiple of {GROUPS}, the groups of GroupNorm")));
+            return Err(
+                file.refuse("ch", format!("a multiple of {GROUPS}, the groups of GroupNorm"))
+            );
         }
         if self.quantizer_kernel.is_multiple_of(2) {
             return Err(file.refuse("quant_conv_ks", "an odd number"));

@@ -20,11 +20,7 @@ pub struct Angles<B: Backend> {
 
 impl<B: Backend> Angles<B> {
     /// From angles in row-major order, `[batch, tokens, head width]`.
-    pub fn new(
-        angles: &[f32],
-        [batch, tokens, width]: [usize; 3],
-        device: &B::Device,
-    ) -> Self {
+    pub fn new(angles: &[f32], [batch, tokens, width]: [usize; 3], device: &B::Device) -> Self {
         let tensor = |f: fn(f32) -> f32| {
             let values: Vec<f32> = angles.iter().map(|&angle| f(angle)).collect();
             Tensor::from_data(TensorData::new(values, [batch, 1, tokens, width]), device)

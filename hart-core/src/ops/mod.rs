@@ -99,7 +99,8 @@ pub trait HartBackend: Backend {
         let variance = centred.clone().square().mean_dim(2);
         let normalized = centred / (variance + epsilon).sqrt();
         let normalized = normalized.reshape([batch, channels, height, width]);
-        let x = normalized * weight.reshape([1, channels, 1, 1]) + bias.reshape([1, channels, 1, 1]);
+        let x =
+            normalized * weight.reshape([1, channels, 1, 1]) + bias.reshape([1, channels, 1, 1]);
         let x = if activate { silu(x) } else { x };
         x.cast(dtype)
     }

@@ -75,7 +75,9 @@ impl TextEncoderConfig {
             return Err(file.refuse("num_attention_heads", expected));
         }
         if !self.head_width().is_multiple_of(2) {
-            return Err(file.refuse("num_attention_heads", "a count that leaves heads of even width"));
+            return Err(
+                file.refuse("num_attention_heads", "a count that leaves heads of even width")
+            );
         }
         if !self.heads.is_multiple_of(self.key_value_heads) {
             let expected = format!("a divisor of `num_attention_heads`, which is {}", self.heads);

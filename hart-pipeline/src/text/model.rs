@@ -58,9 +58,8 @@ impl<B: Backend> Qwen2<B> {
     pub fn init(config: &TextEncoderConfig, device: &B::Device) -> Self {
         let norm = RmsNormConfig::new(config.width).with_epsilon(config.norm_epsilon);
         let layer = |_| {
-            let plain = |input, output| {
-                LinearConfig::new(input, output).with_bias(false).init(device)
-            };
+            let plain =
+                |input, output| LinearConfig::new(input, output).with_bias(false).init(device);
             Layer {
                 attention_norm: norm.init(device),
                 attention: GroupedAttention::init(config, device),
@@ -169,10 +168,8 @@ impl<B: HartBackend> Layer<B> {
         let (attended, own) = self.attention.forward(normalized, angles, bias, earlier);
         let x = x + attended;
         let normalized = self.mlp_norm.forward(x.clone());
-        let gated = B::gated_silu(
-            linear(&self.gate, normalized.clone()),
-            linear(&self.up, normalized),
-        );
+        let gated =
+            B::gated_silu(linear(&self.gate, normalized.clone()), linear(&self.up, normalized));
         (x + linear(&self.down, gated), own)
     }
 }
@@ -222,11 +219,7 @@ fn share<B: Backend>(x: Tensor<B, 4>, heads: usize) -> Tensor<B, 4> {
 
 /// `[batch, 1, tokens, before + tokens]`: 0 where a token may attend, [`MASKED`] where the other
 /// one comes later or is padding. Everything in the prefix may be attended to.
-fn causal_bias<B: Backend>(
-    mask: &[Vec<bool>],
-    before: usize,
-    device: &B::Device,
-) -> Tensor<B, 4> {
+fn causal_bias<B: Backend>(mask: &[Vec<bool>], before: usize, device: &B::Device) -> Tensor<B, 4> {
     let (batch, length) = (mask.len(), mask[0].len());
     let mut values = Vec::with_capacity(batch * length * (before + length));
     for valid in mask {

@@ -6,10 +6,10 @@ use hart_ar::Transformer;
 use hart_ar::block::Block;
 use hart_ar::cache::{Keep, LayerCache};
 use hart_ar::modulation::{ModulationValues, pool_context};
+use hart_core::HartBackend;
 use hart_core::checkpoint::LoadOptions;
 use hart_core::config::TransformerConfig;
 use hart_core::nn::{Angles, context_angles, visual_angles};
-use hart_core::HartBackend;
 use hart_pipeline::{ModelCheckpoints, ModelConfig, TransformerWeights};
 use libtest_mimic::Failed;
 
@@ -25,10 +25,17 @@ struct Inputs<B: HartBackend> {
     device: B::Device,
 }
 
-pub fn compare<B: HartBackend>(trace: &mut Trace, device: &B::Device) -> Result<(), Failed> {
+pub(crate) fn compare<B: HartBackend>(trace: &mut Trace, device: &B::Device) -> Result<(), Failed> {
     let (config, block) = block::<B>(trace, device)?;
     let inputs = Inputs::new(trace, config, &block, device);
-    trace.given(&["cond", "context_mask", "context_position_ids", "x", "partial_last.keep", "clamp.scale_mul_1H11"]);
+    trace.given(&[
+        "cond",
+        "context_mask",
+        "context_position_ids",
+        "x",
+        "partial_last.keep",
+        "clamp.scale_mul_1H11",
+    ]);
     let mut clamped = block.clone();
     let scale: Tensor<B, 4> = trace.get("clamp.scale_mul_1H11").tensor(device);
     clamped.attention.log_scale = Some(Param::from_tensor(scale));
@@ -38,7 +45,8 @@ pub fn compare<B: HartBackend>(trace: &mut Trace, device: &B::Device) -> Result<
     }
 
     let context = inputs.config.context_tokens;
-    let first = inputs.forward(&block, 0, (0..context).collect(), &mut LayerCache::new(0), Keep::No);
+    let first =
+        inputs.forward(&block, 0, (0..context).collect(), &mut LayerCache::new(0), Keep::No);
     trace.close("nocache_si0_out", first.to_data(), COMPONENT);
     compare_partial(trace, &inputs, &block);
     Ok(())
@@ -50,7 +58,9 @@ fn block<B: HartBackend>(
     device: &B::Device,
 ) -> Result<(TransformerConfig, Block<B>), Failed> {
     let index = trace.json["block_index"].as_u64().ok_or("no block_index")? as usize;
-    let [_, tokens, width] = trace.get("x").shape[..] else { return Err("x of another rank".into()) };
+    let [_, tokens, width] = trace.get("x").shape[..] else {
+        return Err("x of another rank".into());
+    };
     for folder in model_folders(&trace.folder) {
         let config = ModelConfig::open(&folder)?;
         let transformer = &config.transformer;
@@ -58,7 +68,13 @@ fn block<B: HartBackend>(
         if total == tokens && transformer.width == width && transformer.depth > index {
             let files = ModelCheckpoints::open(&folder, TransformerWeights::Ema)?;
             let (size, options) = (config.transformer_size(), LoadOptions::default());
-            let model = Transformer::<B>::from_checkpoint(transformer, size, &files.transformer, options, device)?;
+            let model = Transformer::<B>::from_checkpoint(
+                transformer,
+                size,
+                &files.transformer,
+                options,
+                device,
+            )?;
             return Ok((config.transformer, model.blocks[index].clone()));
         }
     }
@@ -126,7 +142,12 @@ impl<B: HartBackend> Inputs<B> {
 }
 
 /// All steps at once under the block-wise causal mask.
-fn compare_masked<B: HartBackend>(trace: &mut Trace, inputs: &Inputs<B>, block: &Block<B>, case: &str) {
+fn compare_masked<B: HartBackend>(
+    trace: &mut Trace,
+    inputs: &Inputs<B>,
+    block: &Block<B>,
+    case: &str,
+) {
     let steps = inputs.config.scales.count();
     let rows = inputs.positions.len();
     let mut angles = vec![vec![]; rows];
@@ -153,7 +174,12 @@ fn compare_masked<B: HartBackend>(trace: &mut Trace, inputs: &Inputs<B>, block: 
 }
 
 /// The recorded steps one after another with a cache.
-fn compare_cached<B: HartBackend>(trace: &mut Trace, inputs: &Inputs<B>, block: &Block<B>, case: &str) {
+fn compare_cached<B: HartBackend>(
+    trace: &mut Trace,
+    inputs: &Inputs<B>,
+    block: &Block<B>,
+    case: &str,
+) {
     let name = |step: usize| format!("{case}.cached_out.{step}");
     let steps = (0..).take_while(|&step| trace.has(&name(step))).count();
     let capacity = (0..steps).map(|step| inputs.span(step).1).sum();

@@ -21,10 +21,11 @@ use hart_pipeline::{
 use hart_tokenizer::to_pixels;
 use libtest_mimic::Failed;
 
+use crate::diffusion::estimate_tolerance;
 use crate::harness::{Fixtures, GENERATION, Trace};
 
 /// A trace of a generation: every recorded tensor, and the final image.
-pub fn compare<B: HartBackend>(trace: &mut Trace, device: &B::Device) -> Result<(), Failed> {
+pub(crate) fn compare<B: HartBackend>(trace: &mut Trace, device: &B::Device) -> Result<(), Failed> {
     let folder = model_folder(&trace.folder, trace.name.trim_start_matches("trace_gen_"))?;
     let config = config_of(trace, &folder)?;
     let model = load_model::<B>(&config, &folder, TransformerWeights::Ema, device)?;
@@ -33,7 +34,8 @@ pub fn compare<B: HartBackend>(trace: &mut Trace, device: &B::Device) -> Result<
     let draws = Recorded::new(trace, &settings, &scales);
     let text = text_condition::<B>(trace, device);
     let mut recording = Recording::default();
-    let latent = model.generate_latent(&text, &settings, &draws, &mut |_| Ok(()), &mut recording)?;
+    let latent =
+        model.generate_latent(&text, &settings, &draws, &mut |_| Ok(()), &mut recording)?;
     let image = to_pixels(model.tokenizer.decode_latent(latent.clone(), &mut ()));
 
     trace.close("f_hat_final", latent.to_data(), GENERATION);
@@ -45,7 +47,7 @@ pub fn compare<B: HartBackend>(trace: &mut Trace, device: &B::Device) -> Result<
 }
 
 /// A trace of the images of both weight files, made with the inputs of another trace.
-pub fn compare_weights<B: HartBackend>(
+pub(crate) fn compare_weights<B: HartBackend>(
     trace: &mut Trace,
     device: &B::Device,
 ) -> Result<(), Failed> {
@@ -71,7 +73,7 @@ pub fn compare_weights<B: HartBackend>(
 }
 
 /// The folders of the fixtures that hold a model.
-pub fn model_folders(fixtures: &Path) -> Vec<PathBuf> {
+pub(crate) fn model_folders(fixtures: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(fixtures).into_iter().flatten().flatten();
     let folders = entries.map(|entry| entry.path());
     let mut folders: Vec<_> =
@@ -87,7 +89,9 @@ fn model_folder(fixtures: &Path, trace: &str) -> Result<PathBuf, Failed> {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         trace == name || trace.starts_with(&format!("{name}_"))
     });
-    named.max_by_key(|folder| folder.as_os_str().len()).ok_or_else(|| "no model of that name".into())
+    named
+        .max_by_key(|folder| folder.as_os_str().len())
+        .ok_or_else(|| "no model of that name".into())
 }
 
 /// The model's configuration, with the change that some traces were recorded with.
@@ -229,7 +233,12 @@ impl Recording {
         data.iter::<f64>().collect()
     }
 
-    fn compare_with(&self, trace: &mut Trace, settings: &GenerationSettings, scales: &ScaleSchedule) {
+    fn compare_with(
+        &self,
+        trace: &mut Trace,
+        settings: &GenerationSettings,
+        scales: &ScaleSchedule,
+    ) {
         for name in trace.names() {
             let Some((step, what)) = name.split_once('.') else {
                 if let Some(data) = self.0.get(&name) {
@@ -250,9 +259,20 @@ impl Recording {
                     self.compare_sampling(trace, &name, step, what, settings, scales, scale);
                 }
                 "diff_init_noise" | "diff_step_noise" => trace.given(&[&name]),
-                "diff_samples" => self.compare_steps(trace, &name, &format!("{step}.diff_sample")),
+                "diff_samples" => {
+                    self.compare_steps(trace, &name, &format!("{step}.diff_sample"), |_| {
+                        GENERATION
+                    });
+                }
                 "diff_pred_xstart" => {
-                    self.compare_steps(trace, &name, &format!("{step}.diff_pred_xstart"));
+                    let schedule = settings.noise_schedule.as_ref().expect("a residual");
+                    let guidance = settings.guidance * scales.ratio(scales.last());
+                    self.compare_steps(
+                        trace,
+                        &name,
+                        &format!("{step}.diff_pred_xstart"),
+                        |index| estimate_tolerance(GENERATION, schedule, index, guidance),
+                    );
                 }
                 "diff_out" => {
                     let last = settings.noise_schedule.as_ref().expect("a residual").steps() - 1;
@@ -311,16 +331,19 @@ impl Recording {
     }
 
     /// Tensors recorded for every diffusion step, of which the conditional half is computed.
-    fn compare_steps(&self, trace: &mut Trace, name: &str, tap: &str) {
+    fn compare_steps(
+        &self,
+        trace: &mut Trace,
+        name: &str,
+        tap: &str,
+        tolerance: impl Fn(usize) -> f64,
+    ) {
         let steps = trace.get(name).shape[0];
         let expected = trace.get(name).values.clone();
-        let (mut ours, mut theirs) = (vec![], vec![]);
         for (step, expected) in expected.chunks_exact(expected.len() / steps).enumerate() {
             let found = self.values(&format!("{tap}.{step}"));
-            theirs.extend_from_slice(&expected[..found.len()]);
-            ours.extend(found);
+            trace.compare(name, &found, &expected[..found.len()], tolerance(step));
         }
-        trace.compare(name, &ours, &theirs, GENERATION);
     }
 }
 
@@ -334,8 +357,7 @@ fn compare_pooling<B: HartBackend>(
     if !trace.has("cond_avg_pooled") {
         return;
     }
-    let embedded: Tensor<B, 3> =
-        Tensor::from_data(recording.0["cond_BLD"].clone(), device);
+    let embedded: Tensor<B, 3> = Tensor::from_data(recording.0["cond_BLD"].clone(), device);
     let [rows, tokens, _] = embedded.dims();
     let mut valid: Vec<f32> =
         text.mask.iter().flatten().map(|&valid| f32::from(u8::from(valid))).collect();

@@ -10,27 +10,27 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
 /// Largest difference accepted for one component, over the largest magnitude of the tensor.
-pub const COMPONENT: f64 = 1e-4;
+pub(crate) const COMPONENT: f64 = 1e-4;
 /// The same for what comes out of a whole generation.
-pub const GENERATION: f64 = 1e-3;
+pub(crate) const GENERATION: f64 = 1e-3;
 
 /// The folder of golden values.
-pub struct Fixtures(PathBuf);
+pub(crate) struct Fixtures(PathBuf);
 
 impl Fixtures {
     /// `HART_FIXTURES`, or `fixtures/` of the workspace.
-    pub fn find() -> Self {
+    pub(crate) fn find() -> Self {
         let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures");
         Self(std::env::var_os("HART_FIXTURES").map_or_else(default, PathBuf::from))
     }
 
     /// The folder itself.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.0
     }
 
     /// The names of all traces, sorted.
-    pub fn traces(&self) -> Vec<String> {
+    pub(crate) fn traces(&self) -> Vec<String> {
         let entries = std::fs::read_dir(&self.0).into_iter().flatten().flatten();
         let mut names: Vec<String> = entries
             .filter_map(|entry| entry.file_name().into_string().ok())
@@ -42,11 +42,13 @@ impl Fixtures {
     }
 
     /// Reads one trace.
-    pub fn trace(&self, name: &str) -> Trace {
+    pub(crate) fn trace(&self, name: &str) -> Trace {
         let path = self.0.join(name);
-        let bytes = std::fs::read(path.with_extension("safetensors")).expect("a trace that was listed");
+        let bytes =
+            std::fs::read(path.with_extension("safetensors")).expect("a trace that was listed");
         let json = std::fs::read(path.with_extension("json"));
-        let json = json.map_or(Value::Null, |json| serde_json::from_slice(&json).expect("valid JSON"));
+        let json =
+            json.map_or(Value::Null, |json| serde_json::from_slice(&json).expect("valid JSON"));
         let tensors = SafeTensors::deserialize(&bytes).expect("a valid trace");
         let tensors = tensors.iter().map(|(name, view)| {
             (name.to_string(), Golden::new(view.shape(), view.dtype(), view.data()))
@@ -63,11 +65,11 @@ impl Fixtures {
 }
 
 /// A recorded tensor.
-pub struct Golden {
+pub(crate) struct Golden {
     /// Its shape.
-    pub shape: Vec<usize>,
+    pub(crate) shape: Vec<usize>,
     /// Its values; integers are exact in double precision.
-    pub values: Vec<f64>,
+    pub(crate) values: Vec<f64>,
 }
 
 impl Golden {
@@ -84,29 +86,29 @@ impl Golden {
     }
 
     /// The values in single precision.
-    pub fn floats(&self) -> Vec<f32> {
+    pub(crate) fn floats(&self) -> Vec<f32> {
         self.values.iter().map(|&value| value as f32).collect()
     }
 
     /// The values of a tensor of indices.
-    pub fn indices(&self) -> Vec<i64> {
+    pub(crate) fn indices(&self) -> Vec<i64> {
         self.values.iter().map(|&value| value as i64).collect()
     }
 
     /// As a tensor on a device.
-    pub fn tensor<B: Backend, const D: usize>(&self, device: &B::Device) -> Tensor<B, D> {
+    pub(crate) fn tensor<B: Backend, const D: usize>(&self, device: &B::Device) -> Tensor<B, D> {
         Tensor::from_data(TensorData::new(self.floats(), self.shape.clone()), device)
     }
 }
 
 /// A trace, and what has been compared with it so far.
-pub struct Trace {
+pub(crate) struct Trace {
     /// Its name, the file without its ending.
-    pub name: String,
+    pub(crate) name: String,
     /// The fixtures folder.
-    pub folder: PathBuf,
+    pub(crate) folder: PathBuf,
     /// The settings recorded beside the tensors.
-    pub json: Value,
+    pub(crate) json: Value,
     tensors: BTreeMap<String, Golden>,
     compared: BTreeSet<String>,
     problems: Vec<String>,
@@ -114,23 +116,23 @@ pub struct Trace {
 
 impl Trace {
     /// The recorded tensor `name`.
-    pub fn get(&self, name: &str) -> &Golden {
+    pub(crate) fn get(&self, name: &str) -> &Golden {
         self.tensors.get(name).unwrap_or_else(|| panic!("{} has no tensor {name}", self.name))
     }
 
     /// Whether there is a tensor `name`.
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
     }
 
     /// The names of all tensors.
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         self.tensors.keys().cloned().collect()
     }
 
     /// Compares a result with the recorded tensor `name`: equal shapes, and no value further off
     /// than `tolerance` of the tensor's largest magnitude.
-    pub fn close(&mut self, name: &str, found: TensorData, tolerance: f64) {
+    pub(crate) fn close(&mut self, name: &str, found: TensorData, tolerance: f64) {
         let shape = found.shape.to_vec();
         let values: Vec<f64> = found.iter::<f64>().collect();
         if shape != self.get(name).shape {
@@ -142,20 +144,20 @@ impl Trace {
     }
 
     /// As [`Self::close`] for values without a shape, in the recorded order.
-    pub fn close_values(&mut self, name: &str, found: &[f64], tolerance: f64) {
+    pub(crate) fn close_values(&mut self, name: &str, found: &[f64], tolerance: f64) {
         let expected = self.get(name).values.clone();
         self.compare(name, found, &expected, tolerance);
     }
 
-    /// Compares only the first rows (along the first axis) that were computed.
-    pub fn close_leading(&mut self, name: &str, found: TensorData, tolerance: f64) {
-        let values: Vec<f64> = found.iter::<f64>().collect();
-        let expected = self.get(name).values[..values.len()].to_vec();
+    /// Compares the first rows (along the first axis) of a result, as many as were recorded.
+    pub(crate) fn close_leading(&mut self, name: &str, found: TensorData, tolerance: f64) {
+        let expected = self.get(name).values.clone();
+        let values: Vec<f64> = found.iter::<f64>().take(expected.len()).collect();
         self.compare(name, &values, &expected, tolerance);
     }
 
     /// Compares any values with those expected, under the name of a recorded tensor.
-    pub fn compare(&mut self, name: &str, found: &[f64], expected: &[f64], tolerance: f64) {
+    pub(crate) fn compare(&mut self, name: &str, found: &[f64], expected: &[f64], tolerance: f64) {
         self.compared.insert(name.to_string());
         if found.len() != expected.len() {
             let (found, expected) = (found.len(), expected.len());
@@ -167,14 +169,16 @@ impl Trace {
         let difference = |(a, b): (&f64, &f64)| if a == b { 0.0 } else { (a - b).abs() };
         let worst = found.iter().zip(expected).map(difference);
         let worst = worst.fold(0.0f64, |m, d| if d.is_nan() || d > m { d } else { m });
-        if !(worst <= tolerance * magnitude) {
+        if worst.is_nan() || worst > tolerance * magnitude {
             let relative = worst / magnitude;
-            self.problems.push(format!("{name}: off by {relative:.2e} of {magnitude:.3e}, accepted {tolerance:.0e}"));
+            self.problems.push(format!(
+                "{name}: off by {relative:.2e} of {magnitude:.3e}, accepted {tolerance:.0e}"
+            ));
         }
     }
 
     /// Compares indices or masks, which must be equal.
-    pub fn equal(&mut self, name: &str, found: &[i64]) {
+    pub(crate) fn equal(&mut self, name: &str, found: &[i64]) {
         self.compared.insert(name.to_string());
         let expected = self.get(name).indices();
         if found != expected {
@@ -185,43 +189,47 @@ impl Trace {
     }
 
     /// A statement that has no tensor of its own, such as a value of the JSON file.
-    pub fn check(&mut self, what: &str, holds: bool) {
+    pub(crate) fn check(&mut self, what: &str, holds: bool) {
         if !holds {
             self.problems.push(format!("{what}: does not hold"));
         }
     }
 
     /// The tensors that are an input of the comparison rather than a result of it.
-    pub fn given(&mut self, names: &[&str]) {
+    pub(crate) fn given(&mut self, names: &[&str]) {
         self.compared.extend(names.iter().map(|name| name.to_string()));
     }
 
     /// How many tensors were compared, or everything that was wrong. A recorded tensor that was
     /// neither compared nor declared as given is a problem too.
-    pub fn finish(mut self) -> Result<usize, Failed> {
+    pub(crate) fn finish(mut self) -> Result<usize, Failed> {
         let forgotten: Vec<_> =
             self.tensors.keys().filter(|name| !self.compared.contains(*name)).cloned().collect();
         if !forgotten.is_empty() {
             self.problems.push(format!("never compared: {}", forgotten.join(", ")));
         }
-        if self.problems.is_empty() { Ok(self.compared.len()) } else { Err(self.problems.join("\n").into()) }
+        if self.problems.is_empty() {
+            Ok(self.compared.len())
+        } else {
+            Err(self.problems.join("\n").into())
+        }
     }
 }
 
 /// What was compared on which backend.
 #[derive(Clone, Default)]
-pub struct Report(Arc<Mutex<BTreeMap<&'static str, (usize, usize)>>>);
+pub(crate) struct Report(Arc<Mutex<BTreeMap<&'static str, (usize, usize)>>>);
 
 impl Report {
     /// Counts one trace.
-    pub fn add(&self, backend: &'static str, tensors: usize) {
+    pub(crate) fn add(&self, backend: &'static str, tensors: usize) {
         let mut counts = self.0.lock().expect("no trial panics while counting");
         let count = counts.entry(backend).or_default();
         *count = (count.0 + 1, count.1 + tensors);
     }
 
     /// One line a backend.
-    pub fn print(&self) {
+    pub(crate) fn print(&self) {
         for (backend, (traces, tensors)) in self.0.lock().expect("all trials are over").iter() {
             println!("parity on {backend}: {traces} traces, {tensors} tensors compared");
         }

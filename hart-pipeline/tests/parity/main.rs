@@ -21,7 +21,8 @@ use hart_core::HartBackend;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// Compares what one kind of trace holds on backend `B`.
-type Comparison<B> = fn(&mut Trace, &<B as burn::tensor::backend::BackendTypes>::Device) -> Result<(), Failed>;
+type Comparison<B> =
+    fn(&mut Trace, &<B as burn::tensor::backend::BackendTypes>::Device) -> Result<(), Failed>;
 
 /// The comparison for a trace, by the beginning of its name. Training and safety traces belong to
 /// parts that are not here.

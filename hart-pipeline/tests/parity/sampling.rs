@@ -6,7 +6,7 @@ use libtest_mimic::Failed;
 
 use crate::harness::{COMPONENT, Trace};
 
-pub fn compare<B: HartBackend>(trace: &mut Trace, _: &B::Device) -> Result<(), Failed> {
+pub(crate) fn compare<B: HartBackend>(trace: &mut Trace, _: &B::Device) -> Result<(), Failed> {
     let logits = trace.get("logits");
     let (shape, logits) = (logits.shape.clone(), logits.floats());
     let rows: Vec<&[f32]> = logits.chunks_exact(shape[2]).collect();

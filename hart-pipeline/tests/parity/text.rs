@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::harness::{COMPONENT, Trace};
 
-pub fn compare<B: HartBackend>(trace: &mut Trace, device: &B::Device) -> Result<(), Failed> {
+pub(crate) fn compare<B: HartBackend>(trace: &mut Trace, device: &B::Device) -> Result<(), Failed> {
     let folders = text_folders(&trace.folder);
     let with_tokenizer = folders.iter().find(|folder| folder.join("tokenizer.json").is_file());
     let vocabulary = with_tokenizer.ok_or("no folder has a tokenizer.json")?.clone();
@@ -99,10 +99,16 @@ fn compare_case<B: HartBackend>(
         trace.equal(&name("system_tokens"), &ids);
     }
     let config = TextEncoderConfig::open(folder.join("config.json"))?;
-    let model = load(Qwen2::<B>::init(&config, device), &open_checkpoint(folder)?, &NAMES, LoadOptions::default())?;
+    let model = load(
+        Qwen2::<B>::init(&config, device),
+        &open_checkpoint(folder)?,
+        &NAMES,
+        LoadOptions::default(),
+    )?;
     let encoder = TextEncoder::new(tokenizer, model.clone(), config.width, length, &system)?;
 
-    let tokenized: Result<Vec<_>, _> = prompts.iter().map(|prompt| encoder.tokenize(prompt)).collect();
+    let tokenized: Result<Vec<_>, _> =
+        prompts.iter().map(|prompt| encoder.tokenize(prompt)).collect();
     let tokenized = tokenized?;
     let tokens: Vec<Vec<u32>> = tokenized.iter().map(|p| p.tokens.clone()).collect();
     let mask: Vec<Vec<bool>> = tokenized.iter().map(|p| p.mask.clone()).collect();

@@ -5,19 +5,23 @@ use hart_core::HartBackend;
 use hart_core::checkpoint::{Checkpoint, LoadOptions};
 use hart_core::config::AutoencoderConfig;
 use hart_core::tap::Tap;
+use hart_tokenizer::HybridTokenizer;
 use hart_tokenizer::quantizer::to_tokens;
-use hart_tokenizer::{HybridTokenizer, to_pixels};
 use libtest_mimic::Failed;
 
 use crate::harness::{COMPONENT, Trace};
 
-pub fn compare<B: HartBackend>(trace: &mut Trace, device: &B::Device) -> Result<(), Failed> {
+pub(crate) fn compare<B: HartBackend>(trace: &mut Trace, device: &B::Device) -> Result<(), Failed> {
     let model = trace.name.trim_start_matches("trace_tokenizer_").to_string();
     let folder = trace.folder.join(model).join("tokenizer");
     let config = AutoencoderConfig::open(folder.join("config.json"))?;
     let checkpoint = Checkpoint::open_folder(&folder)?;
-    let tokenizer =
-        HybridTokenizer::<B>::from_checkpoint(&config, &checkpoint, LoadOptions::default(), device)?;
+    let tokenizer = HybridTokenizer::<B>::from_checkpoint(
+        &config,
+        &checkpoint,
+        LoadOptions::default(),
+        device,
+    )?;
     let image: Tensor<B, 4> = trace.get("image").tensor(device);
     trace.given(&["image"]);
 
@@ -25,7 +29,8 @@ pub fn compare<B: HartBackend>(trace: &mut Trace, device: &B::Device) -> Result<
     trace.close("f", latent.to_data(), COMPONENT);
     compare_encoding(trace, &tokenizer, latent.clone())?;
 
-    let continuous = to_pixels(tokenizer.decode_latent(latent, &mut ()));
+    // Recorded before the move to [0, 1].
+    let continuous = tokenizer.decode_latent(latent, &mut ()).clamp(-1.0, 1.0);
     trace.close("img_continuous", continuous.to_data(), COMPONENT);
     Ok(())
 }
