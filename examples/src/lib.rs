@@ -1,1 +1,91 @@
-//! x
+//! What the example programs share: progress on a terminal, exit codes.
+#![allow(clippy::print_stderr)]
+
+use std::io::IsTerminal;
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+
+use burn::tensor::backend::Backend;
+use hart_core::Error;
+use hart_pipeline::Event;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// The exit code of a program: 0, or 1 with the reason on standard error, or 2 when an argument was
+/// out of its range (as for arguments that cannot be parsed).
+pub fn exit(result: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = result else {
+        return ExitCode::SUCCESS;
+    };
+    eprintln!("error: {error:#}");
+    match error.downcast_ref::<Error>() {
+        Some(Error::Invalid { .. }) => ExitCode::from(2),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// Shows the progress of a generation: a bar over the scales on a terminal, plain lines elsewhere.
+pub struct Progress {
+    bar: ProgressBar,
+    plain: bool,
+}
+
+impl Progress {
+    /// Begins to show progress on standard error.
+    pub fn start() -> Self {
+        let plain = !std::io::stderr().is_terminal();
+        let target =
+            if plain { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let bar = ProgressBar::with_draw_target(None, target);
+        let style = ProgressStyle::with_template("{prefix} [{bar:30}] {msg} {elapsed}");
+        bar.set_style(style.expect("a valid template").progress_chars("=> "));
+        Self { bar, plain }
+    }
+
+    /// Shows one event.
+    pub fn show<B: Backend>(&self, event: &Event<'_, B>) -> ControlFlow<()> {
+        match event {
+            Event::PromptCut { picture, tokens, kept } => self.line(&format!(
+                "picture {picture}: only the first {kept} of the prompt's {tokens} tokens are used"
+            )),
+            Event::Started { pictures, scales } => {
+                self.bar.reset();
+                self.bar.set_length(*scales as u64);
+                let (first, last) = (pictures.start, pictures.end - 1);
+                let prefix = if first == last {
+                    format!("picture {first}")
+                } else {
+                    format!("pictures {first} to {last}")
+                };
+                if self.plain {
+                    eprintln!("{prefix}: {scales} scales");
+                }
+                self.bar.set_prefix(prefix);
+            }
+            Event::Scale { scale, scales, side, .. } => {
+                self.bar.set_position(*scale as u64 + 1);
+                self.bar.set_message(format!("{side} × {side} tokens"));
+                if self.plain {
+                    eprintln!("scale {} of {scales}: {side} × {side} tokens", scale + 1);
+                }
+            }
+            Event::MaskPass { pass, passes } => {
+                self.bar.set_message(format!("pass {} of {passes}", pass + 1));
+                if self.plain {
+                    eprintln!("pass {} of {passes} over the last scale", pass + 1);
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// A line above the bar.
+    pub fn line(&self, text: &str) {
+        if self.plain { eprintln!("{text}") } else { self.bar.println(text) }
+    }
+
+    /// Removes the bar.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}

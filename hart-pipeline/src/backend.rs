@@ -3,6 +3,8 @@
 //! `cargo add hart-pipeline --no-default-features --features cuda` swaps the CPU for a GPU: a
 //! program that says [`DefaultBackend`] and [`default_device`] needs no other change.
 
+use hart_core::{Error, HartBackend, Result};
+
 #[cfg(feature = "flex")]
 pub use burn::backend::Flex;
 
@@ -62,13 +64,83 @@ pub fn default_device() -> <DefaultBackend as burn::tensor::backend::BackendType
     Default::default()
 }
 
-/// The names of the backends compiled in, as features and command lines call them.
+/// Work that runs on whichever backend the user names.
+///
+/// ```
+/// use hart_pipeline::HartBackend;
+/// use hart_pipeline::backend::{OnBackend, on_device};
+///
+/// struct Name;
+/// impl OnBackend for Name {
+///     type Output = String;
+///     fn run<B: HartBackend>(self, device: B::Device) -> String {
+///         B::name(&device)
+///     }
+/// }
+/// # #[cfg(feature = "flex")]
+/// assert_eq!(on_device("flex", Name)?, "flex");
+/// # Ok::<(), hart_pipeline::Error>(())
+/// ```
+pub trait OnBackend {
+    /// What the work gives.
+    type Output;
+
+    /// Does the work on a device of backend `B`.
+    fn run<B: HartBackend>(self, device: B::Device) -> Self::Output;
+}
+
+/// Runs `work` on the device called `name`: a backend of [`compiled_in`], and for GPUs optionally
+/// which one, such as `cuda:1`.
+///
+/// # Errors
+/// [`Error::Invalid`] when there is no such backend here.
+pub fn on_device<W: OnBackend>(name: &str, work: W) -> Result<W::Output> {
+    let refuse = || {
+        let expected = format!("one of {}", compiled_in().join(", "));
+        Error::invalid("the device", format!("`{name}`"), expected)
+    };
+    let (backend, index) = match name.split_once(':') {
+        Some((backend, index)) => (backend, Some(index.parse::<usize>().map_err(|_| refuse())?)),
+        None => (name, None),
+    };
+    match (backend, index) {
+        #[cfg(feature = "flex")]
+        ("flex", None) => Ok(work.run::<Flex>(Default::default())),
+        #[cfg(feature = "ndarray")]
+        ("ndarray", None) => Ok(work.run::<NdArray>(Default::default())),
+        #[cfg(feature = "cuda")]
+        ("cuda", index) => {
+            Ok(work.run::<Cuda>(burn::backend::cuda::CudaDevice::new(index.unwrap_or(0))))
+        }
+        #[cfg(feature = "vulkan")]
+        ("vulkan", index) => Ok(work.run::<Vulkan>(wgpu_device(index))),
+        #[cfg(feature = "metal")]
+        ("metal", index) => Ok(work.run::<Metal>(wgpu_device(index))),
+        #[cfg(feature = "wgpu")]
+        ("wgpu", index) => Ok(work.run::<Wgpu>(wgpu_device(index))),
+        #[cfg(feature = "tch")]
+        ("tch", index) => {
+            use burn::backend::libtorch::LibTorchDevice;
+            Ok(work.run::<LibTorch>(index.map_or(LibTorchDevice::Cpu, LibTorchDevice::Cuda)))
+        }
+        _ => Err(refuse()),
+    }
+}
+
+#[cfg(feature = "wgpu")]
+fn wgpu_device(index: Option<usize>) -> burn::backend::wgpu::WgpuDevice {
+    use burn::backend::wgpu::WgpuDevice;
+    index.map_or(WgpuDevice::DefaultDevice, WgpuDevice::DiscreteGpu)
+}
+
+/// The names of the backends compiled in, as features and command lines call them, the
+/// [`DefaultBackend`] first.
 pub fn compiled_in() -> Vec<&'static str> {
-    let all = [
+    let all: [(&str, bool); 7] = [
         ("cuda", cfg!(feature = "cuda")),
         ("metal", cfg!(feature = "metal")),
         ("vulkan", cfg!(feature = "vulkan")),
-        ("wgpu", cfg!(all(feature = "wgpu", not(any(feature = "vulkan", feature = "metal"))))),
+        ("wgpu", cfg!(feature = "wgpu")),
         ("tch", cfg!(feature = "tch")),
         ("flex", cfg!(feature = "flex")),
         ("ndarray", cfg!(feature = "ndarray")),
