@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::backend::Backend;
 use hart_ar::{Transformer, TransformerSize};
-use hart_core::checkpoint::{Checkpoint, LoadOptions};
+use hart_core::checkpoint::{Checkpoint, LoadOptions, cast};
 use hart_core::config::{AutoencoderConfig, QuantizerKind, TransformerConfig};
 use hart_core::{Error, HartBackend, Result};
 use hart_diffusion::{ResidualHead, ResidualHeadSize};
@@ -172,5 +172,15 @@ impl<B: HartBackend> HartModel<B> {
             transformer: Transformer::init(&config.transformer, config.transformer_size(), device),
             residual_head: ResidualHead::init(&config.residual_head_size(), steps, device)?,
         })
+    }
+
+    /// The same model with its large weights in another precision.
+    pub fn cast(self, options: LoadOptions) -> Self {
+        let network = cast(self.residual_head.network, &hart_diffusion::NAMES, options);
+        Self {
+            tokenizer: cast(self.tokenizer, &hart_tokenizer::NAMES, options),
+            transformer: cast(self.transformer, &hart_ar::NAMES, options),
+            residual_head: ResidualHead { network, ..self.residual_head },
+        }
     }
 }

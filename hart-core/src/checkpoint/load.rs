@@ -83,6 +83,19 @@ pub fn parameters<B: Backend, M: Module<B>>(
     named.collect()
 }
 
+/// Gives the parameters of a module made in memory the types that [`load`] would have given them.
+pub fn cast<B: Backend, M: Module<B>>(module: M, table: &NameTable, options: LoadOptions) -> M {
+    module.map(&mut Caster { place: Place::default(), table, options })
+}
+
+/// The element type of the parameter at a place.
+fn dtype_at(place: &Place, table: &NameTable, options: LoadOptions) -> DType {
+    match place.follows_precision() && !table.keeps_full_precision(&place.path()) {
+        true => options.precision.dtype(),
+        false => DType::F32,
+    }
+}
+
 /// A parameter as a checkpoint stores it.
 struct Listed {
     path: String,
@@ -163,16 +176,6 @@ struct Loader<'a> {
     error: Option<Error>,
 }
 
-impl Loader<'_> {
-    /// The element type of the parameter at the present place.
-    fn dtype(&self, path: &str) -> DType {
-        match self.place.follows_precision() && !self.table.keeps_full_precision(path) {
-            true => self.options.precision.dtype(),
-            false => DType::F32,
-        }
-    }
-}
-
 impl<B: Backend> ModuleMapper<B> for Loader<'_> {
     fn enter_module(&mut self, name: &str, container: &str) {
         self.place.enter(name, container);
@@ -194,7 +197,7 @@ impl<B: Backend> ModuleMapper<B> for Loader<'_> {
                 return param;
             }
         };
-        let dtype = self.dtype(&path);
+        let dtype = dtype_at(&self.place, self.table, self.options);
         let device = param.lazy_device();
         let mut tensor = Tensor::from_data(data.convert_dtype(dtype), (&device, dtype));
         if self.place.is_transposed(D) {
@@ -204,5 +207,26 @@ impl<B: Backend> ModuleMapper<B> for Loader<'_> {
         }
         let id = param.id;
         param.transform_for_load(tensor, id)
+    }
+}
+
+struct Caster<'a> {
+    place: Place,
+    table: &'a NameTable,
+    options: LoadOptions,
+}
+
+impl<B: Backend> ModuleMapper<B> for Caster<'_> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.place.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.place.exit();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        let dtype = dtype_at(&self.place, self.table, self.options);
+        param.map(|tensor| tensor.cast(dtype))
     }
 }

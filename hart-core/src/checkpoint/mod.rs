@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, TensorData};
 
-pub use load::{LoadOptions, inspect, load, parameters};
+pub use load::{LoadOptions, cast, inspect, load, parameters};
 pub use names::NameTable;
 
 use crate::{Error, Result};
