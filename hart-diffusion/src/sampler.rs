@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{DType, Tensor, backend::Backend};
-use hart_core::checkpoint::{Checkpoint, LoadOptions, load};
+use hart_core::checkpoint::{Checkpoint, LoadOptions, cast, load};
 use hart_core::tap::Tap;
 use hart_core::{Error, HartBackend, Result};
 
@@ -53,6 +53,11 @@ impl<B: Backend> ResidualHead<B> {
     pub fn init(size: &ResidualHeadSize, respacing: &str, device: &B::Device) -> Result<Self> {
         let schedule = NoiseSchedule::respaced(respacing)?;
         Ok(Self { network: ResidualNetwork::init(size, device), schedule })
+    }
+
+    /// The same head with its weights in another precision.
+    pub fn cast(self, options: LoadOptions) -> Self {
+        Self { network: cast(self.network, &NAMES, options), ..self }
     }
 
     /// The schedule it is sampled by.

@@ -176,11 +176,10 @@ impl<B: HartBackend> HartModel<B> {
 
     /// The same model with its large weights in another precision.
     pub fn cast(self, options: LoadOptions) -> Self {
-        let network = cast(self.residual_head.network, &hart_diffusion::NAMES, options);
         Self {
             tokenizer: cast(self.tokenizer, &hart_tokenizer::NAMES, options),
             transformer: cast(self.transformer, &hart_ar::NAMES, options),
-            residual_head: ResidualHead { network, ..self.residual_head },
+            residual_head: self.residual_head.cast(options),
         }
     }
 }
