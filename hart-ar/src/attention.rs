@@ -6,7 +6,7 @@ use burn::tensor::{DType, Tensor, backend::Backend};
 use hart_core::HartBackend;
 use hart_core::config::TransformerConfig;
 use hart_core::nn::Angles;
-use hart_core::ops::linear;
+use hart_core::ops::{linear, swap_neighbours};
 
 use crate::cache::{Keep, LayerCache};
 
@@ -83,7 +83,7 @@ impl<B: HartBackend> Attention<B> {
                 Some(bias) => part + bias.val().cast(dtype).unsqueeze(),
                 None => part,
             };
-            part.reshape([batch, tokens, heads, width / heads]).swap_dims(1, 2)
+            swap_neighbours(part.reshape([batch, tokens, heads, width / heads]), 1)
         };
         let (q, k) = (part(0, Some(&self.q_bias)), part(1, None));
         let (q, k) = match &self.log_scale {
@@ -109,7 +109,7 @@ impl<B: HartBackend> Attention<B> {
             Some(_) => 1.0,
             None => 0.25 / (head_width as f64).sqrt(),
         };
-        let attended = B::attend(q, k, v, mask, scale).swap_dims(1, 2);
+        let attended = swap_neighbours(B::attend(q, k, v, mask, scale), 1);
         linear(&self.output, attended.reshape([batch, tokens, heads * head_width]))
     }
 }

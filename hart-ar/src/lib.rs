@@ -14,6 +14,37 @@
 //! | [`session`] | one generation: cache, guidance, step after step |
 //! | [`sampling`] | logits to tokens, on the host |
 //! | [`mask_passes`] | the order in which the last scale is revealed |
+//!
+//! ```
+//! use burn::tensor::Tensor;
+//! use hart_ar::{Session, TextCondition, Transformer, TransformerSize};
+//! use hart_ar::cache::Keep;
+//! use hart_core::config::{ConfigReader, TransformerConfig};
+//! # #[cfg(feature = "flex")] {
+//! # type Backend = burn::backend::Flex;
+//! # let device = Default::default();
+//!
+//! let json = br#"{"attn_type": "llama", "embed_dim": 32, "num_heads": 2, "depth": 2,
+//!                 "context_token": 4, "context_dim": 8, "patch_nums": [1, 2, 4]}"#;
+//! let config = TransformerConfig::read(&ConfigReader::parse("config.json", json)?)?;
+//! let size = TransformerSize { codebook_size: 16, latent_channels: 3 };
+//! let transformer = Transformer::<Backend>::init(&config, size, &device);
+//!
+//! let text = TextCondition {
+//!     context: Tensor::zeros([1, 4, 8], &device),
+//!     mask: vec![vec![true; 4]],
+//!     positions: vec![vec![0, 1, 2, 3]],
+//! };
+//! let mut session = Session::new(&transformer, &text, 0, &mut ())?;
+//! let hidden = session.context_step(&mut ());
+//! assert_eq!(session.guided_logits(hidden, 0.0).dims(), [1, 1, 16]); // scale 0: one token
+//!
+//! let image_so_far = Tensor::zeros([1, 4, 3], &device);
+//! let hidden = session.scale_step(1, &[vec![0, 1, 2, 3]], image_so_far, Keep::Yes, &mut ());
+//! assert_eq!(session.guided_logits(hidden, 4.5).dims(), [1, 4, 16]); // scale 1: four tokens
+//! # }
+//! # Ok::<(), hart_core::Error>(())
+//! ```
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod attention;

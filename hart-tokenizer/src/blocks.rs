@@ -5,7 +5,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{GroupNorm, GroupNormConfig, PaddingConfig2d};
 use burn::tensor::{Tensor, backend::Backend};
 use hart_core::HartBackend;
-use hart_core::ops::{convolution, group_norm};
+use hart_core::ops::{convolution, group_norm, swap_neighbours};
 
 /// A convolution that keeps height and width; `kernel` is odd.
 pub(crate) fn same_convolution<B: Backend>(
@@ -87,11 +87,11 @@ impl<B: HartBackend> AttentionBlock<B> {
     pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
         let [batch, channels, height, width] = x.dims();
         let qkv = convolution(&self.qkv, group_norm(&self.norm, x.clone(), false));
-        let qkv = qkv.reshape([batch, 3, channels, height * width]).swap_dims(2, 3);
+        let qkv = swap_neighbours(qkv.reshape([batch, 3, channels, height * width]), 2);
         let part = |i| qkv.clone().narrow(1, i, 1);
         let scale = (channels as f64).powf(-0.5);
         let attended = B::attend(part(0), part(1), part(2), None, scale);
-        let attended = attended.swap_dims(2, 3).reshape([batch, channels, height, width]);
+        let attended = swap_neighbours(attended, 2).reshape([batch, channels, height, width]);
         x + convolution(&self.output, attended)
     }
 }

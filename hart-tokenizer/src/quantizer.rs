@@ -5,7 +5,7 @@ use burn::nn::Initializer;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{DType, Int, Tensor, backend::Backend};
 use hart_core::config::{AutoencoderConfig, QuantizerKind, SharedConvolutions};
-use hart_core::ops::convolution;
+use hart_core::ops::{convolution, swap_neighbours};
 use hart_core::resize::Resize;
 use hart_core::{HartBackend, ScaleSchedule};
 
@@ -201,13 +201,13 @@ fn unit<B: Backend>(rows: Tensor<B, 2>) -> Tensor<B, 2> {
 /// Tokens `[batch, side², Z]` as a map `[batch, Z, side, side]`.
 pub fn to_map<B: Backend>(tokens: Tensor<B, 3>, side: usize) -> Tensor<B, 4> {
     let [batch, _, channels] = tokens.dims();
-    tokens.swap_dims(1, 2).reshape([batch, channels, side, side])
+    swap_neighbours(tokens, 1).reshape([batch, channels, side, side])
 }
 
 /// A map `[batch, Z, side, side]` as tokens `[batch, side², Z]`, row by row.
 pub fn to_tokens<B: Backend>(map: Tensor<B, 4>) -> Tensor<B, 3> {
     let [batch, channels, height, width] = map.dims();
-    map.reshape([batch, channels, height * width]).swap_dims(1, 2)
+    swap_neighbours(map.reshape([batch, channels, height * width]), 1)
 }
 
 /// Which of the convolutions each of `scales` scales uses: the one whose tick is nearest to

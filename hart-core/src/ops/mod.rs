@@ -130,6 +130,20 @@ pub fn group_norm<B: HartBackend>(
     B::group_norm(x, weight.val(), bias.val(), layer.num_groups, layer.epsilon, activate)
 }
 
+/// Swaps the axes `axis` and `axis + 1`.
+///
+/// Where one of them has a single entry no element moves, and a reshape says the same. It is also
+/// what keeps the GPU backends right: burn-cubecl 0.21 reads a reshaped view wrongly when an axis
+/// of one entry was swapped.
+pub fn swap_neighbours<B: Backend, const D: usize>(x: Tensor<B, D>, axis: usize) -> Tensor<B, D> {
+    let mut shape = x.dims();
+    if shape[axis] != 1 && shape[axis + 1] != 1 {
+        return x.swap_dims(axis, axis + 1);
+    }
+    shape.swap(axis, axis + 1);
+    x.reshape(shape)
+}
+
 /// Softmax over the last axis in 32 bits.
 pub fn softmax_f32<B: Backend, const D: usize>(scores: Tensor<B, D>) -> Tensor<B, D> {
     softmax(scores.cast(DType::F32), D - 1)

@@ -5,7 +5,7 @@ use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
 use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
 use hart_core::HartBackend;
 use hart_core::nn::{Angles, RmsNorm, RmsNormConfig, context_angles};
-use hart_core::ops::linear;
+use hart_core::ops::{linear, swap_neighbours};
 use hart_core::tap::Tap;
 
 use super::config::TextEncoderConfig;
@@ -186,7 +186,7 @@ impl<B: HartBackend> GroupedAttention<B> {
         let [batch, length, width] = x.dims();
         let split = |x: Tensor<B, 3>| {
             let heads = x.dims()[2] / self.head_width;
-            x.reshape([batch, length, heads, self.head_width]).swap_dims(1, 2)
+            swap_neighbours(x.reshape([batch, length, heads, self.head_width]), 1)
         };
         let rotate = |x| B::rotate(x, angles.cos.clone(), angles.sin.clone());
         let q = rotate(split(linear(&self.q, x.clone())));
@@ -205,7 +205,7 @@ impl<B: HartBackend> GroupedAttention<B> {
         };
         let scale = (self.head_width as f64).powf(-0.5);
         let attended = B::attend(q, all(&k, 0), all(&v, 1), Some(bias.clone()), scale);
-        let attended = attended.swap_dims(1, 2).reshape([batch, length, width]);
+        let attended = swap_neighbours(attended, 1).reshape([batch, length, width]);
         (linear(&self.output, attended), [k, v])
     }
 }
