@@ -130,8 +130,11 @@ impl<'a, B: HartBackend> Session<'a, B> {
     }
 
     /// Guided logits `[batch, tokens, V]` in 32 bits: `(1 + guidance)·conditional -
-    /// guidance·unconditional`. The head is linear behind its norm, so the features are guided and
-    /// projected once; without guidance the unconditional half is left out.
+    /// guidance·unconditional`; without guidance the unconditional half is left out.
+    ///
+    /// The head is linear behind its norm, so features could be guided instead and projected once.
+    /// That saves two thousandths of a generation and doubles the rounding error of the logits,
+    /// whose terms nearly cancel: smooth sampling would magnify it.
     pub fn guided_logits(&self, hidden: Tensor<B, 3>, guidance: f64) -> Tensor<B, 3> {
         let head = &self.transformer.head;
         let half = |start| {
@@ -143,7 +146,7 @@ impl<'a, B: HartBackend> Session<'a, B> {
             return head.logits(conditional);
         }
         let unconditional = half(self.batch);
-        head.logits(conditional * (1.0 + guidance) - unconditional * guidance)
+        head.logits(conditional) * (1.0 + guidance) - head.logits(unconditional) * guidance
     }
 
     /// The logits of both halves, `[2·batch, tokens, V]`.
