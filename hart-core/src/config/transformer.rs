@@ -148,6 +148,9 @@ impl TransformerConfig {
                 training_repeats: file.integer("diffusion_batch_mul", 4, 1..=1024)?,
             },
         };
+        if config.mlp_width() == 0 {
+            return Err(file.refuse("mlp_ratio", "one that leaves the feed-forward part a width"));
+        }
         if !config.width.is_multiple_of(config.heads) {
             let expected = format!("a divisor of `embed_dim`, which is {}", config.width);
             return Err(file.refuse("num_heads", expected));

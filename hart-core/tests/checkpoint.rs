@@ -1,0 +1,296 @@
+//! Checkpoints that are truncated, lying, huge or of another kind: each gets an error that names
+//! the file, and none a panic.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::backend::Backend;
+use hart_core::checkpoint::{Checkpoint, LoadOptions, NameTable, load};
+use hart_core::nn::{RmsNorm, RmsNormConfig};
+use hart_core::{Error, Result};
+use proptest::prelude::*;
+use safetensors::tensor::{Dtype, TensorView, serialize};
+
+type Flex = burn::backend::Flex;
+
+fn fixture(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(path)
+}
+
+/// A file of the given bytes, and the folder that keeps it alive.
+fn file(name: &str, bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join(name);
+    std::fs::write(&path, bytes).expect("a temporary file");
+    (folder, path)
+}
+
+/// A small valid safetensors file.
+fn small() -> Vec<u8> {
+    let values: Vec<u8> = (0..24u8).collect();
+    let tensor = |shape: Vec<usize>| TensorView::new(Dtype::F32, shape, &values).expect("a tensor");
+    let tensors = HashMap::from([("a.weight", tensor(vec![2, 3])), ("b", tensor(vec![6]))]);
+    serialize(tensors, None).expect("a serialized file")
+}
+
+fn with_header(header: &str, data: usize) -> Vec<u8> {
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend_from_slice(header.as_bytes());
+    bytes.resize(bytes.len() + data, 0);
+    bytes
+}
+
+fn assert_refused(result: Result<Checkpoint>, path: &Path, case: &str) {
+    let error = result.map(|_| ()).expect_err(case).to_string();
+    assert!(
+        error.contains(&path.display().to_string()),
+        "{case}: the error names no file: {error}"
+    );
+}
+
+#[test]
+fn damaged_safetensors_files_are_refused() {
+    let whole = small();
+    let mut cases: Vec<(String, Vec<u8>)> = (0..whole.len())
+        .step_by(7)
+        .map(|length| (format!("cut to {length} bytes"), whole[..length].to_vec()))
+        .collect();
+    let tensor = |shape: &str, offsets: &str| {
+        format!(r#"{{"a":{{"dtype":"F32","shape":{shape},"data_offsets":{offsets}}}}}"#)
+    };
+    cases.extend([
+        ("trailing bytes".to_string(), [whole.clone(), vec![0; 8]].concat()),
+        ("a huge header".to_string(), [u64::MAX.to_le_bytes().to_vec(), whole.clone()].concat()),
+        (
+            "a header past the end".to_string(),
+            [1000u64.to_le_bytes().to_vec(), vec![b'{'; 9]].concat(),
+        ),
+        ("no JSON".to_string(), with_header("{{{{", 0)),
+        ("a list".to_string(), with_header("[1, 2]", 0)),
+        ("not UTF-8".to_string(), [2u64.to_le_bytes().to_vec(), vec![0xff, 0xfe]].concat()),
+        ("a shape larger than its bytes".to_string(), with_header(&tensor("[9]", "[0,8]"), 8)),
+        ("offsets past the end".to_string(), with_header(&tensor("[9]", "[0,36]"), 8)),
+        ("offsets backwards".to_string(), with_header(&tensor("[2]", "[8,0]"), 8)),
+        ("a gap before the data".to_string(), with_header(&tensor("[1]", "[4,8]"), 8)),
+        (
+            "a shape that overflows".to_string(),
+            with_header(&tensor("[4294967296,4294967296,2]", "[0,8]"), 8),
+        ),
+        ("a negative size".to_string(), with_header(&tensor("[-1]", "[0,8]"), 8)),
+    ]);
+    for (case, bytes) in cases {
+        let (_folder, path) = file("model.safetensors", &bytes);
+        assert_refused(Checkpoint::open_safetensors(&path), &path, &case);
+    }
+}
+
+#[test]
+fn a_missing_file_and_a_folder_in_its_place_are_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("model.safetensors");
+    assert_refused(Checkpoint::open_folder(folder.path()), &path, "a missing file");
+    std::fs::create_dir(&path).expect("a folder");
+    assert_refused(Checkpoint::open_safetensors(&path), &path, "a folder");
+    assert_refused(Checkpoint::open_torch(&path), &path, "a folder");
+}
+
+/// Writes an index with one intact shard and opens the folder.
+fn open_index(index: &str) -> (tempfile::TempDir, Result<Checkpoint>) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("one.safetensors"), small()).expect("a shard");
+    let path = folder.path().join("model.safetensors.index.json");
+    std::fs::write(path, index).expect("an index");
+    let checkpoint = Checkpoint::open_folder(folder.path());
+    (folder, checkpoint)
+}
+
+#[test]
+fn what_an_index_does_not_list_is_not_there() {
+    let (_folder, checkpoint) = open_index(r#"{"weight_map": {"b": "one.safetensors"}}"#);
+    assert_eq!(checkpoint.expect("a checkpoint").names().collect::<Vec<_>>(), ["b"]);
+}
+
+#[test]
+fn damaged_indices_are_refused() {
+    let cases = [
+        (r#"{"weight_map": {"b": "two.safetensors"}}"#, "two.safetensors"),
+        (r#"{"weight_map": {"c": "one.safetensors"}}"#, "`c` is listed"),
+        (r#"{"weight_map": {"b": "../one.safetensors"}}"#, "expected a file name"),
+        (r#"{"weight_map": {"b": "/etc/passwd"}}"#, "expected a file name"),
+        (r#"{"weight_map": {"b": ""}}"#, "expected a file name"),
+        (r#"{"weight_map": {"b": 3}}"#, "expected a file name"),
+        (r#"{"weight_map": ["b"]}"#, "weight_map"),
+        (r#"{"metadata": {}}"#, "weight_map"),
+        ("", "not valid JSON"),
+    ];
+    for (index, expected) in cases {
+        let (_folder, checkpoint) = open_index(index);
+        let error = checkpoint.map(|_| ()).expect_err(index).to_string();
+        assert!(error.contains(expected), "{index}: {error}");
+    }
+}
+
+/// A PyTorch archive with the given pickle and one storage of 24 bytes.
+fn archive(pickle: &[u8]) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(vec![]));
+    let stored =
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for (name, content) in
+        [("m/data.pkl", pickle), ("m/data/0", &[0; 24]), ("m/byteorder", b"little")]
+    {
+        zip.start_file(name, stored).expect("a member");
+        zip.write_all(content).expect("its content");
+    }
+    zip.finish().expect("an archive").into_inner()
+}
+
+/// The pickle of `{"w": tensor}` with the given offset, shape and strides in one byte each.
+fn tensor_pickle(offset: u8, shape: [u8; 2], strides: [u8; 2]) -> Vec<u8> {
+    let mut program =
+        b"\x80\x02}X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storage\
+        ctorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x06tQ"
+            .to_vec();
+    program.extend([b'K', offset, b'K', shape[0], b'K', shape[1], 0x86]);
+    program.extend([b'K', strides[0], b'K', strides[1], 0x86]);
+    program.extend(b"\x89ccollections\nOrderedDict\n)RtRs.");
+    program
+}
+
+#[test]
+fn a_view_of_a_torch_storage_is_read_in_its_own_order() {
+    let (_folder, path) = file("ema.bin", &archive(&tensor_pickle(0, [2, 3], [1, 2])));
+    let checkpoint = Checkpoint::open_torch(&path).expect("a checkpoint");
+    assert_eq!(checkpoint.read("w").expect("a tensor").shape.to_vec(), [2, 3]);
+}
+
+#[test]
+fn damaged_torch_files_are_refused() {
+    let real = std::fs::read(fixture("hart-tiny-b/llm/ema_model.bin")).expect("a fixture");
+    let mut cases: Vec<(&str, Vec<u8>)> = vec![
+        ("an empty file", vec![]),
+        ("a text file", b"not a checkpoint".to_vec()),
+        ("half a file", real[..real.len() / 2].to_vec()),
+        ("a file without its end", real[..real.len() - 30].to_vec()),
+        ("an offset past the end", archive(&tensor_pickle(5, [2, 1], [1, 1]))),
+        ("a shape past the end", archive(&tensor_pickle(0, [3, 3], [3, 1]))),
+        ("strides past the end", archive(&tensor_pickle(0, [2, 3], [200, 1]))),
+        ("a view that repeats", archive(&tensor_pickle(0, [255, 255], [0, 0]))),
+        ("an empty pickle", archive(b"")),
+        ("a number", archive(b"\x80\x02K\x01.")),
+        ("a list key", archive(b"\x80\x02}K\x01K\x02s.")),
+        ("a value that is no tensor", archive(b"\x80\x02}X\x01\0\0\0wK\x01s.")),
+        ("a call", archive(b"\x80\x02cos\nsystem\nX\x02\0\0\0ls\x85R.")),
+        ("an endless string", archive(b"\x80\x02X\xff\xff\xff\xff.")),
+        ("a stack that is empty", archive(b"\x80\x020R.")),
+        ("a deep nest", archive(&[vec![b')'; 1], vec![0x85; 100_000], vec![b'.']].concat())),
+    ];
+    // Doubling through the memo: 2^40 values if it were believed.
+    let mut doubling = b"\x80\x02)q\0".to_vec();
+    (0..40).for_each(|_| doubling.extend(b"0h\0h\0\x86q\0"));
+    cases.push(("a pickle that doubles itself", archive(&doubling)));
+    for (case, bytes) in cases {
+        let (_folder, path) = file("ema_model.bin", &bytes);
+        assert_refused(Checkpoint::open_torch(&path), &path, case);
+    }
+}
+
+#[derive(Module, Debug)]
+struct Small<B: Backend> {
+    norm: RmsNorm<B>,
+    layer: Linear<B>,
+}
+
+const NAMES: NameTable = NameTable {
+    scope: "",
+    rows: &[("a.weight", "layer.weight"), ("a.bias", "layer.bias"), ("norm.weight", "norm.weight")],
+    ignored: &[],
+    full_precision: &[],
+};
+
+#[test]
+fn all_that_does_not_fit_is_listed_in_one_error() {
+    let device = Default::default();
+    let module = Small::<Flex> {
+        norm: RmsNormConfig::new(4).init(&device),
+        layer: LinearConfig::new(2, 3).init(&device),
+    };
+    let (_folder, path) = file("model.safetensors", &small());
+    let checkpoint = Checkpoint::open_safetensors(&path).expect("a checkpoint");
+    let error = load(module, &checkpoint, &NAMES, LoadOptions::default()).expect_err("misfits");
+    let Error::Weights { problems, .. } = error else { panic!("another error: {error}") };
+    assert_eq!(problems.missing, ["norm.weight", "a.bias"]);
+    assert_eq!(problems.unexpected, ["b"]);
+    // The layer is [2, 3] in memory and therefore [3, 2] in a file; the file has [2, 3].
+    assert_eq!(problems.mismatched[0].0, "a.weight");
+    assert_eq!(problems.mismatched.len(), 1);
+}
+
+/// Reads every tensor of whatever was opened.
+fn read_all(checkpoint: Result<Checkpoint>) {
+    if let Ok(checkpoint) = checkpoint {
+        let names: Vec<String> = checkpoint.names().map(str::to_string).collect();
+        for name in names {
+            let _ = checkpoint.read(&name);
+        }
+    }
+}
+
+/// Applies small changes to bytes: replace, remove, repeat.
+fn mutate(mut bytes: Vec<u8>, changes: &[(usize, u8, u8)]) -> Vec<u8> {
+    for &(at, kind, value) in changes {
+        if bytes.is_empty() {
+            break;
+        }
+        let at = at % bytes.len();
+        match kind % 4 {
+            0 => bytes[at] = value,
+            1 => bytes[at] ^= 1 << (value % 8),
+            2 => drop(bytes.drain(at..(at + usize::from(value)).min(bytes.len()))),
+            _ => {
+                let piece = bytes[at..(at + usize::from(value)).min(bytes.len())].to_vec();
+                bytes.splice(at..at, piece);
+            }
+        }
+    }
+    bytes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn no_bytes_make_a_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let (_folder, path) = file("x", &bytes);
+        read_all(Checkpoint::open_safetensors(&path));
+        read_all(Checkpoint::open_torch(&path));
+    }
+
+    #[test]
+    fn no_change_of_a_safetensors_file_makes_its_reader_panic(
+        changes in prop::collection::vec((0usize..400, any::<u8>(), any::<u8>()), 1..6)
+    ) {
+        let (_folder, path) = file("x", &mutate(small(), &changes));
+        read_all(Checkpoint::open_safetensors(&path));
+    }
+
+    #[test]
+    fn no_change_of_a_pickle_makes_its_reader_panic(
+        changes in prop::collection::vec((any::<usize>(), any::<u8>(), any::<u8>()), 1..8)
+    ) {
+        let pickle = tensor_pickle(0, [2, 3], [3, 1]);
+        let (_folder, path) = file("x", &archive(&mutate(pickle, &changes)));
+        read_all(Checkpoint::open_torch(&path));
+    }
+
+    #[test]
+    fn no_change_of_a_torch_archive_makes_its_reader_panic(
+        changes in prop::collection::vec((any::<usize>(), any::<u8>(), any::<u8>()), 1..8)
+    ) {
+        let whole = archive(&tensor_pickle(0, [2, 3], [3, 1]));
+        let (_folder, path) = file("x", &mutate(whole, &changes));
+        read_all(Checkpoint::open_torch(&path));
+    }
+}
