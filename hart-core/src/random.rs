@@ -4,8 +4,8 @@
 //! backend's own generator or the number of threads. So every draw has an address (stream, scale,
 //! position) and is computed from it; nothing is drawn in passing.
 
+use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 
 /// How a token is picked from its distribution.
