@@ -15,8 +15,8 @@ use clap::Parser;
 use hart_core::checkpoint::{Checkpoint, LoadOptions};
 use hart_core::config::AutoencoderConfig;
 use hart_core::{HartBackend, Precision};
-use hart_examples::exit;
-use hart_pipeline::backend::{OnBackend, compiled_in, on_device};
+use hart_examples::run_on;
+use hart_pipeline::backend::OnBackend;
 use hart_pipeline::image::save_pixels;
 use hart_tokenizer::HybridTokenizer;
 use image::imageops::{FilterType, crop_imm, resize};
@@ -44,8 +44,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let device = arguments.device.clone().unwrap_or_else(|| compiled_in()[0].to_string());
-    exit(on_device(&device, arguments).map_err(anyhow::Error::from).flatten())
+    run_on(arguments.device.clone(), arguments)
 }
 
 impl OnBackend for Arguments {

@@ -15,8 +15,8 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use clap::{ArgAction, Parser};
 use hart_core::HartBackend;
-use hart_examples::{Progress, exit};
-use hart_pipeline::backend::{OnBackend, compiled_in, on_device};
+use hart_examples::{Progress, run_on};
+use hart_pipeline::backend::OnBackend;
 use hart_pipeline::image::{grid, save_pixels};
 use hart_pipeline::text::PaddingSide;
 use hart_pipeline::{Event, HartPipeline, Image, Precision, Request, TransformerWeights};
@@ -93,8 +93,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let device = arguments.device.clone().unwrap_or_else(|| compiled_in()[0].to_string());
-    exit(on_device(&device, arguments).map_err(anyhow::Error::from).flatten())
+    run_on(arguments.device.clone(), arguments)
 }
 
 impl OnBackend for Arguments {

@@ -8,7 +8,15 @@ use std::process::ExitCode;
 use burn::tensor::backend::Backend;
 use hart_core::Error;
 use hart_pipeline::Event;
+use hart_pipeline::backend::{OnBackend, compiled_in, on_device};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Runs a program on the device called `name`, or on the fastest backend compiled in, and gives its
+/// exit code as [`exit`] does.
+pub fn run_on(name: Option<String>, work: impl OnBackend<Output = anyhow::Result<()>>) -> ExitCode {
+    let name = name.unwrap_or_else(|| compiled_in()[0].to_string());
+    exit(on_device(&name, work).map_err(anyhow::Error::from).flatten())
+}
 
 /// The exit code of a program: 0, or 1 with the reason on standard error, or 2 when an argument was
 /// out of its range (as for arguments that cannot be parsed).

@@ -8,6 +8,7 @@ mod load;
 mod map;
 mod names;
 mod pickle;
+mod pickled;
 mod safetensors;
 mod torch;
 

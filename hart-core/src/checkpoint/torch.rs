@@ -9,7 +9,8 @@ use std::sync::Arc;
 use burn::tensor::DType;
 use zip::{CompressionMethod, ZipArchive};
 
-use super::pickle::{self, Pickled};
+use super::pickle;
+use super::pickled::Pickled;
 use super::{MappedFile, StoredTensor, StoredType};
 use crate::{Error, Result};
 

@@ -1,0 +1,131 @@
+//! What must hold of any transformer, whatever its weights.
+
+use burn::tensor::{Tensor, TensorData};
+use hart_ar::cache::Keep;
+use hart_ar::sampling::{TokenRule, sample_tokens};
+use hart_ar::{Session, TextCondition, Transformer, TransformerSize};
+use hart_core::Error;
+use hart_core::config::{ConfigReader, TransformerConfig};
+use hart_core::random::{Draws, SeededDraws};
+
+type Flex = burn::backend::Flex;
+
+const SIZE: TransformerSize = TransformerSize { codebook_size: 64, latent_channels: 8 };
+
+/// A transformer large enough for matrix products that are split over threads.
+fn transformer() -> Transformer<Flex> {
+    let json = br#"{"attn_type": "llama", "mlp_type": "llama", "embed_dim": 384, "num_heads": 6,
+        "depth": 2, "context_token": 40, "context_dim": 32, "disable_aln": true,
+        "shared_aln": true, "use_timestep_embed": true, "attn_l2_norm": true,
+        "patch_nums": [1, 3, 8, 16]}"#;
+    let file = ConfigReader::parse("config.json", json).expect("a configuration");
+    let config = TransformerConfig::read(&file).expect("a supported configuration");
+    Transformer::init(&config, SIZE, &Default::default())
+}
+
+/// Standard normal values with an address, so that every image of a batch has its own.
+fn normal<const D: usize>(seed: usize, shape: [usize; D]) -> Tensor<Flex, D> {
+    let mut values = vec![0.0; shape.iter().product()];
+    SeededDraws::new([seed as u64]).diffusion_start(0, 0, &mut values);
+    Tensor::from_data(TensorData::new(values, shape), &Default::default())
+}
+
+fn text(prompts: &[usize]) -> TextCondition<Flex> {
+    let contexts = prompts.iter().map(|&prompt| normal(prompt, [1, 40, 32])).collect();
+    let valid = |prompt: usize| (0..40).map(|i| i < 5 + prompt).collect();
+    let positions = |prompt: usize| (0..40).map(|i| i.min(4 + prompt as i64)).collect();
+    TextCondition {
+        context: Tensor::cat(contexts, 0),
+        mask: prompts.iter().map(|&prompt| valid(prompt)).collect(),
+        positions: prompts.iter().map(|&prompt| positions(prompt)).collect(),
+    }
+}
+
+/// The guided logits of every step for some prompts, `[prompts, tokens · V]` a step.
+fn logits(transformer: &Transformer<Flex>, prompts: &[usize]) -> Vec<Vec<Vec<f32>>> {
+    let batch = prompts.len();
+    let mut session = Session::new(transformer, &text(prompts), 0, &mut ()).expect("a session");
+    let scales = transformer.scales().clone();
+    let steps = (0..scales.count()).map(|scale| {
+        let tokens = scales.tokens(scale);
+        let hidden = if scale == 0 {
+            session.context_step(&mut ())
+        } else {
+            let inputs = prompts.iter().map(|prompt| normal(100 * scale + prompt, [1, tokens, 8]));
+            let input = Tensor::cat(inputs.collect(), 0);
+            let keep = if scale == scales.last() { Keep::No } else { Keep::Yes };
+            session.scale_step(scale, &vec![(0..tokens).collect(); batch], input, keep, &mut ())
+        };
+        let logits = session.guided_logits(hidden, scale as f64).into_data();
+        let logits: Vec<f32> = logits.into_vec().expect("32 bits");
+        logits.chunks_exact(logits.len() / batch).map(<[f32]>::to_vec).collect()
+    });
+    steps.collect()
+}
+
+#[test]
+fn an_image_has_the_same_logits_to_the_last_bit_in_every_batch() {
+    let transformer = transformer();
+    let alone = logits(&transformer, &[2]);
+    for batch in [vec![2, 1], vec![0, 1, 2], vec![3, 2, 4, 5, 6]] {
+        let at = batch.iter().position(|&prompt| prompt == 2).expect("the prompt");
+        for (scale, step) in logits(&transformer, &batch).iter().enumerate() {
+            let differ = step[at].iter().zip(&alone[scale][0]).filter(|(a, b)| a != b).count();
+            assert_eq!(differ, 0, "scale {scale} of a batch of {}", batch.len());
+        }
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let transformer = transformer();
+    let expected = logits(&transformer, &[0, 1]);
+    for threads in [1, 2, 5] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        let found = pool.install(|| logits(&transformer, &[0, 1]));
+        assert!(found == expected, "{threads} threads");
+    }
+}
+
+#[test]
+fn sampling_changes_with_the_seed_and_not_with_the_batch_or_the_threads() {
+    let logits: Vec<f32> = (0..3 * 50 * 64).map(|i| ((i * 37 % 101) as f32) * 0.05).collect();
+    let codebook: Vec<f32> = (0..64 * 8).map(|i| i as f32).collect();
+    let positions = vec![(0..50).collect::<Vec<_>>(); 3];
+    let rule = TokenRule { top_k: 30, top_p: 0.9, smooth: None };
+    let sample = |logits: &[f32], seeds: &[u64]| {
+        let draws = SeededDraws::new(seeds);
+        let positions = &positions[..seeds.len()];
+        sample_tokens(logits, &codebook, 8, &rule, &draws, 2, positions).expect("tokens").indices
+    };
+    let together = sample(&logits, &[5, 6, 7]);
+    assert_eq!(sample(&logits[50 * 64..100 * 64], &[6]), together[50..100]);
+    assert_ne!(sample(&logits, &[8, 9, 10]), together);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
+    assert_eq!(pool.install(|| sample(&logits, &[5, 6, 7])), together);
+}
+
+#[test]
+fn logits_that_are_no_numbers_are_reported() {
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut logits = vec![0.0; 2 * 4];
+        logits[5] = bad;
+        let rule = TokenRule { top_k: 2, top_p: 0.0, smooth: None };
+        let draws = SeededDraws::new([0]);
+        let result = sample_tokens(&logits, &[0.0; 4], 1, &rule, &draws, 3, &[vec![0, 1]]);
+        assert!(matches!(result, Err(Error::NonFinite { .. })), "{bad}");
+    }
+}
+
+#[test]
+fn a_context_of_another_shape_is_refused() {
+    let transformer = transformer();
+    let mut cases = vec![text(&[0]), text(&[0, 1]), text(&[0])];
+    cases[0].context = normal(0, [1, 39, 32]);
+    cases[1].mask.pop();
+    cases[2].positions[0].pop();
+    for case in cases {
+        let session = Session::new(&transformer, &case, 0, &mut ());
+        assert!(matches!(session, Err(Error::Invalid { .. })));
+    }
+}

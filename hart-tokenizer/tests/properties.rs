@@ -1,0 +1,111 @@
+//! What must hold of any tokenizer, whatever its weights.
+
+use burn::tensor::{Distribution, Tensor};
+use hart_core::Error;
+use hart_core::config::{AutoencoderConfig, ConfigReader};
+use hart_tokenizer::{HybridTokenizer, HybridTokens};
+
+type Flex = burn::backend::Flex;
+
+fn tokenizer(more: &str) -> HybridTokenizer<Flex> {
+    let json = format!(
+        r#"{{"ch": 32, "ch_mult": [1, 1], "z_channels": 4, "vocab_size": 32,
+            "v_patch_nums": [1, 2, 5, 8], "quantizer_type": "var_hybrid"{more}}}"#
+    );
+    let file = ConfigReader::parse("config.json", json.as_bytes()).expect("a configuration");
+    let config = AutoencoderConfig::read(&file).expect("a supported configuration");
+    HybridTokenizer::init(&config, &Default::default())
+}
+
+/// Every form of shared convolutions, and of matching codes.
+const FORMS: [&str; 6] = [
+    "",
+    r#", "share_quant_resi": 1"#,
+    r#", "share_quant_resi": 0"#,
+    r#", "share_quant_resi": 0, "default_qresi_counts": 2"#,
+    r#", "quant_resi": 0"#,
+    r#", "using_znorm": true"#,
+];
+
+fn latent(batch: usize) -> Tensor<Flex, 4> {
+    Tensor::random([batch, 4, 8, 8], Distribution::Normal(0.0, 1.0), &Default::default())
+}
+
+fn largest_difference<const D: usize>(a: Tensor<Flex, D>, b: Tensor<Flex, D>) -> f32 {
+    (a - b).abs().max().into_scalar()
+}
+
+#[test]
+fn the_residual_restores_the_latent() {
+    for form in FORMS {
+        let quantizer = tokenizer(form).quantizer;
+        let latent = latent(2);
+        let tokens = quantizer.encode(latent.clone());
+        let restored = quantizer.latent(&tokens);
+        assert!(largest_difference(restored, latent.clone()) < 1e-5, "{form}");
+        // Without it something is missing.
+        let discrete = quantizer.discrete_latents(&tokens.indices).pop().expect("a latent");
+        assert!(largest_difference(discrete, latent) > 1e-2, "{form}");
+    }
+}
+
+#[test]
+fn tokens_have_the_sides_of_their_scales() {
+    let tokens = tokenizer("").quantizer.encode(latent(3));
+    let dims: Vec<_> = tokens.indices.iter().map(|indices| indices.dims()).collect();
+    assert_eq!(dims, [[3, 1], [3, 4], [3, 25], [3, 64]]);
+    assert_eq!(tokens.residual.dims(), [3, 64, 4]);
+}
+
+#[test]
+fn the_last_indices_are_the_nearest_codes_of_the_residual() {
+    let quantizer = tokenizer("").quantizer;
+    let tokens = quantizer.encode(latent(2) * 0.02);
+    let host = |data: burn::tensor::TensorData| data.iter::<f64>().collect::<Vec<_>>();
+    let codes = host(quantizer.codebook.val().into_data());
+    let vectors = host(tokens.residual.into_data());
+    let distance = |vector: &[f64], code: &[f64]| -> f64 {
+        vector.iter().zip(code).map(|(a, b)| (a - b).powi(2)).sum()
+    };
+    let chosen = host(tokens.indices.last().expect("the last scale").clone().into_data());
+    for (vector, chosen) in vectors.chunks_exact(4).zip(chosen) {
+        let distances: Vec<f64> = codes.chunks_exact(4).map(|c| distance(vector, c)).collect();
+        let nearest = distances.iter().copied().fold(f64::INFINITY, f64::min);
+        // Rounding may decide between codes that are equally near.
+        assert!(distances[chosen as usize] <= nearest + 1e-7);
+    }
+}
+
+#[test]
+fn an_image_has_the_same_tokens_in_every_batch() {
+    let tokenizer = tokenizer("");
+    let images = Tensor::<Flex, 4>::random(
+        [3, 3, 16, 16],
+        Distribution::Uniform(0.0, 1.0),
+        &Default::default(),
+    );
+    let together = tokenizer.encode(images.clone()).expect("tokens");
+    let alone = tokenizer.encode(images.narrow(0, 1, 1)).expect("tokens");
+    for (together, alone) in together.indices.into_iter().zip(alone.indices) {
+        assert_eq!(together.narrow(0, 1, 1).into_data(), alone.into_data());
+    }
+    assert_eq!(together.residual.narrow(0, 1, 1).into_data(), alone.residual.into_data());
+}
+
+#[test]
+fn wrong_shapes_are_refused() {
+    let tokenizer = tokenizer("");
+    let refused = |result: hart_core::Result<()>| matches!(result, Err(Error::Invalid { .. }));
+    for shape in [[1, 3, 8, 8], [1, 1, 16, 16], [0, 3, 16, 16], [1, 3, 16, 17]] {
+        let image = Tensor::<Flex, 4>::zeros(shape, &Default::default());
+        assert!(refused(tokenizer.encode(image).map(|_| ())), "{shape:?}");
+    }
+    let tokens = tokenizer.quantizer.encode(latent(1));
+    assert!(refused(tokenizer.decode_discrete(&tokens.indices[..3]).map(|_| ())));
+    let mut other = tokens.clone();
+    other.indices.swap(1, 2);
+    assert!(refused(tokenizer.decode(&other).map(|_| ())));
+    let mut other = tokens;
+    other.residual = other.residual.narrow(1, 0, 63);
+    assert!(refused(tokenizer.decode(&other).map(|_| ())));
+}
