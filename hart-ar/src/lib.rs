@@ -15,6 +15,8 @@
 //! | [`sampling`] | logits to tokens, on the host |
 //! | [`mask_passes`] | the order in which the last scale is revealed |
 //!
+//! Sections cited are those of [`hart_core::arithmetic`].
+//!
 //! ```
 //! use burn::tensor::Tensor;
 //! use hart_ar::{Session, TextCondition, Transformer, TransformerSize};

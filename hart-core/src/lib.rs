@@ -13,6 +13,7 @@
 //! | [`resize`] | area and bicubic resizing as small fixed matrices |
 //! | [`nn`] | RMSNorm, rotary and sinusoidal embeddings |
 //! | [`ops`] | the operations a backend may speed up ([`HartBackend`]) |
+//! | [`arithmetic`] | what the model computes; the sections that all HART crates cite |
 //!
 //! ```
 //! use hart_core::ScaleSchedule;
@@ -27,6 +28,8 @@
 //! [arXiv 2410.10812]: https://arxiv.org/abs/2410.10812
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[doc = include_str!("arithmetic.md")]
+pub mod arithmetic {}
 pub mod checkpoint;
 pub mod config;
 mod error;

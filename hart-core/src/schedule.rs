@@ -72,8 +72,8 @@ impl ScaleSchedule {
     }
 
     /// How far scale `scale` is on the way, in [0, 1): `k / (S - 1)`, the last step reusing the
-    /// ratio of the step before it. Guidance and the smoothing temperature grow with it (section 4.4
-    /// of the reference's arithmetic).
+    /// ratio of the step before it. Guidance and the smoothing temperature grow with it (section
+    /// 4.4).
     pub fn ratio(&self, scale: usize) -> f64 {
         scale.min(self.count() - 2) as f64 / (self.count() - 1) as f64
     }

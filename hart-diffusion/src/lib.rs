@@ -9,6 +9,8 @@
 //! | [`network`] | the network |
 //! | [`sampler`] | ancestral sampling with guidance and temperature |
 //!
+//! Sections cited are those of [`hart_core::arithmetic`].
+//!
 //! ```
 //! use burn::tensor::{Distribution, Tensor};
 //! use hart_diffusion::{ResidualHead, ResidualHeadSize, SamplerSettings};

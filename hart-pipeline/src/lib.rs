@@ -24,6 +24,8 @@
 //! | [`text`] | the Qwen2 text encoder |
 //! | [`HartModel`] | the lower door: tokenizer, transformer and residual head |
 //! | [`backend`] | the backends compiled in |
+//!
+//! Sections cited are those of [`hart_core::arithmetic`].
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod backend;
@@ -37,7 +39,6 @@ mod request;
 pub mod text;
 
 pub use builder::PipelineBuilder;
-
 pub use hart_core::{Error, HartBackend, Precision, Result};
 pub use image::{Image, ImageSettings};
 pub use model::{HartModel, ModelCheckpoints, ModelConfig, TransformerWeights};

@@ -7,6 +7,8 @@
 //! | [`decoder`] | a latent to pixels |
 //! | [`HybridTokenizer`] | the three together |
 //!
+//! Sections cited are those of [`hart_core::arithmetic`].
+//!
 //! ```
 //! use burn::tensor::Tensor;
 //! use hart_core::config::{AutoencoderConfig, ConfigReader};

@@ -3,7 +3,7 @@
 use burn::tensor::{Distribution, Tensor};
 use hart_core::Error;
 use hart_core::config::{AutoencoderConfig, ConfigReader};
-use hart_tokenizer::{HybridTokenizer, HybridTokens};
+use hart_tokenizer::HybridTokenizer;
 
 type Flex = burn::backend::Flex;
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use hart_core::config::ConfigReader;
-use hart_core::{Error, Result};
+use hart_core::Result;
 
 /// The configuration of the text encoder, in the layout of Hugging Face.
 ///
@@ -20,19 +20,27 @@ pub struct TextEncoderConfig {
     pub heads: usize,
     /// Attention heads of keys and values (`num_key_value_heads`).
     pub key_value_heads: usize,
+    /// Width of one attention head (`head_dim`, as a rule `width / heads`).
+    pub head_width: usize,
     /// Added to the mean square in RMSNorm (`rms_norm_eps`).
     pub norm_epsilon: f64,
-    /// Base of the rotary frequencies (`rope_theta`).
+    /// Base of the rotary frequencies (`rope_theta`, of its own or in `rope_parameters`).
     pub rotary_base: f64,
+    /// The most positions the model is made for (`max_position_embeddings`).
+    pub max_positions: usize,
     /// Rows of the token embedding (`vocab_size`).
     pub vocabulary: usize,
 }
+
+/// What the two kinds of model take for absent keys: `rope_theta` and `rms_norm_eps`.
+const QWEN2: (f64, f64) = (1e4, 1e-6);
+const QWEN2_VL: (f64, f64) = (1e6, 1e-5);
 
 impl TextEncoderConfig {
     /// Reads `config.json`.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Malformed`] or [`Error::Config`], the last with the key, what was
+    /// [`hart_core::Error::Io`], [`hart_core::Error::Malformed`] or [`hart_core::Error::Config`], the last with the key, what was
     /// found and what is supported.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let file = ConfigReader::open(path)?;
@@ -47,67 +55,75 @@ impl TextEncoderConfig {
 
     /// Reads the keys of an open configuration; errors as for [`Self::open`].
     pub fn read(file: &ConfigReader) -> Result<Self> {
-        let kinds = [("qwen2", ()), ("qwen2_vl", ()), ("qwen2_vl_text", ())];
-        file.choice("model_type", "qwen2", &kinds)?;
+        let kinds = [("qwen2", QWEN2), ("qwen2_vl", QWEN2_VL), ("qwen2_vl_text", QWEN2_VL)];
+        let (rotary_base, norm_epsilon) = file.choice("model_type", "qwen2", &kinds)?;
         file.choice("hidden_act", "silu", &[("silu", ())])?;
         if file.flag("use_sliding_window", false)? {
             return Err(file.refuse("use_sliding_window", "false: it is not supported"));
         }
-        check_rotary_scaling(file)?;
+        let width = file.integer("hidden_size", 4096, 2..=1 << 16)?;
         let heads = file.integer("num_attention_heads", 32, 1..=1024)?;
         let config = Self {
-            width: file.integer("hidden_size", 4096, 2..=1 << 16)?,
+            width,
             mlp_width: file.integer("intermediate_size", 22016, 1..=1 << 20)?,
             depth: file.integer("num_hidden_layers", 32, 1..=1024)?,
             heads,
             key_value_heads: file.integer("num_key_value_heads", heads, 1..=1024)?,
-            norm_epsilon: file.number("rms_norm_eps", 1e-6, 0.0..=1.0)?,
-            rotary_base: file.number("rope_theta", 10_000.0, 1.0..=1e12)?,
+            head_width: head_width(file, width, heads)?,
+            norm_epsilon: file.number("rms_norm_eps", norm_epsilon, 0.0..=1.0)?,
+            rotary_base: read_rotary_base(file, rotary_base)?,
+            max_positions: file.integer("max_position_embeddings", 32_768, 1..=1 << 30)?,
             vocabulary: file.integer("vocab_size", 151_936, 1..=1 << 24)?,
         };
-        config.check(file)?;
-        Ok(config)
-    }
-
-    fn check(&self, file: &ConfigReader) -> Result<()> {
-        if !self.width.is_multiple_of(self.heads) {
-            let expected = format!("a divisor of `hidden_size`, which is {}", self.width);
-            return Err(file.refuse("num_attention_heads", expected));
-        }
-        if !self.head_width().is_multiple_of(2) {
-            return Err(
-                file.refuse("num_attention_heads", "a count that leaves heads of even width")
-            );
-        }
-        if !self.heads.is_multiple_of(self.key_value_heads) {
-            let expected = format!("a divisor of `num_attention_heads`, which is {}", self.heads);
+        if !heads.is_multiple_of(config.key_value_heads) {
+            let expected = format!("a divisor of `num_attention_heads`, which is {heads}");
             return Err(file.refuse("num_key_value_heads", expected));
         }
-        let head_width = self.head_width();
-        file.integer("head_dim", head_width, head_width..=head_width)?;
-        Ok(())
-    }
-
-    /// Width of one attention head.
-    pub fn head_width(&self) -> usize {
-        self.width / self.heads
+        Ok(config)
     }
 }
 
-/// Multimodal rotary positions are the plain ones where there is only text; other scalings change
-/// the angles.
-fn check_rotary_scaling(file: &ConfigReader) -> Result<()> {
-    let Some(scaling) = file.value("rope_scaling") else {
-        return Ok(());
-    };
-    let kind = scaling.get("rope_type").or_else(|| scaling.get("type")).and_then(|k| k.as_str());
-    match kind {
-        Some("default" | "mrope") => Ok(()),
-        _ => Err(Error::Config {
-            path: file.path().to_path_buf(),
-            key: "rope_scaling".to_string(),
-            found: kind.unwrap_or("without a type").to_string(),
-            expected: "null, or of type `default` or `mrope`".to_string(),
-        }),
+/// The width of a head: even, since the rotation pairs its halves.
+fn head_width(file: &ConfigReader, width: usize, heads: usize) -> Result<usize> {
+    if file.value("head_dim").is_some() {
+        let head_width = file.integer("head_dim", 0, 2..=1 << 12)?;
+        return match head_width.is_multiple_of(2) {
+            true => Ok(head_width),
+            false => Err(file.refuse("head_dim", "an even number")),
+        };
+    }
+    if !width.is_multiple_of(heads) {
+        let expected = format!("a divisor of `hidden_size`, which is {width}");
+        return Err(file.refuse("num_attention_heads", expected));
+    }
+    if !(width / heads).is_multiple_of(2) {
+        return Err(file.refuse("num_attention_heads", "a count that leaves heads of even width"));
+    }
+    Ok(width / heads)
+}
+
+/// The base of the rotary frequencies; no scaling of them is supported.
+///
+/// Multimodal rotary positions are the plain ones where there is only text. Newer folders call the
+/// object `rope_parameters` and keep the base in it.
+fn read_rotary_base(file: &ConfigReader, default: f64) -> Result<f64> {
+    let mut nested = None;
+    for key in ["rope_scaling", "rope_parameters"] {
+        let Some(object) = file.value(key) else { continue };
+        let kind = object.get("rope_type").or_else(|| object.get("type"));
+        let plain = matches!(kind.and_then(|kind| kind.as_str()), Some("default" | "mrope"));
+        // Parameters without a type are the plain ones; a scaling without one scales somehow.
+        if !plain && !(key == "rope_parameters" && object.is_object() && kind.is_none()) {
+            return Err(file.refuse(key, "null, or of type `default` or `mrope`"));
+        }
+        nested = nested.or(object.get("rope_theta").map(|base| (key, base)));
+    }
+    let range = 1.0..=1e12;
+    match nested {
+        Some((key, base)) if file.value("rope_theta").is_none() => {
+            let base = base.as_f64().filter(|base| range.contains(base));
+            base.ok_or_else(|| file.refuse(key, "an object with a `rope_theta` from 1 to 1e12"))
+        }
+        _ => file.number("rope_theta", default, range),
     }
 }

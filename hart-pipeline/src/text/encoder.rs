@@ -48,7 +48,8 @@ impl<B: HartBackend> TextEncoder<B> {
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Malformed`], [`Error::Config`] or [`Error::Weights`], each naming
-    /// the file, when something is missing, damaged or does not fit.
+    /// the file, when something is missing, damaged or does not fit; [`Error::Invalid`] for a
+    /// context that the model has no positions for.
     pub fn open(
         folder: impl AsRef<Path>,
         context_tokens: usize,
@@ -67,6 +68,10 @@ impl<B: HartBackend> TextEncoder<B> {
                 expected: format!("at least {}, the tokenizer's entries", tokenizer.vocabulary()),
             });
         }
+        if context_tokens > config.max_positions {
+            let expected = format!("at most {}, the positions of the text model", config.max_positions);
+            return Err(Error::invalid("the tokens of a context", context_tokens, expected));
+        }
         let model = Qwen2::init(&config, device);
         let weights = LoadOptions { precision: options.precision };
         let model = load(model, &open_checkpoint(folder)?, &NAMES, weights)?;
@@ -76,7 +81,8 @@ impl<B: HartBackend> TextEncoder<B> {
     /// Puts the parts together.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the system prompt cannot be tokenized.
+    /// [`Error::Invalid`] for a context without tokens, or when the system prompt cannot be
+    /// tokenized or has tokens that the model does not know.
     pub fn new(
         tokenizer: PromptTokenizer,
         model: Qwen2<B>,
@@ -84,10 +90,14 @@ impl<B: HartBackend> TextEncoder<B> {
         context_tokens: usize,
         system_prompt: &SystemPrompt,
     ) -> Result<Self> {
+        if context_tokens == 0 {
+            return Err(Error::invalid("the tokens of a context", 0, "at least 1"));
+        }
         let ids = match system_prompt.text() {
             Some(text) => tokenizer.system_ids(text, context_tokens)?,
             None => vec![],
         };
+        check_ids(&ids, model.vocabulary())?;
         let prefix = (!ids.is_empty()).then(|| model.prefix(&ids));
         Ok(Self { tokenizer, model, prefix, context_tokens, width })
     }
@@ -127,7 +137,8 @@ impl<B: HartBackend> TextEncoder<B> {
     /// The contexts of tokenized prompts.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for no prompts, or prompts of other lengths than the context.
+    /// [`Error::Invalid`] for no prompts, prompts of other lengths than the context, or ids that
+    /// the model does not know.
     pub fn encode_tokens(&self, prompts: Vec<TokenizedPrompt>) -> Result<EncodedPrompts<B>> {
         let fits = |prompt: &TokenizedPrompt| {
             [prompt.tokens.len(), prompt.mask.len(), prompt.positions.len()]
@@ -137,11 +148,25 @@ impl<B: HartBackend> TextEncoder<B> {
             let expected = format!("at least one, each of {} tokens", self.context_tokens);
             return Err(Error::invalid("the batch of prompts", prompts.len(), expected));
         }
+        for prompt in &prompts {
+            check_ids(&prompt.tokens, self.model.vocabulary())?;
+        }
         let tokens: Vec<_> = prompts.iter().map(|prompt| prompt.tokens.clone()).collect();
         let mask: Vec<_> = prompts.iter().map(|prompt| prompt.mask.clone()).collect();
         let context = self.model.forward(&tokens, &mask, self.prefix.as_ref(), &mut ());
         let lengths = prompts.iter().map(|prompt| prompt.length).collect();
         let positions = prompts.into_iter().map(|prompt| prompt.positions).collect();
         Ok(EncodedPrompts { text: TextCondition { context, mask, positions }, lengths })
+    }
+}
+
+/// Checks that every id has a row in the embedding.
+fn check_ids(ids: &[u32], vocabulary: usize) -> Result<()> {
+    match ids.iter().find(|&&id| id as usize >= vocabulary) {
+        Some(id) => {
+            let expected = format!("less than {vocabulary}, the entries of the embedding");
+            Err(Error::invalid("a token id", id, expected))
+        }
+        None => Ok(()),
     }
 }

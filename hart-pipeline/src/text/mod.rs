@@ -12,7 +12,10 @@ mod encoder;
 pub mod model;
 mod names;
 pub mod system_prompt;
+#[cfg(test)]
+mod tests;
 pub mod tokenize;
+mod tokenizer_file;
 
 pub use config::TextEncoderConfig;
 pub use encoder::{EncodedPrompts, TextEncoder, TextEncoderOptions};

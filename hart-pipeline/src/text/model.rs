@@ -73,7 +73,7 @@ impl<B: Backend> Qwen2<B> {
             embedding: EmbeddingConfig::new(config.vocabulary, config.width).init(device),
             layers: (0..config.depth).map(layer).collect(),
             norm: norm.init(device),
-            head_width: config.head_width(),
+            head_width: config.head_width,
             rotary_base: config.rotary_base,
         }
     }
@@ -81,25 +81,31 @@ impl<B: Backend> Qwen2<B> {
 
 impl<B: Backend> GroupedAttention<B> {
     fn init(config: &TextEncoderConfig, device: &B::Device) -> Self {
-        let shared = config.key_value_heads * config.head_width();
+        let joined = config.heads * config.head_width;
+        let shared = config.key_value_heads * config.head_width;
         Self {
-            q: LinearConfig::new(config.width, config.width).init(device),
+            q: LinearConfig::new(config.width, joined).init(device),
             k: LinearConfig::new(config.width, shared).init(device),
             v: LinearConfig::new(config.width, shared).init(device),
-            output: LinearConfig::new(config.width, config.width).with_bias(false).init(device),
-            head_width: config.head_width(),
+            output: LinearConfig::new(joined, config.width).with_bias(false).init(device),
+            head_width: config.head_width,
         }
     }
 }
 
 impl<B: HartBackend> Qwen2<B> {
+    /// Rows of the token embedding: ids are below it.
+    pub fn vocabulary(&self) -> usize {
+        self.embedding.weight.lazy_shape().dims::<2>()[0]
+    }
+
     /// Hidden states `[batch, tokens, width]` in 32 bits after the final norm.
     ///
     /// `tokens` holds for each prompt as many ids, `mask` which of them may be attended to.
     /// Positions count from the beginning of the prefix, pads included.
     ///
     /// # Panics
-    /// When the prompts have different lengths.
+    /// Without prompts, when they have different lengths, or for an id outside the vocabulary.
     pub fn forward(
         &self,
         tokens: &[Vec<u32>],
@@ -183,7 +189,7 @@ impl<B: HartBackend> GroupedAttention<B> {
         bias: &Tensor<B, 4>,
         earlier: Option<&[Tensor<B, 4>; 2]>,
     ) -> (Tensor<B, 3>, [Tensor<B, 4>; 2]) {
-        let [batch, length, width] = x.dims();
+        let [batch, length, _] = x.dims();
         let split = |x: Tensor<B, 3>| {
             let heads = x.dims()[2] / self.head_width;
             swap_neighbours(x.reshape([batch, length, heads, self.head_width]), 1)
@@ -205,7 +211,7 @@ impl<B: HartBackend> GroupedAttention<B> {
         };
         let scale = (self.head_width as f64).powf(-0.5);
         let attended = B::attend(q, all(&k, 0), all(&v, 1), Some(bias.clone()), scale);
-        let attended = swap_neighbours(attended, 1).reshape([batch, length, width]);
+        let attended = swap_neighbours(attended, 1).reshape([batch, length, heads * self.head_width]);
         (linear(&self.output, attended), [k, v])
     }
 }

@@ -2,12 +2,10 @@
 
 use std::path::Path;
 
-use hart_core::config::ConfigReader;
 use hart_core::{Error, Result};
 use tokenizers::Tokenizer;
 
-/// The largest `tokenizer.json` that is read, in bytes.
-const MAX_FILE: u64 = 64 << 20;
+use super::tokenizer_file;
 
 /// Bytes of text looked at for each token of the context, far more than tokens have: what lies
 /// beyond cannot reach the context.
@@ -42,7 +40,8 @@ pub struct TokenizedPrompt {
     pub mask: Vec<bool>,
     /// The running count of tokens that are not padding, less one: -1 on pads at the front.
     pub positions: Vec<i64>,
-    /// Tokens the prompt had before it was cut.
+    /// Tokens the prompt had before it was cut; of an enormous prompt only the beginning is
+    /// counted.
     pub length: usize,
 }
 
@@ -53,17 +52,11 @@ impl PromptTokenizer {
     /// # Errors
     /// [`Error::Io`], [`Error::Malformed`] or [`Error::Config`], each naming the file.
     pub fn open(folder: impl AsRef<Path>, side: Option<PaddingSide>) -> Result<Self> {
-        let path = folder.as_ref().join("tokenizer.json");
-        let length = std::fs::metadata(&path).map_err(|e| Error::io(&path, e))?.len();
-        if length > MAX_FILE {
-            return Err(Error::malformed(&path, format!("{length} bytes are no tokenizer")));
-        }
-        let bytes = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
-        let tokenizer = Tokenizer::from_bytes(bytes)
-            .map_err(|error| Error::malformed(&path, format!("not a tokenizer: {error}")))?;
-        let (pad, configured_side) = padding(folder.as_ref())?;
+        let tokenizer = tokenizer_file::open(folder.as_ref())?;
+        let (pad, configured_side) = tokenizer_file::padding(folder.as_ref())?;
         let pad = tokenizer.token_to_id(&pad).ok_or_else(|| {
-            Error::malformed(&path, format!("the pad token `{pad}` is not in its vocabulary"))
+            let problem = format!("the pad token `{pad}` is not in its vocabulary");
+            Error::malformed(folder.as_ref().join("tokenizer.json"), problem)
         })?;
         Ok(Self { tokenizer, pad, side: side.unwrap_or(configured_side) })
     }
@@ -141,20 +134,4 @@ fn reachable(text: &str, length: usize) -> &str {
         end -= 1;
     }
     &text[..end]
-}
-
-/// The pad token and the padding side of `tokenizer_config.json`.
-fn padding(folder: &Path) -> Result<(String, PaddingSide)> {
-    let path = folder.join("tokenizer_config.json");
-    if !path.exists() {
-        return Ok(("<|endoftext|>".to_string(), PaddingSide::Right));
-    }
-    let file = ConfigReader::open(path)?;
-    let pad = match file.value("pad_token").and_then(|pad| pad.get("content")) {
-        Some(content) => content.as_str().map(str::to_string),
-        None => Some(file.text("pad_token", "<|endoftext|>")?),
-    };
-    let pad = pad.ok_or_else(|| file.refuse("pad_token", "a string"))?;
-    let sides = [("right", PaddingSide::Right), ("left", PaddingSide::Left)];
-    Ok((pad, file.choice("padding_side", "right", &sides)?))
 }

@@ -1,0 +1,99 @@
+//! Reading `tokenizer.json` and `tokenizer_config.json`.
+
+use std::path::Path;
+
+use hart_core::config::ConfigReader;
+use hart_core::{Error, Result};
+use serde::Deserialize;
+use tokenizers::Tokenizer;
+
+use super::tokenize::PaddingSide;
+
+/// The largest `tokenizer.json` that is read, in bytes.
+const MAX_FILE: u64 = 64 << 20;
+
+/// What Qwen2's tokenizer is made of: byte-level BPE over composed characters. Anything else is
+/// refused, since parts of other kinds panic on settings that do not fit each other.
+const KINDS: [&str; 5] = ["BPE", "ByteLevel", "NFC", "Sequence", "Split"];
+
+/// The layout of `tokenizer.json`, as far as it is checked before it is used.
+#[derive(Deserialize)]
+struct Layout {
+    model: Part,
+    normalizer: Option<Part>,
+    pre_tokenizer: Option<Part>,
+    post_processor: Option<Part>,
+    decoder: Option<Part>,
+}
+
+#[derive(Deserialize)]
+struct Part {
+    #[serde(rename = "type")]
+    kind: String,
+    // The parts of a sequence, under the name that its place gives them.
+    #[serde(default, alias = "pretokenizers", alias = "processors", alias = "decoders")]
+    normalizers: Vec<Part>,
+    continuing_subword_prefix: Option<String>,
+}
+
+impl Layout {
+    fn check(&self) -> Result<(), String> {
+        self.model.check()?;
+        let rest = [&self.normalizer, &self.pre_tokenizer, &self.post_processor, &self.decoder];
+        rest.into_iter().flatten().try_for_each(Part::check)
+    }
+}
+
+impl Part {
+    fn check(&self) -> Result<(), String> {
+        if !KINDS.contains(&self.kind.as_str()) {
+            return Err(format!("a part of type `{}`, expected {}", self.kind, KINDS.join(", ")));
+        }
+        if self.continuing_subword_prefix.as_ref().is_some_and(|prefix| !prefix.is_empty()) {
+            return Err("a prefix for continued words, expected none".to_string());
+        }
+        self.normalizers.iter().try_for_each(Part::check)
+    }
+}
+
+/// Reads `tokenizer.json`. What it says about cutting and padding is dropped: a caller says that.
+///
+/// # Errors
+/// [`Error::Io`] or [`Error::Malformed`], each naming the file.
+pub(super) fn open(folder: &Path) -> Result<Tokenizer> {
+    let path = folder.join("tokenizer.json");
+    let length = std::fs::metadata(&path).map_err(|e| Error::io(&path, e))?.len();
+    if length > MAX_FILE {
+        return Err(Error::malformed(&path, format!("{length} bytes are no tokenizer")));
+    }
+    let bytes = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
+    let unusable = |problem: String| {
+        Error::malformed(&path, format!("not a tokenizer of a Qwen2 model: {problem}"))
+    };
+    let layout: Layout = serde_json::from_slice(&bytes).map_err(|e| unusable(e.to_string()))?;
+    layout.check().map_err(unusable)?;
+    let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|e| unusable(e.to_string()))?;
+    tokenizer.with_truncation(None).map_err(|e| unusable(e.to_string()))?;
+    tokenizer.with_padding(None);
+    Ok(tokenizer)
+}
+
+/// The pad token and the padding side of `tokenizer_config.json`, `<|endoftext|>` and right when
+/// it does not say.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Malformed`] or [`Error::Config`], each naming the file.
+pub(super) fn padding(folder: &Path) -> Result<(String, PaddingSide)> {
+    let path = folder.join("tokenizer_config.json");
+    if !path.exists() {
+        return Ok(("<|endoftext|>".to_string(), PaddingSide::Right));
+    }
+    let file = ConfigReader::open(path)?;
+    let pad = match file.value("pad_token").and_then(|pad| pad.get("content")) {
+        Some(content) => content.as_str().map(str::to_string),
+        None => Some(file.text("pad_token", "<|endoftext|>")?),
+    };
+    let pad = pad.ok_or_else(|| file.refuse("pad_token", "a string"))?;
+    let sides = [("right", PaddingSide::Right), ("left", PaddingSide::Left)];
+    Ok((pad, file.choice("padding_side", "right", &sides)?))
+}
