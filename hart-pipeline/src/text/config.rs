@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use hart_core::config::ConfigReader;
 use hart_core::Result;
+use hart_core::config::ConfigReader;
 
 /// The configuration of the text encoder, in the layout of Hugging Face.
 ///

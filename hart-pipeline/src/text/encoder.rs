@@ -69,7 +69,8 @@ impl<B: HartBackend> TextEncoder<B> {
             });
         }
         if context_tokens > config.max_positions {
-            let expected = format!("at most {}, the positions of the text model", config.max_positions);
+            let expected =
+                format!("at most {}, the positions of the text model", config.max_positions);
             return Err(Error::invalid("the tokens of a context", context_tokens, expected));
         }
         let model = Qwen2::init(&config, device);

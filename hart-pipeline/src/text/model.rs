@@ -211,7 +211,8 @@ impl<B: HartBackend> GroupedAttention<B> {
         };
         let scale = (self.head_width as f64).powf(-0.5);
         let attended = B::attend(q, all(&k, 0), all(&v, 1), Some(bias.clone()), scale);
-        let attended = swap_neighbours(attended, 1).reshape([batch, length, heads * self.head_width]);
+        let attended =
+            swap_neighbours(attended, 1).reshape([batch, length, heads * self.head_width]);
         (linear(&self.output, attended), [k, v])
     }
 }

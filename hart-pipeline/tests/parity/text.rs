@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use burn::tensor::TensorData;
 use hart_core::HartBackend;
 use hart_core::checkpoint::{LoadOptions, load};
+use hart_core::config::ConfigReader;
 use hart_core::tap::Tap;
 use hart_pipeline::text::model::Qwen2;
 use hart_pipeline::text::{
     NAMES, PaddingSide, PromptTokenizer, SystemPrompt, TextEncoder, TextEncoderConfig,
-    open_checkpoint, system_prompt,
+    TokenizedPrompt, open_checkpoint, system_prompt,
 };
 use libtest_mimic::Failed;
 use serde_json::Value;
@@ -32,11 +33,12 @@ pub(crate) fn compare<B: HartBackend>(trace: &mut Trace, device: &B::Device) -> 
 
 /// The folders that hold a Qwen2 model.
 fn text_folders(fixtures: &Path) -> Vec<PathBuf> {
+    let is_text_model = |folder: &PathBuf| {
+        let config = ConfigReader::open(folder.join("config.json"));
+        config.is_ok_and(|config| config.value("model_type").is_some_and(|kind| kind == "qwen2"))
+    };
     let entries = std::fs::read_dir(fixtures).into_iter().flatten().flatten();
-    let folders = entries.map(|entry| entry.path());
-    let mut folders: Vec<_> = folders
-        .filter(|folder| TextEncoderConfig::open(folder.join("config.json")).is_ok())
-        .collect();
+    let mut folders: Vec<_> = entries.map(|entry| entry.path()).filter(is_text_model).collect();
     folders.sort();
     folders
 }
@@ -60,11 +62,11 @@ fn compare_tokenizer(trace: &mut Trace, folder: &Path) -> Result<(), Failed> {
     };
     let list = |key: &str| json[key].as_array().expect("a list of cases").clone();
     for case in list("tokenization") {
-        let text = case["text"].as_str().expect("a text");
-        trace.check(&format!("the tokens of {text:?}"), tokenizer.ids(text)? == ids(&case));
+        let text = text(&case["text"]);
+        trace.check(&format!("the tokens of {text:?}"), tokenizer.ids(&text)? == ids(&case));
     }
     for case in list("decode") {
-        let text = case["text"].as_str().expect("a text");
+        let text = text(&case["text"]);
         trace.check(&format!("the text of {text:?}"), tokenizer.text(&ids(&case))? == text);
     }
     let official = trace.json["official_system_prompt"] == system_prompt::RELEASED;
@@ -80,63 +82,84 @@ fn compare_case<B: HartBackend>(
     side: &str,
     case: &str,
 ) -> Result<(), Failed> {
-    let padding = if side == "left" { PaddingSide::Left } else { PaddingSide::Right };
+    let padding = match side {
+        "left" => PaddingSide::Left,
+        "right" => PaddingSide::Right,
+        other => return Err(format!("an unknown side {other}").into()),
+    };
     let tokenizer = PromptTokenizer::open(vocabulary, Some(padding))?;
     let system = match case {
         "nosys" => SystemPrompt::None,
-        "sys" => SystemPrompt::Custom(trace.json["system_prompt"].as_str().unwrap().to_string()),
+        "sys" => SystemPrompt::Custom(text(&trace.json["system_prompt"])),
         "official_sys" => SystemPrompt::Released,
         other => return Err(format!("an unknown case {other}").into()),
     };
     let name = |what: &str| format!("{side}.{case}.{what}");
     let length = trace.json["max_length"].as_u64().expect("a length") as usize;
-    let prompts = trace.json["prompts"].as_array().expect("prompts").clone();
-    let prompts: Vec<&str> = prompts.iter().map(|p| p.as_str().expect("a prompt")).collect();
-
     if let Some(text) = system.text() {
-        let ids: Vec<i64> =
-            tokenizer.system_ids(text, length)?.into_iter().map(i64::from).collect();
+        let ids = tokenizer.system_ids(text, length)?;
+        let ids: Vec<i64> = ids.into_iter().map(i64::from).collect();
         trace.equal(&name("system_tokens"), &ids);
+        let uncut = name("system_tokens_untruncated_len");
+        let holds = trace.json["cases"][&uncut] == tokenizer.ids(text)?.len();
+        trace.check(&uncut, holds);
     }
     let config = TextEncoderConfig::open(folder.join("config.json"))?;
-    let model = load(
-        Qwen2::<B>::init(&config, device),
-        &open_checkpoint(folder)?,
-        &NAMES,
-        LoadOptions::default(),
-    )?;
+    // The embeddings, and what every layer gives.
+    trace.check("hidden_states_len", trace.json["hidden_states_len"] == config.depth + 1);
+    let (model, checkpoint) = (Qwen2::<B>::init(&config, device), open_checkpoint(folder)?);
+    let model = load(model, &checkpoint, &NAMES, LoadOptions::default())?;
     let encoder = TextEncoder::new(tokenizer, model.clone(), config.width, length, &system)?;
 
-    let tokenized: Result<Vec<_>, _> =
-        prompts.iter().map(|prompt| encoder.tokenize(prompt)).collect();
+    let prompts: Vec<String> =
+        trace.json["prompts"].as_array().expect("prompts").iter().map(text).collect();
+    let tokenized: Result<Vec<_>, _> = prompts.iter().map(|p| encoder.tokenize(p)).collect();
     let tokenized = tokenized?;
-    let tokens: Vec<Vec<u32>> = tokenized.iter().map(|p| p.tokens.clone()).collect();
-    let mask: Vec<Vec<bool>> = tokenized.iter().map(|p| p.mask.clone()).collect();
-    let flat: Vec<i64> = tokens.iter().flatten().map(|&id| i64::from(id)).collect();
-    trace.equal(&name("tokens"), &flat);
-    let valid: Vec<i64> = mask.iter().flatten().map(|&valid| i64::from(valid)).collect();
-    trace.equal(&name("mask"), &valid);
-    let positions: Vec<i64> = tokenized.iter().flat_map(|p| p.positions.clone()).collect();
-    trace.equal(&name("position_ids"), &positions);
-
-    let encoded = encoder.encode(&prompts)?;
+    let valid = compare_tokens(trace, &name, &tokenized);
     // A left pad without a system prompt attends to nothing: what it gives is not defined.
-    let only_valid = side == "left" && case == "nosys";
-    let rows: Option<&[i64]> = only_valid.then_some(valid.as_slice());
+    let rows = (side == "left" && case == "nosys").then_some(valid);
+    if case == "nosys" {
+        let tokens: Vec<_> = tokenized.iter().map(|prompt| prompt.tokens.clone()).collect();
+        let mask: Vec<_> = tokenized.iter().map(|prompt| prompt.mask.clone()).collect();
+        let prefix = format!("{side}.{case}.");
+        let mut layers = Layers { trace, prefix, rows: rows.as_deref() };
+        model.forward(&tokens, &mask, None, &mut layers);
+    }
+    let context = encoder.encode_tokens(tokenized)?.text.context.to_data();
     for recorded in ["context", "context_sdpa"] {
         if trace.has(&name(recorded)) {
-            compare_rows(trace, &name(recorded), encoded.text.context.to_data(), rows);
+            compare_rows(trace, &name(recorded), context.clone(), rows.as_deref());
         }
-    }
-    let mut layers = Layers { trace, prefix: format!("{side}.{case}.") };
-    if case == "nosys" {
-        model.forward(&tokens, &mask, None, &mut layers);
     }
     Ok(())
 }
 
+/// Compares the tokens with their masks and positions; returns the mask of all tokens.
+fn compare_tokens(
+    trace: &mut Trace,
+    name: &dyn Fn(&str) -> String,
+    prompts: &[TokenizedPrompt],
+) -> Vec<i64> {
+    let tokens = prompts.iter().flat_map(|prompt| prompt.tokens.iter().map(|&id| i64::from(id)));
+    trace.equal(&name("tokens"), &tokens.collect::<Vec<_>>());
+    let valid = prompts.iter().flat_map(|prompt| prompt.mask.iter().map(|&one| i64::from(one)));
+    let valid: Vec<i64> = valid.collect();
+    trace.equal(&name("mask"), &valid);
+    let positions = prompts.iter().flat_map(|prompt| prompt.positions.clone());
+    trace.equal(&name("position_ids"), &positions.collect::<Vec<_>>());
+    valid
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("a text").to_string()
+}
+
 /// Compares the rows of `[prompts, tokens, width]` where `valid` is 1, or all.
 fn compare_rows(trace: &mut Trace, name: &str, found: TensorData, valid: Option<&[i64]>) {
+    if found.shape.to_vec() != trace.get(name).shape {
+        // Says that the shapes differ.
+        return trace.close(name, found, COMPONENT);
+    }
     let width = *found.shape.last().expect("a shape");
     let found: Vec<f64> = found.iter::<f64>().collect();
     let expected = trace.get(name).values.clone();
@@ -152,13 +175,15 @@ fn compare_rows(trace: &mut Trace, name: &str, found: TensorData, valid: Option<
 struct Layers<'a> {
     trace: &'a mut Trace,
     prefix: String,
+    /// Which rows are defined, when not all are.
+    rows: Option<&'a [i64]>,
 }
 
 impl Tap for Layers<'_> {
     fn record(&mut self, name: &str, data: &dyn Fn() -> TensorData) {
         let name = format!("{}{name}", self.prefix);
         if self.trace.has(&name) {
-            self.trace.close(&name, data(), COMPONENT);
+            compare_rows(self.trace, &name, data(), self.rows);
         }
     }
 }
