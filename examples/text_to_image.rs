@@ -19,7 +19,9 @@ use hart_examples::{Progress, run_on};
 use hart_pipeline::backend::OnBackend;
 use hart_pipeline::image::{grid, save_pixels};
 use hart_pipeline::text::PaddingSide;
-use hart_pipeline::{Event, HartPipeline, Image, Precision, Request, TransformerWeights};
+use hart_pipeline::{
+    Event, HartPipeline, Image, Precision, Request, RequestItem, TransformerWeights,
+};
 
 /// Makes pictures of prompts.
 ///
@@ -101,7 +103,7 @@ impl OnBackend for Arguments {
 
     fn run<B: HartBackend>(self, device: B::Device) -> anyhow::Result<()> {
         let request = self.request();
-        let pictures = request.items()?.len();
+        let items = request.items()?;
         self.check_outputs()?;
 
         let start = Instant::now();
@@ -110,27 +112,31 @@ impl OnBackend for Arguments {
 
         let progress = Progress::start();
         let mut failure = None;
+        let mut kept = vec![];
         let start = Instant::now();
-        let images = pipeline.generate_with(&request, &mut |event: Event<'_, B>| {
-            let done = self.handle(&pipeline, &progress, &request, &event, pictures);
-            match done {
-                Ok(()) => progress.show(&event),
-                Err(error) => {
-                    failure = Some(error);
-                    ControlFlow::Break(())
-                }
+        let result = pipeline.generate_each(&request, &mut |event: Event<'_, B>| {
+            if let Err(error) = self.handle(&pipeline, &progress, &items, &event) {
+                failure = Some(error);
+                return ControlFlow::Break(());
             }
+            if let Event::Picture { image, .. } = &event
+                && self.grid
+            {
+                kept.push((*image).clone());
+            }
+            progress.show(&event)
         });
         progress.finish();
         if let Some(error) = failure {
             return Err(error);
         }
-        let images = images?;
+        result?;
         if self.grid {
-            let (width, height, pixels) = grid(&images)?;
+            let (width, height, pixels) = grid(&kept)?;
             save_pixels(&self.out, width, height, &pixels)?;
             println!("{}", self.out.display());
         }
+        let pictures = items.len();
         let seconds = start.elapsed().as_secs_f64();
         let loaded = loaded.as_secs_f64();
         println!("{pictures} made in {seconds:.2} s, after {loaded:.2} s of loading");
@@ -203,14 +209,12 @@ impl Arguments {
         &self,
         pipeline: &HartPipeline<B>,
         progress: &Progress,
-        request: &Request,
+        items: &[RequestItem],
         event: &Event<'_, B>,
-        pictures: usize,
     ) -> anyhow::Result<()> {
         match event {
             Event::Scale { pictures, scale, latent, .. } => {
                 let Some(folder) = &self.preview else { return Ok(()) };
-                let items = request.items()?;
                 for (picture, (side, pixels)) in pictures.clone().zip(pipeline.preview(latent)?) {
                     let seed = items[picture].seed;
                     let name = format!("{picture}-{seed}-scale-{:02}.png", scale + 1);
@@ -218,7 +222,7 @@ impl Arguments {
                 }
             }
             Event::Picture { picture, image } if !self.grid => {
-                let path = self.path_of(*picture, image, pictures);
+                let path = self.path_of(*picture, image, items.len());
                 image.save(&path)?;
                 progress.line(&path.display().to_string());
             }

@@ -90,18 +90,38 @@ impl<B: HartBackend> HartPipeline<B> {
         request: &Request,
         observer: &mut dyn Observer<B>,
     ) -> Result<Vec<Image>> {
+        let mut images = vec![];
+        self.run(request, observer, &mut |image| images.push(image))?;
+        Ok(images)
+    }
+
+    /// Makes all pictures of a request and keeps none: each is handed to the observer with
+    /// [`Event::Picture`] as soon as it is finished. A request of a million pictures needs no more
+    /// memory than one batch.
+    ///
+    /// # Errors
+    /// As [`Self::generate_with`].
+    pub fn generate_each(&self, request: &Request, observer: &mut dyn Observer<B>) -> Result<()> {
+        self.run(request, observer, &mut drop)
+    }
+
+    fn run(
+        &self,
+        request: &Request,
+        observer: &mut dyn Observer<B>,
+        keep: &mut dyn FnMut(Image),
+    ) -> Result<()> {
         let items = request.items()?;
         let steps = &self.model.transformer.config().residual_head.sampling_steps;
         let settings = request.settings(self.model.transformer.scales(), steps)?;
         for item in &items {
             self.text_encoder.tokenize(&item.prompt)?;
         }
-        let mut images = Vec::with_capacity(items.len());
         for start in (0..items.len()).step_by(self.batch_size) {
             let pictures = start..items.len().min(start + self.batch_size);
-            images.extend(self.generate_batch(&items, pictures, &settings, observer)?);
+            self.generate_batch(&items, pictures, &settings, observer, keep)?;
         }
-        Ok(images)
+        Ok(())
     }
 
     /// Decodes the latent of an [`Event::Scale`] to pictures as they would be if the generation
@@ -120,7 +140,8 @@ impl<B: HartBackend> HartPipeline<B> {
         pictures: Range<usize>,
         settings: &GenerationSettings,
         observer: &mut dyn Observer<B>,
-    ) -> Result<Vec<Image>> {
+        keep: &mut dyn FnMut(Image),
+    ) -> Result<()> {
         let items = &items[pictures.clone()];
         let scales = self.model.transformer.scales();
         let (first, count) = (pictures.start, scales.count());
@@ -138,14 +159,13 @@ impl<B: HartBackend> HartPipeline<B> {
         };
         let latent =
             self.model.generate_latent(&encoded.text, settings, &draws, &mut report, &mut ())?;
-        let mut images = vec![];
         for (i, item) in items.iter().enumerate() {
             let (side, pixels) = self.decode(latent.clone().narrow(0, i, 1))?;
             let image = Image::new(side, side, pixels, self.describe(item, settings));
             tell(observer, Event::Picture { picture: first + i, image: &image })?;
-            images.push(image);
+            keep(image);
         }
-        Ok(images)
+        Ok(())
     }
 
     fn report_cuts(
