@@ -111,9 +111,12 @@ fn read_rotary_base(file: &ConfigReader, default: f64) -> Result<f64> {
     for key in ["rope_scaling", "rope_parameters"] {
         let Some(object) = file.value(key) else { continue };
         let kind = object.get("rope_type").or_else(|| object.get("type"));
-        let plain = matches!(kind.and_then(|kind| kind.as_str()), Some("default" | "mrope"));
-        // Parameters without a type are the plain ones; a scaling without one scales somehow.
-        if !plain && !(key == "rope_parameters" && object.is_object() && kind.is_none()) {
+        let plain = match kind {
+            Some(kind) => matches!(kind.as_str(), Some("default" | "mrope")),
+            // Parameters without a type are the plain ones; a scaling without one scales somehow.
+            None => key == "rope_parameters" && object.is_object(),
+        };
+        if !plain {
             return Err(file.refuse(key, "null, or of type `default` or `mrope`"));
         }
         nested = nested.or(object.get("rope_theta").map(|base| (key, base)));
