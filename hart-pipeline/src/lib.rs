@@ -45,3 +45,8 @@ pub use model::{HartModel, ModelCheckpoints, ModelConfig, TransformerWeights};
 pub use observer::{Event, Observer};
 pub use pipeline::HartPipeline;
 pub use request::{GenerationSettings, Request, RequestItem};
+
+/// Compiles the code of the workspace's README.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
