@@ -24,7 +24,14 @@ pub fn exit(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else {
         return ExitCode::SUCCESS;
     };
-    eprintln!("error: {error:#}");
+    // Some causes are quoted by what they caused.
+    let mut reason = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !reason.contains(&cause) {
+            reason = format!("{reason}: {cause}");
+        }
+    }
+    eprintln!("error: {reason}");
     match error.downcast_ref::<Error>() {
         Some(Error::Invalid { .. }) => ExitCode::from(2),
         _ => ExitCode::FAILURE,
