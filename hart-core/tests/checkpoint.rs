@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
+use burn::tensor::DType;
 use burn::tensor::backend::Backend;
 use hart_core::checkpoint::{Checkpoint, LoadOptions, NameTable, load};
 use hart_core::nn::{RmsNorm, RmsNormConfig};
@@ -133,14 +134,14 @@ fn damaged_indices_are_refused() {
     }
 }
 
-/// A PyTorch archive with the given pickle and one storage of 24 bytes.
+/// A PyTorch archive with the given pickle and one storage of the floats 0, 1, … 5.
 fn archive(pickle: &[u8]) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(vec![]));
     let stored =
         zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
-    for (name, content) in
-        [("m/data.pkl", pickle), ("m/data/0", &[0; 24]), ("m/byteorder", b"little")]
-    {
+    let storage: Vec<u8> = (0..6u8).flat_map(|i| f32::from(i).to_le_bytes()).collect();
+    let members = [("m/data.pkl", pickle), ("m/data/0", &storage), ("m/byteorder", b"little")];
+    for (name, content) in members {
         zip.start_file(name, stored).expect("a member");
         zip.write_all(content).expect("its content");
     }
@@ -161,9 +162,46 @@ fn tensor_pickle(offset: u8, shape: [u8; 2], strides: [u8; 2]) -> Vec<u8> {
 
 #[test]
 fn a_view_of_a_torch_storage_is_read_in_its_own_order() {
+    // The storage holds 0, 1, … 5; a transposed view of it visits every other one.
     let (_folder, path) = file("ema.bin", &archive(&tensor_pickle(0, [2, 3], [1, 2])));
     let checkpoint = Checkpoint::open_torch(&path).expect("a checkpoint");
-    assert_eq!(checkpoint.read("w").expect("a tensor").shape.to_vec(), [2, 3]);
+    let data = checkpoint.read("w").expect("a tensor");
+    assert_eq!(data.shape.to_vec(), [2, 3]);
+    assert_eq!(data.into_vec::<f32>().expect("floats"), [0.0, 2.0, 4.0, 1.0, 3.0, 5.0]);
+}
+
+/// What `torch.save` writes for an ordered dictionary of a parameter and a tensor in bfloat16 with
+/// module versions as its metadata, in the pickle protocols 2 and 4.
+const STATE_DICTIONARIES: [&[u8]; 2] = [
+    b"\x80\x02ccollections\nOrderedDict\nq\x00)Rq\x01(X\x08\x00\x00\x00a.weightq\x02ctorch\
+    ._utils\n_rebuild_parameter\nq\x03ctorch._utils\n_rebuild_tensor_v2\nq\x04((X\x07\
+    \x00\x00\x00storageq\x05ctorch\nBFloat16Storage\nq\x06X\x01\x00\x00\x000q\x07X\x06\
+    \x00\x00\x00cuda:0q\x08K\x0ctq\x09QK\x02K\x02K\x03\x86q\x0aK\x03K\x01\x86q\x0b\x89h\
+    \x00)Rq\x0ctq\x0dRq\x0e\x88h\x00)Rq\x0f\x87q\x10Rq\x11X\x01\x00\x00\x00bq\x12h\x04((\
+    h\x05h\x06h\x07h\x08K\x0ctq\x13QK\x02h\x0ah\x0b\x89h\x00)Rq\x14tq\x15Rq\x16u}q\x17X\
+    \x09\x00\x00\x00_metadataq\x18h\x00)Rq\x19(X\x00\x00\x00\x00q\x1a}q\x1bX\x07\x00\x00\
+    \x00versionq\x1cK\x01sX\x01\x00\x00\x00aq\x1d}q\x1eh\x1cK\x01susb.",
+    b"\x80\x04\x95#\x01\x00\x00\x00\x00\x00\x00\x8c\x0bcollections\x94\x8c\x0bOrderedDict\
+    \x94\x93\x94)R\x94(\x8c\x08a.weight\x94\x8c\x0ctorch._utils\x94\x8c\x12_rebuild_para\
+    meter\x94\x93\x94h\x05\x8c\x12_rebuild_tensor_v2\x94\x93\x94((\x8c\x07storage\x94\
+    \x8c\x05torch\x94\x8c\x0fBFloat16Storage\x94\x93\x94\x8c\x010\x94\x8c\x06cuda:0\x94K\
+    \x0ct\x94QK\x02K\x02K\x03\x86\x94K\x03K\x01\x86\x94\x89h\x02)R\x94t\x94R\x94\x88h\
+    \x02)R\x94\x87\x94R\x94\x8c\x01b\x94h\x09((h\x0ah\x0dh\x0eh\x0fK\x0ct\x94QK\x02h\x11\
+    h\x12\x89h\x02)R\x94t\x94R\x94u}\x94\x8c\x09_metadata\x94h\x02)R\x94(\x8c\x00\x94}\
+    \x94\x8c\x07version\x94K\x01s\x8c\x01a\x94}\x94h#K\x01susb.",
+];
+
+#[test]
+fn ordered_dictionaries_of_parameters_are_read_in_both_protocols() {
+    for pickle in STATE_DICTIONARIES {
+        let (_folder, path) = file("ema.bin", &archive(pickle));
+        let checkpoint = Checkpoint::open_torch(&path).expect("a checkpoint");
+        assert_eq!(checkpoint.names().collect::<Vec<_>>(), ["a.weight", "b"]);
+        for name in ["a.weight", "b"] {
+            let data = checkpoint.read(name).expect("a tensor");
+            assert_eq!((data.shape.to_vec(), data.dtype), (vec![2, 3], DType::BF16));
+        }
+    }
 }
 
 #[test]
