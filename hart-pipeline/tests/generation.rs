@@ -122,6 +122,27 @@ fn a_cancelled_generation_leaves_nothing_behind() {
     }
 }
 
+/// Resident memory of this process in MiB.
+#[cfg(target_os = "linux")]
+fn resident_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("the process's status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+    kib / 1024.0
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_dropped_pipeline_gives_its_memory_back() {
+    let make = || drop(png(builder().build().expect("a pipeline").generate(&heart())));
+    (0..5).for_each(|_| make());
+    let before = resident_mib();
+    // Each holds 7 MiB of weights.
+    (0..60).for_each(|_| make());
+    let grown = resident_mib() - before;
+    assert!(grown < 150.0, "60 pipelines left {grown:.0} MiB behind");
+}
+
 #[test]
 fn every_scale_is_reported_with_a_latent_to_preview() {
     let mut sides = vec![];
