@@ -96,6 +96,21 @@ impl<B: HartBackend> AttentionBlock<B> {
     }
 }
 
+/// The blocks of one level, each followed by its attention where the level has any.
+pub(crate) fn run_blocks<B: HartBackend>(
+    blocks: &[ResidualBlock<B>],
+    attentions: &[AttentionBlock<B>],
+    mut x: Tensor<B, 4>,
+) -> Tensor<B, 4> {
+    for (i, block) in blocks.iter().enumerate() {
+        x = block.forward(x);
+        if let Some(attention) = attentions.get(i) {
+            x = attention.forward(x);
+        }
+    }
+    x
+}
+
 /// Residual block, attention, residual block: the middle of encoder and decoder.
 #[derive(Module, Debug)]
 pub struct Middle<B: Backend> {

@@ -9,7 +9,7 @@ use hart_core::config::AutoencoderConfig;
 use hart_core::ops::{convolution, group_norm};
 use hart_core::tap::Tap;
 
-use crate::blocks::{AttentionBlock, Middle, ResidualBlock, norm, same_convolution};
+use crate::blocks::{AttentionBlock, Middle, ResidualBlock, norm, run_blocks, same_convolution};
 
 /// Residual blocks of one level.
 const BLOCKS: usize = 2;
@@ -93,13 +93,8 @@ impl<B: HartBackend> Encoder<B> {
 }
 
 impl<B: HartBackend> EncoderLevel<B> {
-    fn forward(&self, mut x: Tensor<B, 4>) -> Tensor<B, 4> {
-        for (i, block) in self.blocks.iter().enumerate() {
-            x = block.forward(x);
-            if let Some(attention) = self.attentions.get(i) {
-                x = attention.forward(x);
-            }
-        }
+    fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+        let x = run_blocks(&self.blocks, &self.attentions, x);
         match &self.downsample {
             Some(downsample) => convolution(downsample, x),
             None => x,

@@ -1,0 +1,167 @@
+//! Requests and folders that are wrong: each is answered with an error that says how.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use hart_pipeline::backend::DefaultBackend;
+use hart_pipeline::{Error, Event, Request, Result, TransformerWeights};
+
+use crate::{PIPELINE, Pipeline, builder, fixture, heart};
+
+#[test]
+fn bad_requests_are_refused_before_any_work() {
+    let bad = [
+        Request::new(""),
+        Request::new(" \n\t "),
+        Request::batch(Vec::<String>::new()),
+        Request::batch(["a cat", ""]),
+        heart().count(0),
+        heart().count(usize::MAX),
+        heart().seeds([1, 2]),
+        heart().guidance(f64::NAN),
+        heart().guidance(-1.0),
+        heart().guidance(f64::INFINITY),
+        heart().top_p(f64::NAN),
+        heart().top_p(1.5),
+        heart().mask_passes(0),
+        heart().mask_passes(65),
+        heart().diffusion_steps("many"),
+        heart().diffusion_steps("1001"),
+        heart().temperature(f64::NAN),
+    ];
+    for request in bad {
+        let mut events = 0;
+        let result = PIPELINE.generate_with(&request, &mut |_: Event<'_, DefaultBackend>| {
+            events += 1;
+            ControlFlow::Continue(())
+        });
+        assert!(matches!(result, Err(Error::Invalid { .. })), "{request:?} was accepted");
+        assert_eq!(events, 0, "{request:?} was begun");
+    }
+    assert!(matches!(builder().batch_size(0).build(), Err(Error::Invalid { .. })));
+    assert!(matches!(Pipeline::builder().build(), Err(Error::Invalid { .. })));
+}
+
+#[test]
+fn an_endless_prompt_is_cut_and_reported() {
+    let long = [
+        "an endless story ".repeat(6000),
+        format!("{} word", " ".repeat(100_000)),
+        "é".repeat(100_000),
+        "🚀".repeat(30_000),
+    ];
+    for prompt in long {
+        let mut cut = None;
+        let request = Request::new(prompt.as_str());
+        let images = PIPELINE.generate_with(&request, &mut |event: Event<'_, DefaultBackend>| {
+            if let Event::PromptCut { tokens, kept, .. } = event {
+                cut = Some((tokens, kept));
+            }
+            ControlFlow::Continue(())
+        });
+        let images = images.expect("a picture");
+        let (tokens, kept) = cut.expect("the observer heard of the cut");
+        assert!(tokens > kept && kept == 12, "{tokens} tokens, {kept} kept");
+        assert_eq!(images[0].settings().prompt, prompt);
+    }
+}
+
+/// A copy of a model folder that can be damaged.
+fn copy_of(name: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for part in ["llm", "tokenizer"] {
+        std::fs::create_dir(folder.path().join(part)).expect("a folder");
+        for entry in std::fs::read_dir(fixture(name).join(part)).expect("a folder").flatten() {
+            let target = folder.path().join(part).join(entry.file_name());
+            std::fs::copy(entry.path(), target).expect("a copy");
+        }
+    }
+    folder
+}
+
+fn open(folder: &Path) -> Result<Pipeline> {
+    Pipeline::builder().model(folder).text_encoder(fixture("qwen-tiny")).build()
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let files = [
+        "llm/config.json",
+        "llm/ema_model.bin",
+        "tokenizer/config.json",
+        "tokenizer/model.safetensors",
+    ];
+    for file in files {
+        let folder = copy_of("hart-tiny");
+        let path = folder.path().join(file);
+        std::fs::remove_file(&path).expect("a file to remove");
+        let error = open(folder.path()).map(|_| ()).expect_err(file).to_string();
+        assert!(error.contains(&path.display().to_string()), "{error}");
+    }
+}
+
+#[test]
+fn weights_of_another_model_are_listed() {
+    let folder = copy_of("hart-tiny");
+    let other = fixture("hart-tiny-b/llm/ema_model.bin");
+    std::fs::copy(other, folder.path().join("llm/ema_model.bin")).expect("a copy");
+    let error = open(folder.path()).map(|_| ()).expect_err("the wrong weights");
+    let Error::Weights { problems, .. } = error else { panic!("another error: {error}") };
+    assert!(problems.missing.contains(&"context_norm.weight".to_string()));
+    assert!(problems.unexpected.contains(&"blocks.0.ada_lin.1.weight".to_string()));
+    assert!(problems.mismatched.iter().any(|(name, _, _)| name == "head.weight"));
+}
+
+#[test]
+fn a_tokenizer_of_other_scales_is_refused() {
+    let folder = copy_of("hart-tiny");
+    let other = fixture("hart-tiny-b/tokenizer/config.json");
+    std::fs::copy(other, folder.path().join("tokenizer/config.json")).expect("a copy");
+    let error = open(folder.path()).map(|_| ()).expect_err("contradicting scales");
+    assert!(matches!(&error, Error::Config { key, .. } if key == "patch_nums"), "{error}");
+}
+
+#[test]
+fn a_text_encoder_of_another_width_is_refused() {
+    let folder = copy_of("hart-tiny");
+    let path = folder.path().join("llm/config.json");
+    let config = std::fs::read_to_string(&path).expect("a configuration");
+    let changed = config.replace("\"context_dim\": 48", "\"context_dim\": 64");
+    assert_ne!(config, changed);
+    std::fs::write(&path, changed).expect("written");
+    let error = open(folder.path()).map(|_| ()).expect_err("another width");
+    assert!(matches!(&error, Error::Config { key, .. } if key == "context_dim"), "{error}");
+}
+
+/// Overwrites the first elements of a tensor in a safetensors file with NaN.
+fn poison(path: &Path, tensor: &str) {
+    let mut bytes = std::fs::read(path).expect("a checkpoint");
+    let header = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
+    let json: serde_json::Value = serde_json::from_slice(&bytes[8..8 + header]).expect("a header");
+    let start = json[tensor]["data_offsets"][0].as_u64().expect("an offset") as usize + 8 + header;
+    bytes[start..start + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    std::fs::write(path, bytes).expect("written");
+}
+
+#[test]
+fn weights_that_are_not_a_number_are_reported_with_the_picture() {
+    let cases = [
+        ("llm/model.safetensors", "blocks.1.attn.proj.weight", "the logits"),
+        ("llm/model.safetensors", "head.bias", "the logits"),
+        ("tokenizer/model.safetensors", "vae.decoder.conv_out.bias", "the picture"),
+        ("tokenizer/model.safetensors", "vae.post_quant_conv.weight", "the picture"),
+    ];
+    for (file, tensor, place) in cases {
+        let folder = copy_of("hart-tiny");
+        poison(&folder.path().join(file), tensor);
+        let pipeline = Pipeline::builder()
+            .model(folder.path())
+            .text_encoder(fixture("qwen-tiny"))
+            .weights(TransformerWeights::Raw)
+            .build()
+            .expect("what is in a tensor is not looked at when loading");
+        let error = pipeline.generate(&heart()).map(|_| ()).expect_err(tensor);
+        let reported = matches!(&error, Error::NonFinite { what } if what.contains(place));
+        assert!(reported, "{tensor}: {error}");
+    }
+}

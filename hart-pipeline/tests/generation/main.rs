@@ -1,0 +1,37 @@
+//! Whole generations on the toy model.
+
+mod hostile;
+mod pictures;
+mod seeds;
+
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use hart_pipeline::backend::{DefaultBackend, default_device};
+use hart_pipeline::{HartPipeline, Image, PipelineBuilder, Request, Result};
+
+type Pipeline = HartPipeline<DefaultBackend>;
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(name)
+}
+
+fn builder() -> PipelineBuilder<DefaultBackend> {
+    Pipeline::builder()
+        .model(fixture("hart-tiny"))
+        .text_encoder(fixture("qwen-tiny"))
+        .device(default_device())
+}
+
+static PIPELINE: LazyLock<Pipeline> = LazyLock::new(|| builder().build().expect("a pipeline"));
+
+fn heart() -> Request {
+    Request::new("a red heart").seed(7)
+}
+
+/// The bytes of the first picture's file.
+fn png(images: Result<Vec<Image>>) -> Vec<u8> {
+    images.expect("pictures")[0].to_png().expect("a file")
+}
+
+static HEART: LazyLock<Vec<u8>> = LazyLock::new(|| png(PIPELINE.generate(&heart())));

@@ -1,0 +1,175 @@
+//! What a seed means: the same picture in every batch, on every number of threads, after anything.
+
+use std::ops::ControlFlow;
+
+use burn::tensor::{Tensor, TensorData};
+use hart_ar::Session;
+use hart_pipeline::backend::DefaultBackend;
+use hart_pipeline::text::SystemPrompt;
+use hart_pipeline::{Error, Event, Image, Precision, Request, TransformerWeights};
+
+use crate::{HEART, PIPELINE, Pipeline, builder, heart, png};
+
+#[test]
+fn a_pipeline_is_shared_between_threads() {
+    fn assert_shared<T: Send + Sync>() {}
+    assert_shared::<Pipeline>();
+    assert_shared::<Image>();
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_twice() {
+    assert_eq!(png(PIPELINE.generate(&heart())), *HEART);
+}
+
+#[test]
+fn another_seed_or_prompt_gives_another_picture() {
+    let pixels = |request| PIPELINE.generate(&request).expect("a picture")[0].pixels().to_vec();
+    let heart = pixels(heart());
+    assert_ne!(pixels(Request::new("a red heart").seed(8)), heart);
+    assert_ne!(pixels(Request::new("a blue house").seed(7)), heart);
+}
+
+#[test]
+fn a_picture_does_not_depend_on_its_batch() {
+    let prompts = ["a cat", "a dog on a hill", "a red heart", "rain", "x"];
+    let request = Request::batch(prompts).seeds([1, 2, 7, 3, 4]);
+    for batch_size in [1, 2, 5] {
+        let pipeline = builder().batch_size(batch_size).build().expect("a pipeline");
+        let images = pipeline.generate(&request).expect("pictures");
+        let found = images[2].to_png().expect("a file");
+        assert!(found == *HEART, "the picture changed in batches of {batch_size}");
+    }
+}
+
+#[test]
+fn mask_passes_do_not_depend_on_the_batch_either() {
+    let one = Request::new("a red heart").seed(7).mask_passes(3).smooth(false);
+    let five = Request::batch(["a", "a red heart", "b", "c", "d"])
+        .seeds([1, 7, 2, 3, 4])
+        .mask_passes(3)
+        .smooth(false);
+    let alone = PIPELINE.generate(&one).expect("a picture");
+    let together = PIPELINE.generate(&five).expect("pictures");
+    assert_eq!(alone[0].pixels(), together[1].pixels());
+}
+
+#[test]
+fn a_picture_does_not_depend_on_the_number_of_threads() {
+    for threads in [1, 2, 3] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        let found = pool.install(|| png(PIPELINE.generate(&heart())));
+        assert!(found == *HEART, "the picture changed with {threads} threads");
+    }
+}
+
+#[test]
+fn two_generations_at_once_do_not_disturb_each_other() {
+    std::thread::scope(|scope| {
+        let others = scope.spawn(|| PIPELINE.generate(&Request::new("a cat").count(3)));
+        assert_eq!(png(PIPELINE.generate(&heart())), *HEART);
+        assert_eq!(others.join().expect("no panic").expect("pictures").len(), 3);
+    });
+}
+
+#[test]
+fn a_cancelled_generation_leaves_nothing_behind() {
+    for stop_at in 0..5 {
+        let mut seen = 0;
+        let result = PIPELINE.generate_with(&heart(), &mut |event: Event<'_, DefaultBackend>| {
+            if let Event::Scale { scale, .. } = event {
+                seen = scale;
+                if scale == stop_at {
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        assert!(matches!(result, Err(Error::Cancelled)));
+        assert_eq!(seen, stop_at);
+        assert_eq!(png(PIPELINE.generate(&heart())), *HEART);
+    }
+}
+
+/// Resident memory of this process in MiB.
+#[cfg(target_os = "linux")]
+fn resident_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("the process's status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+    kib / 1024.0
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_dropped_pipeline_gives_its_memory_back() {
+    let make = || drop(png(builder().build().expect("a pipeline").generate(&heart())));
+    (0..5).for_each(|_| make());
+    let before = resident_mib();
+    // Each holds 7 MiB of weights.
+    (0..60).for_each(|_| make());
+    let grown = resident_mib() - before;
+    assert!(grown < 150.0, "60 pipelines left {grown:.0} MiB behind");
+}
+
+#[test]
+fn the_two_weight_files_give_different_pictures() {
+    let raw = builder().weights(TransformerWeights::Raw).build().expect("a pipeline");
+    assert_ne!(png(raw.generate(&heart())), *HEART);
+}
+
+#[test]
+fn settings_change_the_picture() {
+    let changed = [
+        heart().guidance(0.0),
+        heart().top_k(3),
+        heart().top_p(0.5),
+        heart().smooth(false),
+        heart().mask_passes(4),
+        heart().diffusion_steps("3"),
+        heart().temperature(0.5),
+        heart().residual(false),
+    ];
+    let plain = PIPELINE.generate(&heart()).expect("a picture")[0].pixels().to_vec();
+    for request in changed {
+        let found = PIPELINE.generate(&request).expect("a picture");
+        assert_ne!(found[0].pixels(), plain, "{request:?} changed nothing");
+    }
+    let bare = builder().system_prompt(SystemPrompt::None).build().expect("a pipeline");
+    assert_ne!(bare.generate(&heart()).expect("a picture")[0].pixels(), plain);
+}
+
+/// The root mean square of the difference over that of the values.
+fn relative_error(found: Vec<f32>, expected: &[f32]) -> f64 {
+    let square = |x: f32| f64::from(x) * f64::from(x);
+    let difference: f64 = found.iter().zip(expected).map(|(a, b)| square(a - b)).sum();
+    (difference / expected.iter().map(|&x| square(x)).sum::<f64>()).sqrt()
+}
+
+#[test]
+fn half_precisions_round_but_do_not_mislead() {
+    // Not whole pictures: a token near a tie may fall the other way, and all after it differ.
+    let parts = |pipeline: &Pipeline| -> [Vec<f32>; 3] {
+        let encoded = pipeline.text_encoder().encode(&["a red heart"]).expect("a context");
+        let context = encoded.text.context.clone().into_data();
+        let transformer = &pipeline.model().transformer;
+        let mut session = Session::new(transformer, &encoded.text, 0, &mut ()).expect("a session");
+        let hidden = session.context_step(&mut ());
+        let logits = session.guided_logits(hidden, 0.0).into_data();
+        let latent: Vec<f32> = (0..512).map(|i| (i as f32 * 0.7).sin()).collect();
+        let latent = TensorData::new(latent, [1, 8, 8, 8]);
+        let latent = Tensor::from_data(latent, pipeline.device());
+        let image = pipeline.model().tokenizer.decode_latent(latent, &mut ()).into_data();
+        [context, logits, image].map(|data| data.into_vec().expect("values in 32 bits"))
+    };
+    let full = parts(&PIPELINE);
+    for (precision, largest) in [(Precision::F16, 0.01), (Precision::Bf16, 0.08)] {
+        let pipeline = builder().precision(precision).build().expect("a pipeline");
+        for (i, (half, full)) in parts(&pipeline).into_iter().zip(&full).enumerate() {
+            let error = relative_error(half, full);
+            assert!(error > 0.0, "part {i} computes in 32 bits for {precision}");
+            assert!(error < largest, "part {i} is off by {error} for {precision}");
+        }
+        assert_eq!(pipeline.generate(&heart()).expect("a picture")[0].width(), 32);
+    }
+}
