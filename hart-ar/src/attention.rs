@@ -6,7 +6,7 @@ use burn::tensor::{DType, Tensor, backend::Backend};
 use hart_core::HartBackend;
 use hart_core::config::TransformerConfig;
 use hart_core::nn::Angles;
-use hart_core::ops::{linear, swap_neighbours};
+use hart_core::ops::{linear, swap_neighbours, unit_length};
 
 use crate::cache::{Keep, LayerCache};
 
@@ -89,7 +89,7 @@ impl<B: HartBackend> Attention<B> {
         let (q, k) = match &self.log_scale {
             Some(log_scale) => {
                 let scale = log_scale.val().clamp_max(MAX_SCALE.ln()).exp();
-                (unit(q.cast(DType::F32)) * scale, unit(k.cast(DType::F32)))
+                (unit_length(q.cast(DType::F32)) * scale, unit_length(k.cast(DType::F32)))
             }
             None => (q, k),
         };
@@ -112,10 +112,4 @@ impl<B: HartBackend> Attention<B> {
         let attended = swap_neighbours(B::attend(q, k, v, mask, scale), 1);
         linear(&self.output, attended.reshape([batch, tokens, heads * head_width]))
     }
-}
-
-/// Vectors scaled to length 1 over the last axis.
-fn unit<B: Backend>(x: Tensor<B, 4>) -> Tensor<B, 4> {
-    let length = x.clone().square().sum_dim(3).sqrt().clamp_min(1e-12);
-    x / length
 }

@@ -8,7 +8,7 @@ use hart_core::checkpoint::LoadOptions;
 use hart_core::config::TransformerConfig;
 use hart_core::{Error, HartBackend, Precision, Result};
 
-use crate::model::{HartModel, TransformerWeights};
+use crate::model::{HartModel, ModelCheckpoints, ModelConfig, TransformerWeights};
 use crate::pipeline::HartPipeline;
 use crate::text::{PaddingSide, SystemPrompt, TextEncoder, TextEncoderOptions};
 
@@ -104,17 +104,17 @@ impl<B: HartBackend> PipelineBuilder<B> {
         }
 
         // The small files first: a mistake in them should not wait for gigabytes.
-        let config_path = folder.join("llm/config.json");
-        let config = TransformerConfig::open(&config_path)?;
+        let config = ModelConfig::open(&folder)?;
+        let transformer = &config.transformer;
         let options = LoadOptions { precision: self.precision };
         let text = TextEncoderOptions { precision: self.precision, ..self.text };
-        let tokens = config.context_tokens;
+        let tokens = transformer.context_tokens;
         let encoder = TextEncoder::open(&text_folder, tokens, &text, &self.device)?;
-        if encoder.width() != config.context_width {
+        if encoder.width() != transformer.context_width {
             return Err(Error::Config {
-                path: config_path,
+                path: folder.join("llm/config.json"),
                 key: "context_dim".to_string(),
-                found: config.context_width.to_string(),
+                found: transformer.context_width.to_string(),
                 expected: format!(
                     "{}, the width of the text encoder in {}",
                     encoder.width(),
@@ -122,10 +122,11 @@ impl<B: HartBackend> PipelineBuilder<B> {
                 ),
             });
         }
-        let model = HartModel::open(&folder, self.weights, options, &self.device)?;
+        let files = ModelCheckpoints::open(&folder, self.weights)?;
+        let model = HartModel::load(&config, &files, options, &self.device)?;
         let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
         let name = name.unwrap_or_else(|| folder.display().to_string());
-        let batch_size = self.batch_size.unwrap_or_else(|| batch_size(&config, self.precision));
+        let batch_size = self.batch_size.unwrap_or_else(|| batch_size(transformer, self.precision));
         Ok(HartPipeline::new(model, encoder, self.device, self.precision, name, batch_size))
     }
 }

@@ -8,7 +8,7 @@ use hart_ar::{Session, TextCondition};
 use hart_core::random::Draws;
 use hart_core::tap::{Prefixed, Tap};
 use hart_core::{HartBackend, Result, ScaleSchedule};
-use hart_diffusion::SamplerSettings;
+use hart_diffusion::{NoiseSchedule, SamplerSettings};
 use hart_tokenizer::quantizer::{to_map, to_tokens};
 
 use crate::model::HartModel;
@@ -153,7 +153,10 @@ impl<B: HartBackend> Generation<'_, B> {
             let tokens = self.upload(sampled.vectors, positions[0].len());
             predicted.push(match &self.settings.noise_schedule {
                 None => tokens,
-                Some(_) => tokens + self.residual(hidden, &sampled.indices, positions, &mut tap)?,
+                Some(schedule) => {
+                    let indices = &sampled.indices;
+                    tokens + self.residual(schedule, hidden, indices, positions, &mut tap)?
+                }
             });
             if passes.len() > 1 {
                 report(Stage::MaskPass { pass, passes: passes.len() })?;
@@ -163,7 +166,7 @@ impl<B: HartBackend> Generation<'_, B> {
         Ok(latent + to_map(tokens, self.scales().latent_side()))
     }
 
-    /// Logits of the guided features, and tokens of the logits.
+    /// Guided logits, and tokens sampled from them.
     fn sample(
         &self,
         session: &Session<'_, B>,
@@ -200,6 +203,7 @@ impl<B: HartBackend> Generation<'_, B> {
     /// The diffusion head's residual of one pass, `[batch, positions, Z]`.
     fn residual(
         &self,
+        schedule: &NoiseSchedule,
         hidden: Tensor<B, 3>,
         indices: &[usize],
         positions: &[Vec<usize>],
@@ -223,7 +227,6 @@ impl<B: HartBackend> Generation<'_, B> {
             })
         };
         let head = &self.model.residual_head;
-        let schedule = self.settings.noise_schedule.as_ref().unwrap_or(head.schedule());
         let mut diffusion = Prefixed { prefix: "diff_".to_string(), tap: &mut *tap };
         head.sample_with(schedule, condition, start, step, &settings, &mut diffusion)
     }

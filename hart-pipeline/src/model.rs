@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::backend::Backend;
 use hart_ar::{Transformer, TransformerSize};
 use hart_core::checkpoint::{Checkpoint, LoadOptions, cast};
-use hart_core::config::{AutoencoderConfig, QuantizerKind, TransformerConfig};
+use hart_core::config::{AutoencoderConfig, TransformerConfig};
 use hart_core::{Error, HartBackend, Result};
 use hart_diffusion::{ResidualHead, ResidualHeadSize};
 use hart_tokenizer::HybridTokenizer;
@@ -80,11 +80,6 @@ impl ModelConfig {
             width: self.transformer.residual_head.width,
             depth: self.transformer.residual_head.depth,
         }
-    }
-
-    /// Whether the last scale has a residual to predict.
-    pub fn is_hybrid(&self) -> bool {
-        self.autoencoder.quantizer == QuantizerKind::Hybrid
     }
 }
 

@@ -4,8 +4,8 @@ use burn::module::{Module, Param};
 use burn::nn::Initializer;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{DType, Int, Tensor, backend::Backend};
-use hart_core::config::{AutoencoderConfig, QuantizerKind, SharedConvolutions};
-use hart_core::ops::{convolution, swap_neighbours};
+use hart_core::config::{AutoencoderConfig, SharedConvolutions};
+use hart_core::ops::{convolution, swap_neighbours, unit_length};
 use hart_core::resize::Resize;
 use hart_core::{HartBackend, ScaleSchedule};
 
@@ -39,7 +39,6 @@ pub struct Quantizer<B: Backend> {
     /// Weight of the convolution in `phi`.
     convolution_weight: f64,
     cosine: bool,
-    hybrid: bool,
 }
 
 impl<B: Backend> Quantizer<B> {
@@ -60,18 +59,12 @@ impl<B: Backend> Quantizer<B> {
             scales: config.scales.clone(),
             convolution_weight: config.convolution_weight,
             cosine: config.cosine_codes,
-            hybrid: config.quantizer == QuantizerKind::Hybrid,
         }
     }
 
     /// The scale schedule.
     pub fn scales(&self) -> &ScaleSchedule {
         &self.scales
-    }
-
-    /// Whether the last scale keeps a continuous residual.
-    pub fn is_hybrid(&self) -> bool {
-        self.hybrid
     }
 
     /// Codebook entries V and channels Z.
@@ -181,7 +174,7 @@ impl<B: HartBackend> Quantizer<B> {
     fn nearest_rows(&self, vectors: Tensor<B, 2>) -> Tensor<B, 1, Int> {
         let codes = self.codebook.val();
         let distances = if self.cosine {
-            unit(vectors).matmul(unit(codes).transpose()).neg()
+            unit_length(vectors).matmul(unit_length(codes).transpose()).neg()
         } else {
             let squares = vectors.clone().square().sum_dim(1);
             let code_squares = codes.clone().square().sum_dim(1).transpose();
@@ -190,12 +183,6 @@ impl<B: HartBackend> Quantizer<B> {
         let rows = distances.dims()[0];
         distances.argmin(1).reshape([rows])
     }
-}
-
-/// Rows scaled to length 1.
-fn unit<B: Backend>(rows: Tensor<B, 2>) -> Tensor<B, 2> {
-    let length = rows.clone().square().sum_dim(1).sqrt().clamp_min(1e-12);
-    rows / length
 }
 
 /// Tokens `[batch, side², Z]` as a map `[batch, Z, side, side]`.

@@ -50,19 +50,18 @@ pub fn inspect<B: Backend, M: Module<B>>(
     let mut problems = WeightProblems::default();
     let mut used = BTreeSet::new();
     for parameter in list::<B, M>(module) {
-        let candidates = table.candidates(&parameter.path);
-        let Some(name) = candidates.iter().find(|name| checkpoint.get(name).is_some()) else {
-            problems.missing.push(candidates.into_iter().next().unwrap_or(parameter.path));
+        let Some(name) = table.stored_name(&parameter.path, checkpoint) else {
+            problems.missing.push(table.first_name(parameter.path));
             continue;
         };
-        used.insert(name.clone());
-        let stored = checkpoint.get(name).expect("a candidate that was just found");
+        let stored = checkpoint.get(&name).expect("a name that was just found");
         let usable = matches!(stored.dtype(), StoredType::Float(_));
         if !usable || stored.shape() != parameter.stored_shape {
             let found = format!("{:?} of {}", stored.shape(), stored.dtype());
             let expected = format!("{:?} of floats", parameter.stored_shape);
             problems.mismatched.push((name.clone(), found, expected));
         }
+        used.insert(name);
     }
     let unexpected =
         checkpoint.names().filter(|name| !used.contains(*name) && !table.ignores(name));
@@ -76,10 +75,9 @@ pub fn parameters<B: Backend, M: Module<B>>(
     module: &M,
     table: &NameTable,
 ) -> BTreeMap<String, Vec<usize>> {
-    let named = list::<B, M>(module).into_iter().map(|parameter| {
-        let name = table.candidates(&parameter.path).into_iter().next();
-        (name.unwrap_or(parameter.path), parameter.stored_shape)
-    });
+    let named = list::<B, M>(module)
+        .into_iter()
+        .map(|parameter| (table.first_name(parameter.path), parameter.stored_shape));
     named.collect()
 }
 
@@ -187,10 +185,9 @@ impl<B: Backend> ModuleMapper<B> for Loader<'_> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
         let path = self.place.path();
-        let candidates = self.table.candidates(&path);
-        let name = candidates.iter().find(|name| self.checkpoint.get(name).is_some());
+        let name = self.table.stored_name(&path, self.checkpoint);
         let name = name.expect("every parameter was found before any was read");
-        let data = match self.checkpoint.read(name) {
+        let data = match self.checkpoint.read(&name) {
             Ok(data) => data,
             Err(error) => {
                 self.error.get_or_insert(error);

@@ -1,5 +1,7 @@
 //! The correspondence between a checkpoint's names and the fields of a module.
 
+use super::Checkpoint;
+
 /// Which tensor of a checkpoint is which parameter of a module: the one place of a crate that
 /// knows the checkpoint's names.
 ///
@@ -22,13 +24,23 @@ pub struct NameTable {
 
 impl NameTable {
     /// The checkpoint names under which the parameter at `path` may be found.
-    pub(super) fn candidates(&self, path: &str) -> Vec<String> {
+    fn candidates(&self, path: &str) -> Vec<String> {
         let rows = self.rows.iter();
         rows.filter_map(|(stored, module)| {
             let wild = matches(module, path)?;
             Some(format!("{}{}", self.scope, fill(stored, &wild)))
         })
         .collect()
+    }
+
+    /// The name under which `checkpoint` has the parameter at `path`.
+    pub(super) fn stored_name(&self, path: &str, checkpoint: &Checkpoint) -> Option<String> {
+        self.candidates(path).into_iter().find(|name| checkpoint.get(name).is_some())
+    }
+
+    /// The name the parameter at `path` has first of all, its path where the table is silent.
+    pub(super) fn first_name(&self, path: String) -> String {
+        self.candidates(&path).into_iter().next().unwrap_or(path)
     }
 
     /// Whether a name of the checkpoint is none of this table's business.

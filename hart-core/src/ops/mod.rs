@@ -144,6 +144,12 @@ pub fn swap_neighbours<B: Backend, const D: usize>(x: Tensor<B, D>, axis: usize)
     x.reshape(shape)
 }
 
+/// Vectors scaled to length 1 over the last axis; a zero vector stays zero.
+pub fn unit_length<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
+    let length = x.clone().square().sum_dim(D - 1).sqrt().clamp_min(1e-12);
+    x / length
+}
+
 /// Softmax over the last axis in 32 bits.
 pub fn softmax_f32<B: Backend, const D: usize>(scores: Tensor<B, D>) -> Tensor<B, D> {
     softmax(scores.cast(DType::F32), D - 1)

@@ -40,8 +40,8 @@ impl TextEncoderConfig {
     /// Reads `config.json`.
     ///
     /// # Errors
-    /// [`hart_core::Error::Io`], [`hart_core::Error::Malformed`] or [`hart_core::Error::Config`], the last with the key, what was
-    /// found and what is supported.
+    /// [`hart_core::Error::Io`], [`hart_core::Error::Malformed`] or [`hart_core::Error::Config`],
+    /// the last with the key, what was found and what is supported.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let file = ConfigReader::open(path)?;
         // Newer Qwen2-VL folders keep the language model's keys one level down.

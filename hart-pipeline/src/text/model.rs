@@ -113,7 +113,7 @@ impl<B: HartBackend> Qwen2<B> {
         prefix: Option<&Prefix<B>>,
         tap: &mut dyn Tap,
     ) -> Tensor<B, 3> {
-        let (x, _) = self.run(tokens, mask, prefix, tap);
+        let x = self.run(tokens, mask, prefix, &mut drop, tap);
         tap.record("before_final_norm", &|| x.to_data());
         let x = self.norm.forward(x);
         tap.record(&format!("hidden_states.{}", self.layers.len()), &|| x.to_data());
@@ -123,18 +123,20 @@ impl<B: HartBackend> Qwen2<B> {
     /// The keys and values of tokens that come before every prompt.
     pub fn prefix(&self, tokens: &[u32]) -> Prefix<B> {
         let mask = vec![vec![true; tokens.len()]];
-        let (_, layers) = self.run(&[tokens.to_vec()], &mask, None, &mut ());
+        let mut layers = vec![];
+        self.run(&[tokens.to_vec()], &mask, None, &mut |layer| layers.push(layer), &mut ());
         Prefix { layers, length: tokens.len() }
     }
 
-    /// The last layer's output, and every layer's keys and values.
+    /// The last layer's output; `keep` is given every layer's keys and values.
     fn run(
         &self,
         tokens: &[Vec<u32>],
         mask: &[Vec<bool>],
         prefix: Option<&Prefix<B>>,
+        keep: &mut dyn FnMut([Tensor<B, 4>; 2]),
         tap: &mut dyn Tap,
-    ) -> (Tensor<B, 3>, Vec<[Tensor<B, 4>; 2]>) {
+    ) -> Tensor<B, 3> {
         let device = self.embedding.weight.device();
         let (batch, length) = (tokens.len(), tokens[0].len());
         let ids: Vec<i64> = tokens.iter().flatten().map(|&id| i64::from(id)).collect();
@@ -150,15 +152,14 @@ impl<B: HartBackend> Qwen2<B> {
         let angles = Angles::new(&angles, [1, length, self.head_width], &device);
         let bias = causal_bias(mask, before, &device).cast(x.dtype());
 
-        let mut own = vec![];
         for (i, layer) in self.layers.iter().enumerate() {
             tap.record(&format!("hidden_states.{i}"), &|| x.to_data());
             let earlier = prefix.map(|prefix| &prefix.layers[i]);
             let (next, keys_and_values) = layer.forward(x, &angles, &bias, earlier);
             x = next;
-            own.push(keys_and_values);
+            keep(keys_and_values);
         }
-        (x, own)
+        x
     }
 }
 

@@ -5,6 +5,7 @@ use burn::tensor::{DType, Tensor, TensorData};
 use hart_core::HartBackend;
 use hart_core::config::SharedConvolutions;
 use hart_core::nn::{Angles, context_angles, sinusoid, visual_angles, visual_positions};
+use hart_core::ops::unit_length;
 use hart_core::resize::Resize;
 use hart_tokenizer::quantizer::select_convolutions;
 use libtest_mimic::Failed;
@@ -200,8 +201,7 @@ fn norms<B: HartBackend>(trace: &mut Trace, device: &B::Device) {
         trace.given(&["rms.fp16_out"]);
     }
     let x: Tensor<B, 2> = trace.get("l2.x").tensor(device);
-    let length = x.clone().square().sum_dim(1).sqrt().clamp_min(1e-12);
-    trace.close("l2.out", (x / length).to_data(), COMPONENT);
+    trace.close("l2.out", unit_length(x).to_data(), COMPONENT);
 }
 
 fn activations<B: HartBackend>(trace: &mut Trace, device: &B::Device) {
