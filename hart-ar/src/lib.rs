@@ -13,6 +13,7 @@
 //! | [`transformer`] | all of it, with the released weights |
 //! | [`session`] | one generation: cache, guidance, step after step |
 //! | [`sampling`] | logits to tokens, on the host |
+//! | [`teacher_forcing`] | training: all scales at once, and the loss |
 //! | [`mask_passes`] | the order in which the last scale is revealed |
 //!
 //! Sections cited are those of [`hart_core::arithmetic`].
@@ -60,8 +61,10 @@ pub mod modulation;
 mod names;
 pub mod sampling;
 pub mod session;
+pub mod teacher_forcing;
 pub mod transformer;
 
 pub use names::NAMES;
 pub use session::{Session, TextCondition};
+pub use teacher_forcing::{Predictions, cross_entropy, kept_tokens};
 pub use transformer::{Transformer, TransformerSize};

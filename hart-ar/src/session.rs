@@ -6,7 +6,7 @@ use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 use hart_core::nn::{Angles, context_angles, visual_angles};
 use hart_core::ops::linear;
 use hart_core::tap::{Prefixed, Tap};
-use hart_core::{Error, HartBackend, Result};
+use hart_core::{Error, HartBackend, Result, ScaleSchedule};
 
 use crate::cache::{Keep, LayerCache};
 use crate::head::HeadModulation;
@@ -14,7 +14,7 @@ use crate::modulation::{ModulationValues, pool_context, pool_max};
 use crate::transformer::Transformer;
 
 /// The base of the rotary frequencies of context tokens.
-const CONTEXT_BASE: f64 = 10_000.0;
+pub(crate) const CONTEXT_BASE: f64 = 10_000.0;
 
 /// The encoded prompts of a batch.
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ impl<'a, B: HartBackend> Session<'a, B> {
         tap.record("cond_BLD", &|| embedded.to_data());
 
         let kind = transformer.modulation();
-        let pooled = pool_context(kind, embedded.clone(), valid_tokens(text, tokens, &device));
+        let pooled = pool_context(kind, embedded.clone(), valid_tokens(text, &device));
         tap.record("cond_pooled", &|| pooled.to_data());
         let modulations = transformer.blocks.iter().map(|b| b.modulation.values(pooled.clone()));
         let largest = pool_max(embedded.clone());
@@ -186,33 +186,49 @@ impl<'a, B: HartBackend> Session<'a, B> {
     ) -> Angles<B> {
         let scales = self.transformer.scales();
         let head_width = self.transformer.config().head_width();
-        let (side, latent_side) = (scales.side(scale), scales.latent_side());
         // Visual positions are counted from the last context token's.
         let last = |context: &Vec<i64>| context.last().copied().unwrap_or(0);
         let conditional = self.context_positions.iter().map(last);
         let offsets = conditional.chain(std::iter::repeat_n(0, self.batch));
         let angles: Vec<f32> = offsets
             .zip(positions.iter().chain(positions))
-            .flat_map(|(offset, cells)| visual_angles(cells, side, latent_side, offset, head_width))
+            .flat_map(|(offset, cells)| rotations(scales, scale, cells, offset, head_width))
             .collect();
         Angles::new(&angles, [2 * self.batch, positions[0].len(), head_width], device)
     }
 }
 
-/// `[2·batch, T]`, 1 for valid tokens; of the unconditional half only the first one.
-fn valid_tokens<B: Backend>(
-    text: &TextCondition<B>,
-    tokens: usize,
-    device: &B::Device,
-) -> Tensor<B, 2> {
-    let batch = text.mask.len();
-    let conditional = text.mask.iter().flatten().map(|&valid| f32::from(u8::from(valid)));
-    let unconditional = (0..batch * tokens).map(|i| if i % tokens == 0 { 1.0 } else { 0.0 });
-    let values: Vec<f32> = conditional.chain(unconditional).collect();
-    Tensor::from_data(TensorData::new(values, [2 * batch, tokens]), (device, DType::F32))
+/// The angles of some tokens of a scale, `[tokens, head width]`.
+pub(crate) fn rotations(
+    scales: &ScaleSchedule,
+    scale: usize,
+    cells: &[usize],
+    offset: i64,
+    head_width: usize,
+) -> Vec<f32> {
+    visual_angles(cells, scales.side(scale), scales.latent_side(), offset, head_width)
 }
 
-fn check_text<B: HartBackend>(transformer: &Transformer<B>, text: &TextCondition<B>) -> Result<()> {
+impl<B: Backend> TextCondition<B> {
+    /// `[batch, T]`, 1 for tokens that are not padding.
+    pub(crate) fn valid_tokens(&self, device: &B::Device) -> Tensor<B, 2> {
+        let [batch, tokens, _] = self.context.dims();
+        let valid = self.mask.iter().flatten().map(|&valid| f32::from(u8::from(valid)));
+        let data = TensorData::new(valid.collect::<Vec<_>>(), [batch, tokens]);
+        Tensor::from_data(data, (device, DType::F32))
+    }
+}
+
+/// `[2·batch, T]`, 1 for valid tokens; of the unconditional half only the first one.
+fn valid_tokens<B: Backend>(text: &TextCondition<B>, device: &B::Device) -> Tensor<B, 2> {
+    let conditional = text.valid_tokens(device);
+    let [batch, tokens] = conditional.dims();
+    let unconditional = (0..batch * tokens).map(|i| if i % tokens == 0 { 1.0 } else { 0.0 });
+    let data = TensorData::new(unconditional.collect::<Vec<f32>>(), [batch, tokens]);
+    Tensor::cat(vec![conditional, Tensor::from_data(data, (device, DType::F32))], 0)
+}
+
+pub(crate) fn check_text<B: HartBackend>(transformer: &Transformer<B>, text: &TextCondition<B>) -> Result<()> {
     let [batch, tokens, width] = text.context.dims();
     let config = transformer.config();
     if batch == 0 || tokens != config.context_tokens || width != config.context_width {

@@ -88,11 +88,14 @@ impl<B: HartBackend> Transformer<B> {
         load(Self::init(config, size, device), checkpoint, &NAMES, options)
     }
 
-    /// The condition of the residual diffusion, `[2·batch, tokens, C]`: the normalised sum of the
-    /// last block's output `[2·batch, tokens, C]` and the embedded codes `[batch, tokens, Z]` of
-    /// the chosen indices, the same for both halves (section 4.5).
+    /// The condition of the residual diffusion, `[rows, tokens, C]`: the normalised sum of the last
+    /// block's output `[rows, tokens, C]` and the embedded codes `[batch, tokens, Z]` of the chosen
+    /// indices. Under guidance there are twice as many rows as images, and both halves get the same
+    /// codes (section 4.5).
     pub fn residual_condition(&self, hidden: Tensor<B, 3>, codes: Tensor<B, 3>) -> Tensor<B, 3> {
-        let embedded = linear(&self.words, codes).repeat_dim(0, 2);
+        let halves = hidden.dims()[0] / codes.dims()[0];
+        let embedded = linear(&self.words, codes);
+        let embedded = if halves > 1 { embedded.repeat_dim(0, halves) } else { embedded };
         let embedded = embedded.cast(hidden.dtype());
         self.residual_norm.forward(hidden + embedded)
     }

@@ -60,21 +60,28 @@ impl SeededDraws {
         Self { seeds: seeds.into() }
     }
 
-    /// The generator of one address. Streams get different keys, addresses different nonces.
     fn generator(&self, image: usize, stream: Stream, address: [usize; 2]) -> ChaCha8Rng {
-        let mut key = [0; 32];
-        key[..8].copy_from_slice(&self.seeds[image].to_le_bytes());
-        key[8..16].copy_from_slice(&(stream as u64).to_le_bytes());
-        key[16..24].copy_from_slice(&(address[0] as u64).to_le_bytes());
-        let mut generator = ChaCha8Rng::from_seed(key);
-        generator.set_stream(address[1] as u64);
-        generator
+        generator(self.seeds[image], stream as u64, address.map(|part| part as u64))
     }
 
     fn normals(&self, image: usize, address: [usize; 2], noise: &mut [f32]) {
         let mut generator = self.generator(image, Stream::Diffusion, address);
         noise.fill_with(|| StandardNormal.sample(&mut generator));
     }
+}
+
+/// The generator of one address in one stream of a seed. Streams and the first part of the address
+/// give different keys, the second part a different nonce.
+///
+/// Streams below 100 belong to [`SeededDraws`], those below 200 to training; others are free.
+pub fn generator(seed: u64, stream: u64, address: [u64; 2]) -> ChaCha8Rng {
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&seed.to_le_bytes());
+    key[8..16].copy_from_slice(&stream.to_le_bytes());
+    key[16..24].copy_from_slice(&address[0].to_le_bytes());
+    let mut generator = ChaCha8Rng::from_seed(key);
+    generator.set_stream(address[1]);
+    generator
 }
 
 /// The named streams. The numbers are part of what a seed means: never renumber them.

@@ -8,6 +8,7 @@
 //! | [`schedule`] | the cosine noise schedule and its respacing |
 //! | [`network`] | the network |
 //! | [`sampler`] | ancestral sampling with guidance and temperature |
+//! | [`loss`] | what the network is trained with |
 //!
 //! Sections cited are those of [`hart_core::arithmetic`].
 //!
@@ -33,11 +34,13 @@
 //! ```
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod loss;
 mod names;
 pub mod network;
 pub mod sampler;
 pub mod schedule;
 
+pub use loss::{DiffusionDraws, DiffusionLoss, DiffusionTerms};
 pub use names::NAMES;
 pub use network::{ResidualHeadSize, ResidualNetwork};
 pub use sampler::{ResidualHead, SamplerSettings};

@@ -82,7 +82,27 @@ impl<B: HartBackend> ResidualNetwork<B> {
         times: &[f64],
         condition: Tensor<B, 3>,
     ) -> [Tensor<B, 3>; 2] {
-        let time: Tensor<B, 3> = self.time.forward(times).unsqueeze_dim(1);
+        self.forward_at(x, self.time.forward(times).unsqueeze_dim(1), condition)
+    }
+
+    /// The same when every token has a time of its own: `times` holds one for each of the tokens of
+    /// `x` `[1, tokens, Z]`.
+    pub fn forward_each(
+        &self,
+        x: Tensor<B, 3>,
+        times: &[f64],
+        condition: Tensor<B, 3>,
+    ) -> [Tensor<B, 3>; 2] {
+        self.forward_at(x, self.time.forward(times).unsqueeze_dim(0), condition)
+    }
+
+    /// `time` is the embedded time, broadcastable to `[batch, tokens, width]`.
+    fn forward_at(
+        &self,
+        x: Tensor<B, 3>,
+        time: Tensor<B, 3>,
+        condition: Tensor<B, 3>,
+    ) -> [Tensor<B, 3>; 2] {
         let signal = silu(condition + time);
         let mut x = linear(&self.input, x);
         for block in &self.blocks {

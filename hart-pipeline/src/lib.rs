@@ -37,6 +37,7 @@ pub mod observer;
 mod pipeline;
 mod request;
 pub mod text;
+pub mod training;
 
 pub use builder::PipelineBuilder;
 pub use hart_core::{Error, HartBackend, Precision, Result};

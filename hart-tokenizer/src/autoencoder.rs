@@ -42,6 +42,15 @@ impl<B: Backend> HybridTokenizer<B> {
         }
     }
 
+    /// The same tokenizer with everything up to the quantizer, and that itself, kept as it is in
+    /// training: tokens stay what they are while the decoder learns (the release's default).
+    pub fn freeze_latents(mut self) -> Self {
+        self.encoder = self.encoder.no_grad();
+        self.before_quantizer = self.before_quantizer.no_grad();
+        self.quantizer = self.quantizer.no_grad();
+        self
+    }
+
     /// The side of the images it is made for, in pixels.
     pub fn image_side(&self) -> usize {
         self.quantizer.scales().latent_side() * self.downsampling
@@ -107,7 +116,7 @@ impl<B: HartBackend> HybridTokenizer<B> {
         self.decoder.forward(x, tap).cast(DType::F32)
     }
 
-    fn check_images(&self, images: &Tensor<B, 4>) -> Result<()> {
+    pub(crate) fn check_images(&self, images: &Tensor<B, 4>) -> Result<()> {
         let [batch, channels, height, width] = images.dims();
         let side = self.image_side();
         if batch > 0 && channels == 3 && height == side && width == side {

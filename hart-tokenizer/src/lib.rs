@@ -6,6 +6,7 @@
 //! | [`quantizer`] | the latent as indices of every scale, and what they leave over |
 //! | [`decoder`] | a latent to pixels |
 //! | [`HybridTokenizer`] | the three together |
+//! | [`loss`], [`discriminator`] | what they are trained with |
 //!
 //! Sections cited are those of [`hart_core::arithmetic`].
 //!
@@ -33,10 +34,14 @@
 mod autoencoder;
 pub mod blocks;
 pub mod decoder;
+pub mod discriminator;
 pub mod encoder;
+pub mod loss;
 mod names;
 pub mod quantizer;
 
 pub use autoencoder::{HybridTokenizer, to_pixels};
+pub use discriminator::PatchDiscriminator;
+pub use loss::{PerceptualLoss, QuantizedLatent, Reconstruction};
 pub use names::NAMES;
 pub use quantizer::{HybridTokens, Quantizer};

@@ -158,7 +158,7 @@ impl<B: HartBackend> Quantizer<B> {
 
     /// The nearest code of every vector of `[batch, tokens, Z]`, the first on a tie:
     /// `[batch, tokens]`.
-    fn nearest(&self, vectors: Tensor<B, 3>) -> Tensor<B, 2, Int> {
+    pub(crate) fn nearest(&self, vectors: Tensor<B, 3>) -> Tensor<B, 2, Int> {
         let [batch, tokens, channels] = vectors.dims();
         let [entries, _] = self.codebook_shape();
         let vectors = vectors.cast(DType::F32).reshape([batch * tokens, channels]);
@@ -172,7 +172,7 @@ impl<B: HartBackend> Quantizer<B> {
     }
 
     fn nearest_rows(&self, vectors: Tensor<B, 2>) -> Tensor<B, 1, Int> {
-        let codes = self.codebook.val();
+        let codes = self.codebook.val().detach();
         let distances = if self.cosine {
             unit_length(vectors).matmul(unit_length(codes).transpose()).neg()
         } else {

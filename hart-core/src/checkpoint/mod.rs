@@ -1,8 +1,9 @@
-//! Reading checkpoints: safetensors, safetensors in shards, and PyTorch state dictionaries.
+//! Reading and writing checkpoints: safetensors, also in shards, and PyTorch state dictionaries.
 //!
 //! A [`Checkpoint`] is an index: which tensors there are, of what type and shape and where their
 //! bytes lie in a memory-mapped file. Nothing is read until a tensor is asked for, so buffers that
-//! no model needs cost nothing. [`load`] puts the tensors into a module by a [`NameTable`].
+//! no model needs cost nothing. [`load`] puts the tensors into a module by a [`NameTable`],
+//! [`tensors`] takes them out again.
 
 mod load;
 mod map;
@@ -10,6 +11,7 @@ mod names;
 mod pickle;
 mod pickled;
 mod safetensors;
+mod save;
 mod torch;
 
 use std::collections::BTreeMap;
@@ -20,6 +22,7 @@ use burn::tensor::{DType, TensorData};
 
 pub use load::{LoadOptions, cast, inspect, load, parameters};
 pub use names::NameTable;
+pub use save::{save_safetensors, save_torch, tensors};
 
 use crate::{Error, Result};
 use map::MappedFile;

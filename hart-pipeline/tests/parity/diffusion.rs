@@ -20,17 +20,14 @@ pub(crate) fn compare<B: HartBackend>(trace: &mut Trace, device: &B::Device) -> 
             compare_schedule(trace, &name, respacing, table)?;
         }
     }
-    let head = head::<B>(trace, device)?;
+    let head = recorded_head::<B>(trace, device)?;
     compare_network(trace, &head, device)?;
     let names = trace.names();
     let loops = names.iter().filter_map(|name| name.strip_prefix("loop.")?.strip_suffix(".final"));
     for case in loops.map(str::to_string).collect::<Vec<_>>() {
         compare_loop(trace, &head, device, &case)?;
     }
-    // Losses and gradients are compared where there is training.
-    let training: Vec<String> =
-        trace.names().into_iter().filter(|name| name.starts_with("train.")).collect();
-    trace.given(&training.iter().map(String::as_str).collect::<Vec<_>>());
+    crate::training::compare_diffusion::<B>(trace, device)?;
     trace.given(&["cond_z", "init_noise", "net.t", "net.x"]);
     Ok(())
 }
@@ -66,7 +63,7 @@ fn compare_schedule(
 }
 
 /// The head of the model whose sizes fit the recorded network.
-fn head<B: HartBackend>(trace: &Trace, device: &B::Device) -> Result<ResidualHead<B>, Failed> {
+pub(crate) fn recorded_head<B: HartBackend>(trace: &Trace, device: &B::Device) -> Result<ResidualHead<B>, Failed> {
     let channels = trace.get("net.x").shape[1];
     let width = trace.get("cond_z").shape[1];
     for folder in model_folders(&trace.folder) {

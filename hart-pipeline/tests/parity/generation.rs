@@ -83,7 +83,7 @@ pub(crate) fn model_folders(fixtures: &Path) -> Vec<PathBuf> {
 }
 
 /// The model a trace belongs to: the one with the longest name that begins the trace's.
-fn model_folder(fixtures: &Path, trace: &str) -> Result<PathBuf, Failed> {
+pub(crate) fn model_folder(fixtures: &Path, trace: &str) -> Result<PathBuf, Failed> {
     let folders = model_folders(fixtures).into_iter();
     let named = folders.filter(|folder| {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -95,7 +95,7 @@ fn model_folder(fixtures: &Path, trace: &str) -> Result<PathBuf, Failed> {
 }
 
 /// The model's configuration, with the change that some traces were recorded with.
-fn config_of(trace: &Trace, folder: &Path) -> Result<ModelConfig, Failed> {
+pub(crate) fn config_of(trace: &Trace, folder: &Path) -> Result<ModelConfig, Failed> {
     let mut config = ModelConfig::open(folder)?;
     let pooling = match trace.name.rsplit_once("_pool") {
         Some((_, "max")) => Some(PoolingKind::Max),
@@ -108,7 +108,7 @@ fn config_of(trace: &Trace, folder: &Path) -> Result<ModelConfig, Failed> {
     Ok(config)
 }
 
-fn load_model<B: HartBackend>(
+pub(crate) fn load_model<B: HartBackend>(
     config: &ModelConfig,
     folder: &Path,
     weights: TransformerWeights,
@@ -133,7 +133,7 @@ fn settings(trace: &Trace, config: &ModelConfig) -> GenerationSettings {
     }
 }
 
-fn text_condition<B: HartBackend>(trace: &Trace, device: &B::Device) -> TextCondition<B> {
+pub(crate) fn text_condition<B: HartBackend>(trace: &Trace, device: &B::Device) -> TextCondition<B> {
     let tokens = trace.get("context_mask").shape[1];
     let rows = |name: &str| -> Vec<Vec<i64>> {
         trace.get(name).indices().chunks_exact(tokens).map(<[i64]>::to_vec).collect()

@@ -13,6 +13,7 @@ mod primitives;
 mod sampling;
 mod text;
 mod tokenizer;
+mod training;
 
 use std::process::ExitCode;
 
@@ -24,10 +25,10 @@ use libtest_mimic::{Arguments, Failed, Trial};
 type Comparison<B> =
     fn(&mut Trace, &<B as burn::tensor::backend::BackendTypes>::Device) -> Result<(), Failed>;
 
-/// The comparison for a trace, by the beginning of its name. Training and safety traces belong to
-/// parts that are not here.
+/// The comparison for a trace, by the beginning of its name. Safety traces belong to a part that is
+/// not here.
 fn comparison<B: HartBackend>(name: &str) -> Option<Comparison<B>> {
-    let table: [(&str, Comparison<B>); 8] = [
+    let table: [(&str, Comparison<B>); 10] = [
         ("trace_primitives", primitives::compare::<B>),
         ("trace_text", text::compare::<B>),
         ("trace_tokenizer_", tokenizer::compare::<B>),
@@ -36,6 +37,8 @@ fn comparison<B: HartBackend>(name: &str) -> Option<Comparison<B>> {
         ("trace_ema_", generation::compare_weights::<B>),
         ("trace_diffusion", diffusion::compare::<B>),
         ("trace_sampling", sampling::compare::<B>),
+        ("trace_train_", training::compare_hart::<B>),
+        ("trace_vq_train", training::compare_tokenizer::<B>),
     ];
     table.into_iter().find(|(prefix, _)| name.starts_with(prefix)).map(|(_, comparison)| comparison)
 }

@@ -1,0 +1,203 @@
+//! The transformer in training: all scales at once under a block-wise causal mask, and its loss
+//! (section 6).
+
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
+use hart_core::nn::{Angles, context_angles};
+use hart_core::ops::linear;
+use hart_core::{Error, HartBackend, Result, ScaleSchedule};
+
+use crate::modulation::{pool_context, pool_max};
+use crate::session::{CONTEXT_BASE, TextCondition, check_text, rotations};
+use crate::transformer::Transformer;
+
+/// Added to the score of a token of a later scale. Finite, and within the range of half precision.
+const MASKED: f32 = -30_000.0;
+
+/// What the transformer predicts of known images.
+#[derive(Debug, Clone)]
+pub struct Predictions<B: Backend> {
+    /// Logits `[batch, tokens, V]` in 32 bits of the tokens of all scales, of the last one only
+    /// those kept.
+    pub logits: Tensor<B, 3>,
+    /// The last block's output for the kept tokens of the last scale, `[batch, kept, C]`.
+    pub hidden: Tensor<B, 3>,
+}
+
+impl<B: Backend> TextCondition<B> {
+    /// The same prompts with the context of some set to zero; masks and positions stay. So the
+    /// transformer learns what guidance needs, images without a prompt.
+    pub fn without(&self, dropped: &[bool]) -> Self {
+        let keep: Vec<f32> = dropped.iter().map(|&drop| f32::from(u8::from(!drop))).collect();
+        let keep = TensorData::new(keep, [dropped.len(), 1, 1]);
+        let keep = Tensor::from_data(keep, &self.context.device());
+        Self { context: self.context.clone() * keep, ..self.clone() }
+    }
+}
+
+impl<B: HartBackend> Transformer<B> {
+    /// Predicts every token of known images from the scales before it.
+    ///
+    /// `images_so_far` holds the inputs of scales 1 … S-1, `[batch, total tokens - 1, Z]`, and
+    /// `kept` for each image the row-major positions of the last scale that are fed and predicted;
+    /// each image keeps as many. The others are not fed at all (section 6).
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when shapes do not fit the transformer or each other, or a position is
+    /// beyond the last scale.
+    pub fn predict(
+        &self,
+        text: &TextCondition<B>,
+        images_so_far: Tensor<B, 3>,
+        kept: &[Vec<usize>],
+    ) -> Result<Predictions<B>> {
+        check_text(self, text)?;
+        check_tokens(self.scales(), text.mask.len(), &images_so_far, kept)?;
+        let device = text.context.device();
+        let context = self.context.forward(text.context.clone());
+        let valid = text.valid_tokens(&device);
+        let pooled = pool_context(self.modulation(), context.clone(), valid);
+        let head = self.head.modulate(pool_max(context.clone()));
+
+        let [_, prompt, _] = context.dims();
+        let words = linear(&self.words, keep_rows(self.scales(), images_so_far, kept));
+        let levels = self.token_levels(prompt, kept[0].len(), &device);
+        let mut x = Tensor::cat(vec![context, words], 1);
+        x = x.clone() + levels.cast(x.dtype()).unsqueeze();
+        let angles = self.token_angles(text, kept, &device);
+        let mask = causal_mask(self.scales(), prompt, kept[0].len(), &device);
+        for block in &self.blocks {
+            let modulation = block.modulation.values(pooled.clone());
+            x = block.forward_masked(x, modulation.as_ref(), &angles, Some(mask.clone()));
+        }
+        // The last context token predicts scale 0.
+        let [_, tokens, _] = x.dims();
+        let x = x.narrow(1, prompt - 1, tokens - prompt + 1);
+        let first = x.dims()[1] - kept[0].len();
+        let hidden = x.clone().narrow(1, first, kept[0].len());
+        let logits = self.head.logits(self.head.features(x, &head));
+        Ok(Predictions { logits: logits.cast(DType::F32), hidden })
+    }
+
+    /// The level embedding of every token, `[prompt + tokens - 1, C]`.
+    fn token_levels(&self, prompt: usize, kept: usize, device: &B::Device) -> Tensor<B, 2> {
+        let scales = self.scales();
+        let later = (1..scales.count())
+            .flat_map(|scale| std::iter::repeat_n(scale as i64, fed(scales, scale, kept)));
+        let levels: Vec<i64> = std::iter::repeat_n(0, prompt).chain(later).collect();
+        let count = levels.len();
+        let levels = Tensor::<B, 1, Int>::from_data(TensorData::new(levels, [count]), device);
+        self.levels.rows(scales.count(), device).select(0, levels)
+    }
+
+    /// The rotation of every token: those of the prompt, then scale after scale.
+    fn token_angles(
+        &self,
+        text: &TextCondition<B>,
+        kept: &[Vec<usize>],
+        device: &B::Device,
+    ) -> Angles<B> {
+        let (scales, head_width) = (self.scales(), self.config().head_width());
+        let mut angles = vec![];
+        for (positions, kept) in text.positions.iter().zip(kept) {
+            angles.extend(context_angles(positions, head_width, CONTEXT_BASE));
+            let offset = positions.last().copied().unwrap_or(0);
+            for scale in 1..scales.count() {
+                let all = || (0..scales.tokens(scale)).collect();
+                let cells = if scale == scales.last() { kept.clone() } else { all() };
+                angles.extend(rotations(scales, scale, &cells, offset, head_width));
+            }
+        }
+        let tokens = angles.len() / head_width / kept.len();
+        Angles::new(&angles, [kept.len(), tokens, head_width], device)
+    }
+}
+
+/// Mean cross entropy in nats of logits `[batch, tokens, V]` against codes `[batch, tokens]`:
+/// `[1]`.
+pub fn cross_entropy<B: Backend>(
+    logits: Tensor<B, 3>,
+    codes: Tensor<B, 2, Int>,
+) -> Tensor<B, 1> {
+    let likelihood = log_softmax(logits.cast(DType::F32), 2);
+    -likelihood.gather(2, codes.unsqueeze_dim(2)).mean()
+}
+
+/// The fewest tokens of the last scale that are kept in training.
+pub const LEAST_KEPT: usize = 32;
+
+/// Which tokens of the last scale are kept when a share of `mask_ratio` is dropped: of a random
+/// `order` of all positions those behind the dropped ones, at least [`LEAST_KEPT`], increasing.
+pub fn kept_tokens(order: &[usize], mask_ratio: f64) -> Vec<usize> {
+    let dropped = (order.len() as f64 * mask_ratio).ceil() as usize;
+    let dropped = dropped.min(order.len().saturating_sub(LEAST_KEPT));
+    let mut kept = order[dropped..].to_vec();
+    kept.sort_unstable();
+    kept
+}
+
+/// How many tokens of scale `scale` are fed.
+fn fed(scales: &ScaleSchedule, scale: usize, kept: usize) -> usize {
+    if scale == scales.last() { kept } else { scales.tokens(scale) }
+}
+
+/// Of `[batch, total tokens - 1, Z]` the tokens of all scales but the last, and of that one those
+/// kept.
+fn keep_rows<B: Backend>(
+    scales: &ScaleSchedule,
+    tokens: Tensor<B, 3>,
+    kept: &[Vec<usize>],
+) -> Tensor<B, 3> {
+    let [batch, count, channels] = tokens.dims();
+    let first = count - scales.tokens(scales.last());
+    let rows = kept.iter().enumerate().flat_map(|(image, kept)| {
+        let positions = (0..first).chain(kept.iter().map(move |position| first + position));
+        positions.map(move |position| (image * count + position) as i64)
+    });
+    let rows: Vec<i64> = rows.collect();
+    let length = rows.len();
+    let rows = Tensor::<B, 1, Int>::from_data(TensorData::new(rows, [length]), &tokens.device());
+    let flat = tokens.reshape([batch * count, channels]);
+    flat.select(0, rows).reshape([batch, length / batch, channels])
+}
+
+/// `[1, 1, n, n]`: tokens see the prompt and all tokens of their own scale and those before it.
+fn causal_mask<B: Backend>(
+    scales: &ScaleSchedule,
+    prompt: usize,
+    kept: usize,
+    device: &B::Device,
+) -> Tensor<B, 4> {
+    let mut levels = vec![0; prompt];
+    for scale in 1..scales.count() {
+        levels.extend(std::iter::repeat_n(scale, fed(scales, scale, kept)));
+    }
+    let row = |query: usize| levels.iter().map(move |&key| if key > query { MASKED } else { 0.0 });
+    let values: Vec<f32> = levels.iter().flat_map(|&query| row(query)).collect();
+    let data = TensorData::new(values, [1, 1, levels.len(), levels.len()]);
+    Tensor::from_data(data, (device, DType::F32))
+}
+
+fn check_tokens<B: Backend>(
+    scales: &ScaleSchedule,
+    batch: usize,
+    images_so_far: &Tensor<B, 3>,
+    kept: &[Vec<usize>],
+) -> Result<()> {
+    let tokens = (1..scales.count()).map(|scale| scales.tokens(scale)).sum::<usize>();
+    let found = images_so_far.dims();
+    if found[0] != batch || found[1] != tokens {
+        let expected = format!("[{batch}, {tokens}, Z]");
+        return Err(Error::shape("the shape of the images so far", &found, expected));
+    }
+    let last = scales.tokens(scales.last());
+    let count = kept.first().map_or(0, Vec::len);
+    let fits = kept.len() == batch
+        && count > 0
+        && kept.iter().all(|k| k.len() == count && k.iter().all(|&position| position < last));
+    if !fits {
+        let expected = format!("{count} positions below {last} for each of {batch} images");
+        return Err(Error::invalid("the kept tokens of the last scale", "others", expected));
+    }
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! What the tokenizer is trained with: the loss of the quantizer and the reconstruction (section
+//! 6). The adversarial part is in [`crate::discriminator`].
+
+use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use hart_core::{Error, HartBackend, Result};
+
+use crate::autoencoder::HybridTokenizer;
+use crate::quantizer::{Quantizer, to_tokens};
+
+/// A latent through the quantizer, with gradients.
+#[derive(Debug, Clone)]
+pub struct QuantizedLatent<B: Backend> {
+    /// The sum of the codes of all scales, `[batch, Z, H, W]`. Its gradient goes to the latent as
+    /// if nothing had been quantized (straight through).
+    pub discrete: Tensor<B, 4>,
+    /// What the codes leave over, `[batch, Z, H, W]`, without gradient.
+    pub residual: Tensor<B, 4>,
+    /// Mean over the scales of `β·mse(sum so far, latent) + mse(latent, sum so far)`: the first
+    /// term moves the latent, the second the codes and convolutions; `[1]`.
+    pub loss: Tensor<B, 1>,
+    /// For each scale the nearest codes, `[batch, side²]`.
+    pub indices: Vec<Tensor<B, 2, Int>>,
+    /// For each scale the vectors they are nearest to, `[batch, side², Z]`, without gradient.
+    pub vectors: Vec<Tensor<B, 3>>,
+}
+
+/// Images through the tokenizer, with gradients.
+#[derive(Debug, Clone)]
+pub struct Reconstruction<B: Backend> {
+    /// The decoded images `[batch, 3, h, w]`, around [-1, 1] and not clamped.
+    pub images: Tensor<B, 4>,
+    /// Mean squared error of the images, `[1]`.
+    pub error: Tensor<B, 1>,
+    /// The latent through the quantizer.
+    pub latent: QuantizedLatent<B>,
+}
+
+/// A distance of images as people see it, such as that of a network's features. It is added to
+/// the loss by whoever trains.
+pub trait PerceptualLoss<B: Backend> {
+    /// The mean distance of `reconstructions` from `images`, both `[batch, 3, h, w]` in [-1, 1]:
+    /// `[1]`.
+    fn distance(&self, images: Tensor<B, 4>, reconstructions: Tensor<B, 4>) -> Tensor<B, 1>;
+}
+
+impl<B: HartBackend> Quantizer<B> {
+    /// Quantizes a latent `[batch, Z, H, W]` for training: `phi` at every scale, the last
+    /// included. `commitment` is β, the weight of the term that moves the latent.
+    pub fn quantize(&self, latent: Tensor<B, 4>, commitment: f64) -> QuantizedLatent<B> {
+        let fixed = latent.clone().detach();
+        let mut rest = fixed.clone();
+        let mut sum: Option<Tensor<B, 4>> = None;
+        let mut loss: Option<Tensor<B, 1>> = None;
+        let (mut indices, mut vectors) = (vec![], vec![]);
+        for scale in 0..self.scales().count() {
+            let wanted = to_tokens(self.scale_input(scale, rest.clone()));
+            let nearest = self.nearest(wanted.clone());
+            let contribution = self.contribution(scale, self.embed(nearest.clone()));
+            rest = rest - contribution.clone().detach();
+            let so_far = match sum {
+                Some(sum) => sum + contribution,
+                None => contribution,
+            };
+            let moves_latent = squared_error(so_far.clone().detach(), latent.clone());
+            let moves_codes = squared_error(so_far.clone(), fixed.clone());
+            let both = moves_latent * commitment + moves_codes;
+            loss = Some(match loss {
+                Some(loss) => loss + both,
+                None => both,
+            });
+            sum = Some(so_far);
+            indices.push(nearest);
+            vectors.push(wanted);
+        }
+        let (sum, loss) = sum.zip(loss).expect("a schedule has at least two scales");
+        QuantizedLatent {
+            discrete: sum.detach() - fixed + latent,
+            residual: rest,
+            loss: loss / self.scales().count() as f64,
+            indices,
+            vectors,
+        }
+    }
+}
+
+impl<B: HartBackend> HybridTokenizer<B> {
+    /// Reconstructs images `[batch, 3, side, side]` in [-1, 1]. Where `continuous` says so, the
+    /// decoder sees what the codes leave over as well; training alternates, so that one decoder
+    /// serves both (section 6). `commitment` is the quantizer's β.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for images of another shape, or another number of decisions.
+    pub fn reconstruct(
+        &self,
+        images: Tensor<B, 4>,
+        continuous: &[bool],
+        commitment: f64,
+    ) -> Result<Reconstruction<B>> {
+        self.check_images(&images)?;
+        let batch = images.dims()[0];
+        if continuous.len() != batch {
+            return Err(Error::invalid("the decisions to decode", continuous.len(), batch));
+        }
+        let latent = self.encode_latent(images.clone(), &mut ());
+        let latent = self.quantizer.quantize(latent, commitment);
+        let share: Vec<f32> = continuous.iter().map(|&all| f32::from(u8::from(all))).collect();
+        let share = TensorData::new(share, [batch, 1, 1, 1]);
+        let share = Tensor::from_data(share, &images.device());
+        let seen = latent.discrete.clone() + latent.residual.clone() * share;
+        let decoded = self.decode_latent(seen, &mut ());
+        Ok(Reconstruction {
+            error: squared_error(decoded.clone(), images),
+            images: decoded,
+            latent,
+        })
+    }
+}
+
+fn squared_error<B: Backend>(a: Tensor<B, 4>, b: Tensor<B, 4>) -> Tensor<B, 1> {
+    (a - b).square().mean()
+}
