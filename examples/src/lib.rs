@@ -1,5 +1,9 @@
-//! What the example programs share: progress on a terminal, exit codes.
+//! What the example programs share: progress on a terminal, exit codes, training.
 #![allow(clippy::print_stderr)]
+
+pub mod scene;
+#[cfg(feature = "train")]
+pub mod training;
 
 use std::io::IsTerminal;
 use std::ops::ControlFlow;

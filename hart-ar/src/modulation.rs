@@ -42,6 +42,21 @@ impl<B: Backend> Modulation<B> {
     }
 }
 
+impl<B: Backend> Modulation<B> {
+    /// Multiplies the part of a linear layer's weights that makes the gates.
+    pub(crate) fn scale_gates(mut self, factor: f64) -> Self {
+        self.linear = self.linear.map(|mut layer| {
+            layer.weight = layer.weight.map(|weight| {
+                let [input, output] = weight.dims();
+                let gates = weight.clone().narrow(1, 0, output / 3) * factor;
+                weight.slice_assign([0..input, 0..output / 3], gates)
+            });
+            layer
+        });
+        self
+    }
+}
+
 impl<B: HartBackend> Modulation<B> {
     /// The values for a pooled context `[batch, C]`, or `None` for a block without modulation.
     pub fn values(&self, pooled: Tensor<B, 2>) -> Option<ModulationValues<B>> {

@@ -228,7 +228,10 @@ fn valid_tokens<B: Backend>(text: &TextCondition<B>, device: &B::Device) -> Tens
     Tensor::cat(vec![conditional, Tensor::from_data(data, (device, DType::F32))], 0)
 }
 
-pub(crate) fn check_text<B: HartBackend>(transformer: &Transformer<B>, text: &TextCondition<B>) -> Result<()> {
+pub(crate) fn check_text<B: HartBackend>(
+    transformer: &Transformer<B>,
+    text: &TextCondition<B>,
+) -> Result<()> {
     let [batch, tokens, width] = text.context.dims();
     let config = transformer.config();
     if batch == 0 || tokens != config.context_tokens || width != config.context_width {

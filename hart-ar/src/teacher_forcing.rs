@@ -115,10 +115,7 @@ impl<B: HartBackend> Transformer<B> {
 
 /// Mean cross entropy in nats of logits `[batch, tokens, V]` against codes `[batch, tokens]`:
 /// `[1]`.
-pub fn cross_entropy<B: Backend>(
-    logits: Tensor<B, 3>,
-    codes: Tensor<B, 2, Int>,
-) -> Tensor<B, 1> {
+pub fn cross_entropy<B: Backend>(logits: Tensor<B, 3>, codes: Tensor<B, 2, Int>) -> Tensor<B, 1> {
     let likelihood = log_softmax(logits.cast(DType::F32), 2);
     -likelihood.gather(2, codes.unsqueeze_dim(2)).mean()
 }

@@ -5,6 +5,7 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Tensor, backend::Backend};
 use hart_core::checkpoint::{Checkpoint, LoadOptions, load};
 use hart_core::config::{ModulationKind, TransformerConfig};
+use hart_core::initialize::{Start, initialize};
 use hart_core::nn::{RmsNorm, RmsNormConfig};
 use hart_core::ops::linear;
 use hart_core::{HartBackend, Result, ScaleSchedule};
@@ -57,6 +58,31 @@ impl<B: Backend> Transformer<B> {
         }
     }
 
+    /// The same transformer with fresh weights that follow from a seed: matrices truncated normal
+    /// with deviation 0.02; those that end a residual branch divided by √(2·depth), that of the
+    /// vocabulary and of modulations smaller still, gates of blocks all but closed, biases zero
+    /// (section 6).
+    pub fn initialize(self, seed: u64) -> Self {
+        let branch = 0.02 / (2.0 * self.blocks.len() as f64).sqrt();
+        let mut model = initialize(self, seed, &|path, shape| match path {
+            _ if path.ends_with("bias") => Start::Constant(0.0),
+            _ if shape.len() != 2 => Start::AsMade,
+            _ if path.ends_with("modulation.table") => {
+                Start::Normal((shape[1] as f64).powf(-0.5))
+            }
+            "head.output.weight" => Start::TruncatedNormal(0.02 * 0.02),
+            _ if path.contains("modulation") => Start::TruncatedNormal(0.02 * 0.5),
+            _ if path.starts_with("blocks") && is_branch_end(path) => {
+                Start::TruncatedNormal(branch)
+            }
+            _ => Start::TruncatedNormal(0.02),
+        });
+        for block in &mut model.blocks {
+            block.modulation = block.modulation.clone().scale_gates(1e-5 / 0.5);
+        }
+        model
+    }
+
     /// The configuration it was made from.
     pub fn config(&self) -> &TransformerConfig {
         &self.config
@@ -99,4 +125,9 @@ impl<B: HartBackend> Transformer<B> {
         let embedded = embedded.cast(hidden.dtype());
         self.residual_norm.forward(hidden + embedded)
     }
+}
+
+/// Whether a block's matrix is the last one of its attention or feed-forward part.
+fn is_branch_end(path: &str) -> bool {
+    path.ends_with("output.weight") || path.ends_with("down.weight")
 }

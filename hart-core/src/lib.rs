@@ -9,6 +9,7 @@
 //! | [`config`] | the released `config.json` files as checked structs |
 //! | [`ScaleSchedule`] | the sides of the token maps, coarse to fine |
 //! | [`checkpoint`] | safetensors (also sharded) and PyTorch state dictionaries into modules |
+//! | [`initialize`] | fresh weights from a seed |
 //! | [`random`] | one seed an image, named streams of draws |
 //! | [`resize`] | area and bicubic resizing as small fixed matrices |
 //! | [`nn`] | RMSNorm, rotary and sinusoidal embeddings |
@@ -34,6 +35,7 @@ pub mod checkpoint;
 pub mod config;
 mod error;
 mod folder;
+pub mod initialize;
 pub mod nn;
 pub mod ops;
 mod precision;

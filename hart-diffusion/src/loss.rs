@@ -99,7 +99,11 @@ impl DiffusionLoss {
 
     /// Scaled tokens `[noised tokens, Z]` at their times: `sqrt(alpha)·start + sqrt(1 -
     /// alpha)·noise`.
-    pub fn noise<B: Backend>(&self, start: Tensor<B, 2>, draws: &DiffusionDraws<B>) -> Tensor<B, 2> {
+    pub fn noise<B: Backend>(
+        &self,
+        start: Tensor<B, 2>,
+        draws: &DiffusionDraws<B>,
+    ) -> Tensor<B, 2> {
         let alphas = &self.schedule.alphas_cumulative;
         let column = |f: &dyn Fn(usize) -> f64| column(&draws.times, f, &start.device());
         let signal = column(&|t| alphas[t].sqrt());
@@ -162,7 +166,11 @@ fn check<B: Backend>(
         && rows.is_multiple_of(tokens);
     if !fits || rows == 0 {
         let expected = format!("[a multiple of {tokens}, {channels}], with as many times");
-        return Err(Error::shape("the shape of the diffusion noise", &draws.noise.dims(), expected));
+        return Err(Error::shape(
+            "the shape of the diffusion noise",
+            &draws.noise.dims(),
+            expected,
+        ));
     }
     match draws.times.iter().find(|&&time| time >= TRAINING_STEPS) {
         Some(time) => {

@@ -5,6 +5,7 @@ use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::silu;
 use burn::tensor::{DType, Tensor, backend::Backend};
 use hart_core::HartBackend;
+use hart_core::initialize::{Start, initialize};
 use hart_core::nn::{SinusoidalEmbedding, SinusoidalEmbeddingConfig};
 use hart_core::ops::linear;
 
@@ -64,6 +65,21 @@ impl<B: Backend> ResidualNetwork<B> {
             modulation: layer(width, 2 * width),
             output: layer(width, 2 * channels),
         }
+    }
+}
+
+impl<B: Backend> ResidualNetwork<B> {
+    /// The same network with fresh weights that follow from a seed: matrices Xavier uniform, those
+    /// of the time embedding normal with deviation 0.02, modulations and the last layer zero
+    /// (section 6).
+    pub fn initialize(self, seed: u64) -> Self {
+        initialize(self, seed, &|path, shape| match shape.len() {
+            _ if path.contains("modulation") || path.starts_with("output") => Start::Constant(0.0),
+            2 if path.starts_with("time") => Start::Normal(0.02),
+            2 => Start::Xavier,
+            _ if path.ends_with("bias") => Start::Constant(0.0),
+            _ => Start::AsMade,
+        })
     }
 }
 

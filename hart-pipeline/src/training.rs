@@ -159,8 +159,7 @@ pub fn hart_loss<B: HartBackend>(
         let codes: Vec<i64> = codes.iter().map(|&code| code as i64).collect();
         Tensor::<B, 2, Int>::from_data(TensorData::new(codes, shape), &device)
     };
-    let cross_entropy =
-        cross_entropy(predicted.logits.clone(), upload(&targets, [images, tokens]));
+    let cross_entropy = cross_entropy(predicted.logits.clone(), upload(&targets, [images, tokens]));
 
     let kept = draws.kept[0].len();
     let truth = |image: &[usize]| image[tokens - kept..].to_vec();
@@ -215,7 +214,8 @@ fn pick<B: Backend>(logits: Tensor<B, 3>, picks: &[Pick]) -> Result<Vec<usize>> 
 fn rows_at<B: Backend>(tokens: Tensor<B, 3>, positions: &[Vec<usize>]) -> Tensor<B, 2> {
     let [batch, count, channels] = tokens.dims();
     let rows = positions.iter().enumerate();
-    let rows = rows.flat_map(|(image, cells)| cells.iter().map(move |p| (image * count + p) as i64));
+    let rows =
+        rows.flat_map(|(image, cells)| cells.iter().map(move |p| (image * count + p) as i64));
     let rows: Vec<i64> = rows.collect();
     let shape = [rows.len()];
     let rows = Tensor::<B, 1, Int>::from_data(TensorData::new(rows, shape), &tokens.device());
@@ -247,8 +247,10 @@ fn check<B: Backend>(
         && draws.noise.len() == draws.times.len() * channels;
     match fits {
         true => Ok(()),
-        false => {
-            Err(Error::invalid("the draws of a step", "others", format!("some for {images} images")))
-        }
+        false => Err(Error::invalid(
+            "the draws of a step",
+            "others",
+            format!("some for {images} images"),
+        )),
     }
 }

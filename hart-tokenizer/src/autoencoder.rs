@@ -1,10 +1,13 @@
 //! Encoder, quantizer and decoder together.
 
+use std::collections::BTreeMap;
+
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
-use burn::tensor::{DType, Int, Tensor, backend::Backend};
-use hart_core::checkpoint::{Checkpoint, LoadOptions, load};
+use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
+use hart_core::checkpoint::{Checkpoint, LoadOptions, load, tensors};
 use hart_core::config::AutoencoderConfig;
+use hart_core::initialize::{Start, initialize};
 use hart_core::ops::convolution;
 use hart_core::tap::Tap;
 use hart_core::{Error, HartBackend, Result};
@@ -12,7 +15,7 @@ use hart_core::{Error, HartBackend, Result};
 use crate::blocks::same_convolution;
 use crate::decoder::Decoder;
 use crate::encoder::Encoder;
-use crate::names::NAMES;
+use crate::names::{NAMES, shared_name};
 use crate::quantizer::{HybridTokens, Quantizer};
 
 /// The hybrid tokenizer: images to tokens and back.
@@ -42,6 +45,18 @@ impl<B: Backend> HybridTokenizer<B> {
         }
     }
 
+    /// The same tokenizer with fresh weights that follow from a seed: convolutions uniform in ±1/√(inputs
+    /// of a unit), biases zero, codes uniform in ±1/V.
+    pub fn initialize(self, seed: u64) -> Self {
+        let codes = 1.0 / self.quantizer.codebook_shape()[0] as f64;
+        initialize(self, seed, &|path, shape| match (path, shape.len()) {
+            ("quantizer.codebook", _) => Start::Uniform(codes),
+            (_, 4) => Start::FanIn,
+            _ if path.ends_with("bias") => Start::Constant(0.0),
+            _ => Start::AsMade,
+        })
+    }
+
     /// The same tokenizer with everything up to the quantizer, and that itself, kept as it is in
     /// training: tokens stay what they are while the decoder learns (the release's default).
     pub fn freeze_latents(mut self) -> Self {
@@ -54,6 +69,14 @@ impl<B: Backend> HybridTokenizer<B> {
     /// The side of the images it is made for, in pixels.
     pub fn image_side(&self) -> usize {
         self.quantizer.scales().latent_side() * self.downsampling
+    }
+}
+
+impl<B: Backend> HybridTokenizer<B> {
+    /// All weights by their names in the released layout, for [`hart_core::checkpoint`] to write.
+    pub fn tensors(&self, config: &AutoencoderConfig) -> BTreeMap<String, TensorData> {
+        let named = tensors(self, &NAMES).into_iter();
+        named.map(|(name, data)| (shared_name(name, config.shared_convolutions), data)).collect()
     }
 }
 
@@ -111,9 +134,24 @@ impl<B: HartBackend> HybridTokenizer<B> {
     /// A latent `[batch, Z, H, W]` to images `[batch, 3, f·H, f·W]` in 32 bits, not yet clamped to
     /// [-1, 1].
     pub fn decode_latent(&self, latent: Tensor<B, 4>, tap: &mut dyn Tap) -> Tensor<B, 4> {
+        self.decode_with_features(latent, tap).0
+    }
+
+    /// The same, and the features that the decoder's last layer made it from.
+    pub(crate) fn decode_with_features(
+        &self,
+        latent: Tensor<B, 4>,
+        tap: &mut dyn Tap,
+    ) -> (Tensor<B, 4>, Tensor<B, 4>) {
         let x = convolution(&self.after_quantizer, latent);
         tap.record("post_quant", &|| x.to_data());
-        self.decoder.forward(x, tap).cast(DType::F32)
+        let (images, features) = self.decoder.forward_with_features(x, tap);
+        (images.cast(DType::F32), features)
+    }
+
+    /// The last layer of the decoder: features to pixels.
+    pub fn last_layer(&self) -> &Conv2d<B> {
+        self.decoder.last_layer()
     }
 
     pub(crate) fn check_images(&self, images: &Tensor<B, 4>) -> Result<()> {

@@ -20,9 +20,9 @@ pub(crate) fn same_convolution<B: Backend>(
         .init(device)
 }
 
-/// GroupNorm with 32 groups.
-pub(crate) fn norm<B: Backend>(channels: usize, device: &B::Device) -> GroupNorm<B> {
-    GroupNormConfig::new(32, channels).with_epsilon(1e-6).init(device)
+/// GroupNorm with `groups` groups.
+pub(crate) fn norm<B: Backend>(groups: usize, channels: usize, device: &B::Device) -> GroupNorm<B> {
+    GroupNormConfig::new(groups, channels).with_epsilon(1e-6).init(device)
 }
 
 /// Norm, SiLU, convolution, twice, added to the input.
@@ -37,12 +37,12 @@ pub struct ResidualBlock<B: Backend> {
 }
 
 impl<B: Backend> ResidualBlock<B> {
-    /// A block from `input` to `output` channels.
-    pub fn init(input: usize, output: usize, device: &B::Device) -> Self {
+    /// A block from `input` to `output` channels, normalised in `groups` groups.
+    pub fn init(groups: usize, input: usize, output: usize, device: &B::Device) -> Self {
         Self {
-            norm_1: norm(input, device),
+            norm_1: norm(groups, input, device),
             convolution_1: same_convolution(input, output, 3, device),
-            norm_2: norm(output, device),
+            norm_2: norm(groups, output, device),
             convolution_2: same_convolution(output, output, 3, device),
             shortcut: (input != output).then(|| same_convolution(input, output, 1, device)),
         }
@@ -72,10 +72,10 @@ pub struct AttentionBlock<B: Backend> {
 }
 
 impl<B: Backend> AttentionBlock<B> {
-    /// A block over `channels`.
-    pub fn init(channels: usize, device: &B::Device) -> Self {
+    /// A block over `channels`, normalised in `groups` groups.
+    pub fn init(groups: usize, channels: usize, device: &B::Device) -> Self {
         Self {
-            norm: norm(channels, device),
+            norm: norm(groups, channels, device),
             qkv: same_convolution(channels, 3 * channels, 1, device),
             output: same_convolution(channels, channels, 1, device),
         }
@@ -120,12 +120,12 @@ pub struct Middle<B: Backend> {
 }
 
 impl<B: Backend> Middle<B> {
-    /// A middle over `channels`.
-    pub fn init(channels: usize, device: &B::Device) -> Self {
+    /// A middle over `channels`, normalised in `groups` groups.
+    pub fn init(groups: usize, channels: usize, device: &B::Device) -> Self {
         Self {
-            block_1: ResidualBlock::init(channels, channels, device),
-            attention: AttentionBlock::init(channels, device),
-            block_2: ResidualBlock::init(channels, channels, device),
+            block_1: ResidualBlock::init(groups, channels, channels, device),
+            attention: AttentionBlock::init(groups, channels, device),
+            block_2: ResidualBlock::init(groups, channels, channels, device),
         }
     }
 }

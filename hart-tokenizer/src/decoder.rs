@@ -43,16 +43,17 @@ impl<B: Backend> Decoder<B> {
         let multipliers = &config.channel_multipliers;
         let width = |level: usize| config.base_channels * multipliers[level];
         let last = multipliers.len() - 1;
+        let groups = config.norm_groups;
         let level = |i: usize| {
             // The blocks come from the next coarser level.
             let input = width((i + 1).min(last));
-            DecoderLevel::init(input, width(i), i == last, i > 0, device)
+            DecoderLevel::init(groups, [input, width(i)], i == last, i > 0, device)
         };
         Self {
             input: same_convolution(config.latent_channels, width(last), 3, device),
-            middle: Middle::init(width(last), device),
+            middle: Middle::init(groups, width(last), device),
             levels: (0..multipliers.len()).map(level).collect(),
-            norm: norm(width(0), device),
+            norm: norm(groups, width(0), device),
             output: same_convolution(width(0), 3, 3, device),
         }
     }
@@ -60,8 +61,8 @@ impl<B: Backend> Decoder<B> {
 
 impl<B: Backend> DecoderLevel<B> {
     fn init(
-        input: usize,
-        output: usize,
+        groups: usize,
+        [input, output]: [usize; 2],
         attention: bool,
         upsample: bool,
         device: &B::Device,
@@ -69,8 +70,12 @@ impl<B: Backend> DecoderLevel<B> {
         let width = |i| if i == 0 { input } else { output };
         let attentions = if attention { BLOCKS } else { 0 };
         Self {
-            blocks: (0..BLOCKS).map(|i| ResidualBlock::init(width(i), output, device)).collect(),
-            attentions: (0..attentions).map(|_| AttentionBlock::init(output, device)).collect(),
+            blocks: (0..BLOCKS)
+                .map(|i| ResidualBlock::init(groups, width(i), output, device))
+                .collect(),
+            attentions: (0..attentions)
+                .map(|_| AttentionBlock::init(groups, output, device))
+                .collect(),
             upsample: upsample.then(|| same_convolution(output, output, 3, device)),
         }
     }
@@ -80,6 +85,15 @@ impl<B: HartBackend> Decoder<B> {
     /// `[batch, Z, height, width]` to `[batch, 3, f · height, f · width]`, not yet clamped to
     /// [-1, 1].
     pub fn forward(&self, latent: Tensor<B, 4>, tap: &mut dyn Tap) -> Tensor<B, 4> {
+        self.forward_with_features(latent, tap).0
+    }
+
+    /// The same, and the features that the last layer made it from.
+    pub fn forward_with_features(
+        &self,
+        latent: Tensor<B, 4>,
+        tap: &mut dyn Tap,
+    ) -> (Tensor<B, 4>, Tensor<B, 4>) {
         let mut look = |name: &str, x: &Tensor<B, 4>| {
             tap.record(&format!("decoder.{name}"), &|| x.to_data());
         };
@@ -92,7 +106,13 @@ impl<B: HartBackend> Decoder<B> {
                 look(&format!("up.{i}.upsample"), &x);
             }
         }
-        convolution(&self.output, group_norm(&self.norm, x, true))
+        let features = group_norm(&self.norm, x, true);
+        (convolution(&self.output, features.clone()), features)
+    }
+
+    /// The last layer: features to pixels.
+    pub fn last_layer(&self) -> &Conv2d<B> {
+        &self.output
     }
 }
 

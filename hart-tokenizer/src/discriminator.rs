@@ -1,11 +1,21 @@
 //! The adversary of the tokenizer in training: a PatchGAN that tells reconstructions from images
 //! patch by patch (section 6).
 
+use std::collections::BTreeMap;
+
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, PaddingConfig2d};
 use burn::tensor::activation::{leaky_relu, relu};
-use burn::tensor::{Tensor, backend::Backend};
+use burn::tensor::{Tensor, TensorData};
+use burn::tensor::backend::{AutodiffBackend, Backend};
+use hart_core::HartBackend;
+use hart_core::checkpoint::tensors;
+use hart_core::initialize::{Start, initialize};
+use hart_core::ops::convolution;
+
+use crate::loss::Reconstruction;
+use crate::names::DISCRIMINATOR_NAMES;
 
 /// Stages after the first that double the channels.
 const STAGES: usize = 3;
@@ -56,6 +66,21 @@ impl<B: Backend> PatchDiscriminator<B> {
         }
     }
 
+    /// The same discriminator with fresh weights that follow from a seed.
+    pub fn initialize(self, seed: u64) -> Self {
+        initialize(self, seed, &|path, shape| match shape.len() {
+            4 => Start::Normal(0.02),
+            _ if path.ends_with("norm.gamma") => Start::Constant(1.0),
+            _ if path.ends_with("bias") || path.ends_with("beta") => Start::Constant(0.0),
+            _ => Start::AsMade,
+        })
+    }
+
+    /// All weights by their names in the released layout.
+    pub fn tensors(&self) -> BTreeMap<String, TensorData> {
+        tensors(self, &DISCRIMINATOR_NAMES)
+    }
+
     /// Images `[batch, 3, h, w]` in [-1, 1], at least 32 pixels a side, to logits `[batch, 1, h /
     /// 8 - 2, w / 8 - 2]`: the larger, the more real.
     pub fn forward(&self, images: Tensor<B, 4>) -> Tensor<B, 4> {
@@ -77,16 +102,54 @@ pub fn adversarial_loss<B: Backend>(reconstructed: Tensor<B, 4>) -> Tensor<B, 1>
     -reconstructed.mean()
 }
 
-/// The weight that gives the adversarial loss as much pull on the decoder's last layer as the
-/// reconstruction has: the ratio of the lengths of both gradients there, at most 10,000.
-pub fn adaptive_weight<B: Backend>(
-    reconstruction_gradient: Tensor<B, 4>,
-    adversarial_gradient: Tensor<B, 4>,
-) -> f64 {
-    let length = |gradient: Tensor<B, 4>| -> f64 {
-        let values = gradient.to_data();
-        values.iter::<f64>().map(|value| value * value).sum::<f64>().sqrt()
-    };
-    let ratio = length(reconstruction_gradient) / (length(adversarial_gradient) + 1e-4);
-    ratio.clamp(0.0, MAX_WEIGHT)
+/// The adversarial loss's pull on reconstructions, balanced against the error's.
+#[derive(Debug, Clone)]
+pub struct AdversarialPull<B: Backend> {
+    /// The loss from the logits of the reconstructions, `[1]`.
+    pub loss: Tensor<B, 1>,
+    /// Its gradient by the reconstructions, `[batch, 3, h, w]`, times the weight.
+    pub gradient: Tensor<B, 4>,
+    /// The weight that gives it as much pull on the decoder's last layer as the error has: the
+    /// ratio of the lengths of both gradients there, at most 10,000.
+    pub weight: f64,
+}
+
+impl<B: AutodiffBackend + HartBackend> AdversarialPull<B> {
+    /// Of a discriminator on `reconstruction`, which `last_layer` made of its features, when
+    /// `images` were wanted.
+    ///
+    /// Only the last layer is differentiated for the weight; the pull is handed on as a gradient by
+    /// the images, so that one pass back through the tokenizer serves both losses: add
+    /// [`Self::term`] to the others.
+    pub fn of(
+        discriminator: &PatchDiscriminator<B>,
+        last_layer: &Conv2d<B>,
+        reconstruction: &Reconstruction<B>,
+        images: Tensor<B, 4>,
+    ) -> Self {
+        let leaf = reconstruction.images.clone().detach().require_grad();
+        let loss = adversarial_loss(discriminator.forward(leaf.clone()));
+        let grads = loss.backward();
+        let gradient = leaf.grad(&grads).map_or_else(|| leaf.zeros_like(), Tensor::from_inner);
+        let features = reconstruction.features.clone().detach();
+        let length = |loss: &dyn Fn(Tensor<B, 4>) -> Tensor<B, 1>| {
+            let grads = loss(convolution(last_layer, features.clone())).backward();
+            last_layer.weight.val().grad(&grads).map_or(0.0, length)
+        };
+        let error = length(&|found| (found - images.clone()).square().mean());
+        let pull = length(&|found| (found * gradient.clone()).sum());
+        let weight = (error / (pull + 1e-4)).clamp(0.0, MAX_WEIGHT);
+        Self { loss: loss.detach(), gradient: gradient * weight, weight }
+    }
+
+    /// What is added to the tokenizer's loss: its gradient is the weighted adversarial one, its
+    /// value means nothing.
+    pub fn term(&self, reconstruction: &Reconstruction<B>) -> Tensor<B, 1> {
+        (reconstruction.images.clone() * self.gradient.clone()).sum()
+    }
+}
+
+/// The Euclidean length of a tensor.
+fn length<B: Backend>(tensor: Tensor<B, 4>) -> f64 {
+    tensor.square().sum().sqrt().into_data().iter::<f64>().next().unwrap_or(f64::NAN)
 }

@@ -38,25 +38,26 @@ impl<B: Backend> Encoder<B> {
     /// An encoder of the configured sizes.
     pub fn init(config: &AutoencoderConfig, device: &B::Device) -> Self {
         let last = config.channel_multipliers.len() - 1;
+        let groups = config.norm_groups;
         let mut channels = config.base_channels;
         let mut levels = vec![];
         for (i, multiplier) in config.channel_multipliers.iter().enumerate() {
             let output = config.base_channels * multiplier;
-            levels.push(EncoderLevel::init(channels, output, i == last, device));
+            levels.push(EncoderLevel::init(groups, [channels, output], i == last, device));
             channels = output;
         }
         Self {
             input: same_convolution(3, config.base_channels, 3, device),
             levels,
-            middle: Middle::init(channels, device),
-            norm: norm(channels, device),
+            middle: Middle::init(groups, channels, device),
+            norm: norm(groups, channels, device),
             output: same_convolution(channels, config.latent_channels, 3, device),
         }
     }
 }
 
 impl<B: Backend> EncoderLevel<B> {
-    fn init(input: usize, output: usize, last: bool, device: &B::Device) -> Self {
+    fn init(groups: usize, [input, output]: [usize; 2], last: bool, device: &B::Device) -> Self {
         let width = |i| if i == 0 { input } else { output };
         let attentions = if last { BLOCKS } else { 0 };
         // One column right and one row below are padded, not all four sides.
@@ -64,8 +65,12 @@ impl<B: Backend> EncoderLevel<B> {
             .with_stride([2, 2])
             .with_padding(PaddingConfig2d::Explicit(0, 0, 1, 1));
         Self {
-            blocks: (0..BLOCKS).map(|i| ResidualBlock::init(width(i), output, device)).collect(),
-            attentions: (0..attentions).map(|_| AttentionBlock::init(output, device)).collect(),
+            blocks: (0..BLOCKS)
+                .map(|i| ResidualBlock::init(groups, width(i), output, device))
+                .collect(),
+            attentions: (0..attentions)
+                .map(|_| AttentionBlock::init(groups, output, device))
+                .collect(),
             downsample: (!last).then(|| downsample.init(device)),
         }
     }

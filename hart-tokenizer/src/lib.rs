@@ -43,5 +43,5 @@ pub mod quantizer;
 pub use autoencoder::{HybridTokenizer, to_pixels};
 pub use discriminator::PatchDiscriminator;
 pub use loss::{PerceptualLoss, QuantizedLatent, Reconstruction};
-pub use names::NAMES;
+pub use names::{DISCRIMINATOR_NAMES, NAMES};
 pub use quantizer::{HybridTokens, Quantizer};

@@ -29,6 +29,8 @@ pub struct QuantizedLatent<B: Backend> {
 pub struct Reconstruction<B: Backend> {
     /// The decoded images `[batch, 3, h, w]`, around [-1, 1] and not clamped.
     pub images: Tensor<B, 4>,
+    /// What the decoder's last layer made them from, `[batch, channels, h, w]`.
+    pub features: Tensor<B, 4>,
     /// Mean squared error of the images, `[1]`.
     pub error: Tensor<B, 1>,
     /// The latent through the quantizer.
@@ -107,10 +109,11 @@ impl<B: HartBackend> HybridTokenizer<B> {
         let share = TensorData::new(share, [batch, 1, 1, 1]);
         let share = Tensor::from_data(share, &images.device());
         let seen = latent.discrete.clone() + latent.residual.clone() * share;
-        let decoded = self.decode_latent(seen, &mut ());
+        let (decoded, features) = self.decode_with_features(seen, &mut ());
         Ok(Reconstruction {
             error: squared_error(decoded.clone(), images),
             images: decoded,
+            features,
             latent,
         })
     }

@@ -1,6 +1,7 @@
 //! Which tensor of `tokenizer/model.safetensors` is which parameter.
 
 use hart_core::checkpoint::NameTable;
+use hart_core::config::SharedConvolutions;
 
 /// The names of the released tokenizer. The discriminator, `disc.`, is not needed to generate.
 pub const NAMES: NameTable = NameTable {
@@ -88,3 +89,41 @@ pub const NAMES: NameTable = NameTable {
     ignored: &["quantize.ema_vocab_hit_SV"],
     full_precision: &["quantizer.**"],
 };
+
+/// The names of the adversary.
+pub const DISCRIMINATOR_NAMES: NameTable = NameTable {
+    scope: "disc.",
+    rows: &[
+        ("main.0.weight", "input.weight"),
+        ("main.0.bias", "input.bias"),
+        ("main.2.weight", "stages.0.convolution.weight"),
+        ("main.3.weight", "stages.0.norm.gamma"),
+        ("main.3.bias", "stages.0.norm.beta"),
+        ("main.3.running_mean", "stages.0.norm.running_mean"),
+        ("main.3.running_var", "stages.0.norm.running_var"),
+        ("main.5.weight", "stages.1.convolution.weight"),
+        ("main.6.weight", "stages.1.norm.gamma"),
+        ("main.6.bias", "stages.1.norm.beta"),
+        ("main.6.running_mean", "stages.1.norm.running_mean"),
+        ("main.6.running_var", "stages.1.norm.running_var"),
+        ("main.8.weight", "stages.2.convolution.weight"),
+        ("main.9.weight", "stages.2.norm.gamma"),
+        ("main.9.bias", "stages.2.norm.beta"),
+        ("main.9.running_mean", "stages.2.norm.running_mean"),
+        ("main.9.running_var", "stages.2.norm.running_var"),
+        ("main.11.weight", "output.weight"),
+        ("main.11.bias", "output.bias"),
+    ],
+    ignored: &["main.*.num_batches_tracked"],
+    full_precision: &[],
+};
+
+/// The name of a convolution after a scale depends on how these are shared: that of several shared
+/// ones is the first in the table.
+pub(crate) fn shared_name(name: String, shared: SharedConvolutions) -> String {
+    match shared {
+        SharedConvolutions::Partly(_) => name,
+        SharedConvolutions::One => name.replace("quant_resi.qresi_ls.0.", "quant_resi.qresi."),
+        SharedConvolutions::List(_) => name.replace("quant_resi.qresi_ls.", "quant_resi."),
+    }
+}

@@ -108,23 +108,23 @@ fn list<B: Backend, M: Module<B>>(module: &M) -> Vec<Listed> {
 
 /// Where a walk through the module tree is.
 #[derive(Default)]
-pub(super) struct Place {
+pub(crate) struct Place {
     path: Vec<String>,
     containers: Vec<String>,
 }
 
 impl Place {
-    pub(super) fn enter(&mut self, name: &str, container: &str) {
+    pub(crate) fn enter(&mut self, name: &str, container: &str) {
         self.path.push(name.to_string());
         self.containers.push(container.to_string());
     }
 
-    pub(super) fn exit(&mut self) {
+    pub(crate) fn exit(&mut self) {
         self.path.pop();
         self.containers.pop();
     }
 
-    pub(super) fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         self.path.join(".")
     }
 
@@ -133,7 +133,7 @@ impl Place {
     }
 
     /// A linear layer's matrix is stored transposed.
-    pub(super) fn is_transposed(&self, rank: usize) -> bool {
+    pub(crate) fn is_transposed(&self, rank: usize) -> bool {
         rank == 2 && self.in_container(&["Struct:Linear"])
     }
 

@@ -36,6 +36,8 @@ pub struct AutoencoderConfig {
     pub base_channels: usize,
     /// Channels of each level over `base_channels` (`ch_mult`).
     pub channel_multipliers: Vec<usize>,
+    /// Groups of every GroupNorm (`norm_groups`, a key of ours: the release always has 32).
+    pub norm_groups: usize,
     /// Dropout in the residual blocks (`dropout`), used in training.
     pub dropout: f64,
     /// Weight of the commitment term of the quantizer's loss (`beta`).
@@ -53,9 +55,6 @@ pub struct AutoencoderConfig {
     /// Discrete or hybrid (`quantizer_type`).
     pub quantizer: QuantizerKind,
 }
-
-/// Groups of every GroupNorm (section 2).
-const GROUPS: usize = 32;
 
 impl SharedConvolutions {
     /// How many convolutions there are.
@@ -90,6 +89,7 @@ impl AutoencoderConfig {
             latent_channels: file.integer("z_channels", 32, 1..=4096)?,
             base_channels: file.integer("ch", 160, 1..=1 << 14)?,
             channel_multipliers: file.integers("ch_mult", &[1, 1, 2, 2, 4], 1..=64)?,
+            norm_groups: file.integer("norm_groups", 32, 1..=1024)?,
             dropout: file.number("dropout", 0.0, 0.0..=1.0)?,
             commitment: file.number("beta", 0.25, 0.0..=1e3)?,
             cosine_codes: file.flag("using_znorm", false)?,
@@ -104,10 +104,9 @@ impl AutoencoderConfig {
     }
 
     fn check(&self, file: &ConfigReader) -> Result<()> {
-        if !self.base_channels.is_multiple_of(GROUPS) {
-            return Err(
-                file.refuse("ch", format!("a multiple of {GROUPS}, the groups of GroupNorm"))
-            );
+        if !self.base_channels.is_multiple_of(self.norm_groups) {
+            let expected = format!("a multiple of {}, the groups of GroupNorm", self.norm_groups);
+            return Err(file.refuse("ch", expected));
         }
         if self.quantizer_kernel.is_multiple_of(2) {
             return Err(file.refuse("quant_conv_ks", "an odd number"));

@@ -1,17 +1,28 @@
 //! What each backend overrides.
 
+#[cfg(any(feature = "flex", feature = "tch", feature = "train"))]
+use burn::tensor::Tensor;
+
 use super::HartBackend;
+#[cfg(feature = "tch")]
+use super::libtorch;
+#[cfg(feature = "train")]
+use super::pullback::tracked::layer;
+#[cfg(any(feature = "tch", feature = "train"))]
+use super::{ConvolutionOptions, GroupNormOptions};
+#[cfg(feature = "tch")]
+use super::Pullback;
 
 /// Flex has a fused attention that never holds all scores.
 #[cfg(feature = "flex")]
 impl HartBackend for burn::backend::Flex {
     fn attend(
-        q: burn::tensor::Tensor<Self, 4>,
-        k: burn::tensor::Tensor<Self, 4>,
-        v: burn::tensor::Tensor<Self, 4>,
-        bias: Option<burn::tensor::Tensor<Self, 4>>,
+        q: Tensor<Self, 4>,
+        k: Tensor<Self, 4>,
+        v: Tensor<Self, 4>,
+        bias: Option<Tensor<Self, 4>>,
         scale: f64,
-    ) -> burn::tensor::Tensor<Self, 4> {
+    ) -> Tensor<Self, 4> {
         let options = burn::tensor::ops::AttentionModuleOptions {
             scale: Some(scale),
             softcap: None,
@@ -37,11 +48,70 @@ impl HartBackend for burn::backend::Metal {}
 #[cfg(feature = "cuda")]
 impl HartBackend for burn::backend::Cuda {}
 
+/// LibTorch has GroupNorm as one operation, and goes back through its layers by itself.
 #[cfg(feature = "tch")]
-impl HartBackend for burn::backend::LibTorch {}
+impl HartBackend for burn::backend::LibTorch {
+    fn group_norm(
+        x: Tensor<Self, 4>,
+        weight: Tensor<Self, 1>,
+        bias: Tensor<Self, 1>,
+        options: &GroupNormOptions,
+    ) -> Tensor<Self, 4> {
+        libtorch::plain(x, weight, bias, |x, w, b| libtorch::group_norm(x, w, b, options))
+    }
 
+    fn group_norm_with_pullback(
+        x: Tensor<Self, 4>,
+        weight: Tensor<Self, 1>,
+        bias: Tensor<Self, 1>,
+        options: &GroupNormOptions,
+    ) -> (Tensor<Self, 4>, Pullback<Self, 1>) {
+        libtorch::with_pullback(x, weight, bias, |x, w, b| libtorch::group_norm(x, w, b, options))
+    }
+
+    fn convolution_with_pullback(
+        x: Tensor<Self, 4>,
+        weight: Tensor<Self, 4>,
+        bias: Tensor<Self, 1>,
+        options: &ConvolutionOptions,
+    ) -> (Tensor<Self, 4>, Pullback<Self, 4>) {
+        libtorch::with_pullback(x, weight, bias, |x, w, b| libtorch::convolution(x, w, b, options))
+    }
+}
+
+/// Layers over maps keep their own way back.
 #[cfg(feature = "train")]
-impl<B: HartBackend, C> HartBackend for burn::backend::Autodiff<B, C> where
-    C: burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy
+impl<B: HartBackend, C> HartBackend for burn::backend::Autodiff<B, C>
+where
+    C: burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy,
 {
+    fn group_norm(
+        x: Tensor<Self, 4>,
+        weight: Tensor<Self, 1>,
+        bias: Tensor<Self, 1>,
+        options: &GroupNormOptions,
+    ) -> Tensor<Self, 4> {
+        layer(
+            x,
+            weight,
+            bias,
+            |x, weight, bias| B::group_norm(x, weight, bias, options),
+            |x, weight, bias| B::group_norm_with_pullback(x, weight, bias, options),
+        )
+    }
+
+    fn convolution(
+        x: Tensor<Self, 4>,
+        weight: Tensor<Self, 4>,
+        bias: Tensor<Self, 1>,
+        options: &ConvolutionOptions,
+    ) -> Tensor<Self, 4> {
+        layer(
+            x,
+            weight,
+            bias,
+            |x, weight, bias| B::convolution(x, weight, bias, options),
+            |x, weight, bias| B::convolution_with_pullback(x, weight, bias, options),
+        )
+    }
 }

@@ -2,12 +2,21 @@
 
 mod attention;
 mod backends;
+mod convolution;
+mod group_norm;
+#[cfg(feature = "tch")]
+mod libtorch;
+mod pullback;
 
 use burn::nn::conv::Conv2d;
-use burn::nn::{GroupNorm, Linear};
+use burn::nn::{GroupNorm, Linear, PaddingConfig2d};
 use burn::tensor::activation::{gelu_approximate, silu, softmax};
 use burn::tensor::module;
 use burn::tensor::{DType, Tensor, backend::Backend};
+
+pub use convolution::ConvolutionOptions;
+pub use group_norm::GroupNormOptions;
+pub use pullback::Pullback;
 
 /// A burn backend, with the operations of HART that deserve a kernel of their own.
 ///
@@ -83,26 +92,53 @@ pub trait HartBackend: Backend {
         module::linear(x, weight, bias)
     }
 
-    /// GroupNorm over `[batch, channels, height, width]`, then SiLU when `activate`.
+    /// GroupNorm over `[batch, channels, height, width]`, weighted by channel.
     fn group_norm(
         x: Tensor<Self, 4>,
         weight: Tensor<Self, 1>,
         bias: Tensor<Self, 1>,
-        groups: usize,
-        epsilon: f64,
-        activate: bool,
+        options: &GroupNormOptions,
     ) -> Tensor<Self, 4> {
-        let dtype = x.dtype();
-        let [batch, channels, height, width] = x.dims();
-        let x = x.cast(DType::F32).reshape([batch, groups, channels / groups * height * width]);
-        let centred = x.clone() - x.mean_dim(2);
-        let variance = centred.clone().square().mean_dim(2);
-        let normalized = centred / (variance + epsilon).sqrt();
-        let normalized = normalized.reshape([batch, channels, height, width]);
-        let x =
-            normalized * weight.reshape([1, channels, 1, 1]) + bias.reshape([1, channels, 1, 1]);
-        let x = if activate { silu(x) } else { x };
-        x.cast(dtype)
+        group_norm::forward(x, weight, bias, options)
+    }
+
+    /// [`Self::group_norm`] with its way back.
+    fn group_norm_with_pullback(
+        x: Tensor<Self, 4>,
+        weight: Tensor<Self, 1>,
+        bias: Tensor<Self, 1>,
+        options: &GroupNormOptions,
+    ) -> (Tensor<Self, 4>, Pullback<Self, 1>) {
+        let options = *options;
+        let result = Self::group_norm(x.clone(), weight.clone(), bias.clone(), &options);
+        let pullback =
+            move |gradient| group_norm::pull_back(gradient, x, weight, bias, &options);
+        (result, Pullback::new(pullback))
+    }
+
+    /// Convolution of `[batch, in, height, width]` with `weight` `[out, in, kernel, kernel]` and
+    /// `bias` `[out]`.
+    fn convolution(
+        x: Tensor<Self, 4>,
+        weight: Tensor<Self, 4>,
+        bias: Tensor<Self, 1>,
+        options: &ConvolutionOptions,
+    ) -> Tensor<Self, 4> {
+        convolution::forward(x, weight, bias, options)
+    }
+
+    /// [`Self::convolution`] with its way back.
+    fn convolution_with_pullback(
+        x: Tensor<Self, 4>,
+        weight: Tensor<Self, 4>,
+        bias: Tensor<Self, 1>,
+        options: &ConvolutionOptions,
+    ) -> (Tensor<Self, 4>, Pullback<Self, 4>) {
+        let options = *options;
+        let result = Self::convolution(x.clone(), weight.clone(), bias.clone(), &options);
+        let pullback =
+            move |gradient| convolution::pull_back(gradient, x, weight, bias, &options);
+        (result, Pullback::new(pullback))
     }
 }
 
@@ -115,7 +151,23 @@ pub fn linear<B: HartBackend, const D: usize>(layer: &Linear<B>, x: Tensor<B, D>
 
 /// Applies a convolution; the input takes the type the weights are stored in.
 pub fn convolution<B: HartBackend>(layer: &Conv2d<B>, x: Tensor<B, 4>) -> Tensor<B, 4> {
-    layer.forward(x.cast(layer.weight.val().dtype()))
+    let weight = layer.weight.val();
+    let x = x.cast(weight.dtype());
+    let Some(bias) = &layer.bias else {
+        panic!("every convolution of the model has a bias");
+    };
+    let (x, padding) = match layer.padding {
+        PaddingConfig2d::Explicit(top, left, bottom, right) if (top, left) == (bottom, right) => {
+            (x, [top, left])
+        }
+        PaddingConfig2d::Explicit(top, left, bottom, right) => {
+            let mode = burn::tensor::ops::PadMode::Constant(0.0);
+            (x.pad((left, right, top, bottom), mode), [0, 0])
+        }
+        _ => panic!("every convolution of the model says its padding"),
+    };
+    let options = ConvolutionOptions { padding, stride: layer.stride };
+    B::convolution(x, weight, bias.val(), &options)
 }
 
 /// Applies a GroupNorm with learned weights, then SiLU when `activate`.
@@ -127,7 +179,9 @@ pub fn group_norm<B: HartBackend>(
     let (Some(weight), Some(bias)) = (&layer.gamma, &layer.beta) else {
         panic!("every GroupNorm of the model has learned weights");
     };
-    B::group_norm(x, weight.val(), bias.val(), layer.num_groups, layer.epsilon, activate)
+    let options =
+        GroupNormOptions { groups: layer.num_groups, epsilon: layer.epsilon, activate };
+    B::group_norm(x, weight.val(), bias.val(), &options)
 }
 
 /// Swaps the axes `axis` and `axis + 1`.

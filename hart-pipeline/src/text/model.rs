@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
 use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
 use hart_core::HartBackend;
+use hart_core::initialize::{Start, initialize};
 use hart_core::nn::{Angles, RmsNorm, RmsNormConfig, context_angles};
 use hart_core::ops::{linear, swap_neighbours};
 use hart_core::tap::Tap;
@@ -76,6 +77,18 @@ impl<B: Backend> Qwen2<B> {
             head_width: config.head_width,
             rotary_base: config.rotary_base,
         }
+    }
+}
+
+impl<B: Backend> Qwen2<B> {
+    /// The same model with fresh weights that follow from a seed: matrices normal with deviation
+    /// 0.02, biases zero.
+    pub fn initialize(self, seed: u64) -> Self {
+        initialize(self, seed, &|path, shape| match shape.len() {
+            2 => Start::Normal(0.02),
+            _ if path.ends_with("bias") => Start::Constant(0.0),
+            _ => Start::AsMade,
+        })
     }
 }
 

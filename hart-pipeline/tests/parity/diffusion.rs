@@ -63,7 +63,10 @@ fn compare_schedule(
 }
 
 /// The head of the model whose sizes fit the recorded network.
-pub(crate) fn recorded_head<B: HartBackend>(trace: &Trace, device: &B::Device) -> Result<ResidualHead<B>, Failed> {
+pub(crate) fn recorded_head<B: HartBackend>(
+    trace: &Trace,
+    device: &B::Device,
+) -> Result<ResidualHead<B>, Failed> {
     let channels = trace.get("net.x").shape[1];
     let width = trace.get("cond_z").shape[1];
     for folder in model_folders(&trace.folder) {

@@ -133,7 +133,10 @@ fn settings(trace: &Trace, config: &ModelConfig) -> GenerationSettings {
     }
 }
 
-pub(crate) fn text_condition<B: HartBackend>(trace: &Trace, device: &B::Device) -> TextCondition<B> {
+pub(crate) fn text_condition<B: HartBackend>(
+    trace: &Trace,
+    device: &B::Device,
+) -> TextCondition<B> {
     let tokens = trace.get("context_mask").shape[1];
     let rows = |name: &str| -> Vec<Vec<i64>> {
         trace.get(name).indices().chunks_exact(tokens).map(<[i64]>::to_vec).collect()

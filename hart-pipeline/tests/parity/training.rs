@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::backend::Autodiff;
-use burn::module::{AutodiffModule, Module, ModuleMapper, Param};
+use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Tensor, TensorData};
 use hart_ar::kept_tokens;
@@ -200,10 +200,13 @@ fn recorded_tokenizer<B: HartBackend>(
     for folder in model_folders(&trace.folder) {
         let folder = folder.join("tokenizer");
         let config = AutoencoderConfig::open(folder.join("config.json"))?;
-        if config.image_side() == side && codebook[..] == [config.codebook_size, config.latent_channels] {
+        if config.image_side() == side
+            && codebook[..] == [config.codebook_size, config.latent_channels]
+        {
             let checkpoint = Checkpoint::open_folder(&folder)?;
             let options = LoadOptions::default();
-            let tokenizer = HybridTokenizer::from_checkpoint(&config, &checkpoint, options, device)?;
+            let tokenizer =
+                HybridTokenizer::from_checkpoint(&config, &checkpoint, options, device)?;
             return Ok((config, tokenizer));
         }
     }
