@@ -94,8 +94,8 @@ pub(crate) fn read(packages: &Path, limit: usize) -> anyhow::Result<Concepts> {
             words.map(|word| word.replace('_', " ")).collect()
         };
         let mut keywords = vec![label.to_string()];
-        keywords.extend(listed(&entry["tags"]));
         keywords.extend(listed(&words[text("emoji")]));
+        keywords.extend(listed(&entry["tags"]));
         let concept = Concept {
             name: name.to_lowercase(),
             keywords,
@@ -150,8 +150,10 @@ fn keep_telling_keywords(concepts: &mut [Concept]) {
     let mut users: HashMap<String, usize> = HashMap::new();
     for concept in concepts.iter_mut() {
         let words = concept.keywords.iter().map(|word| word.trim().to_lowercase());
-        let words: BTreeSet<String> = words.filter(|word| is_plain(word)).collect();
-        concept.keywords = words.into_iter().filter(|word| *word != concept.name).collect();
+        // In the order of the packages: what says most comes first.
+        let mut seen = BTreeSet::from([concept.name.clone()]);
+        let words = words.filter(|word| is_plain(word));
+        concept.keywords = words.filter(|word| seen.insert(word.clone())).collect();
         for word in &concept.keywords {
             *users.entry(word.clone()).or_default() += 1;
         }
@@ -159,7 +161,7 @@ fn keep_telling_keywords(concepts: &mut [Concept]) {
     let names: BTreeSet<String> = concepts.iter().map(|concept| concept.name.clone()).collect();
     for concept in concepts.iter_mut() {
         concept.keywords.retain(|word| users[word] <= 2 && !names.contains(word));
-        concept.keywords.truncate(8);
+        concept.keywords.truncate(6);
     }
 }
 

@@ -12,6 +12,8 @@ pub mod optimizer;
 pub mod plot;
 pub mod prefetch;
 pub mod run;
+pub mod text;
+pub mod tokens;
 
 use std::io::IsTerminal;
 use std::path::Path;

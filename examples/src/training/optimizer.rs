@@ -23,6 +23,7 @@ pub struct Trainee<B: AutodiffBackend, M: AutodiffModule<B> + 'static> {
     /// Of everything else.
     plain: OptimizerAdaptor<AdamW, M, B>,
     mean: RunningMean<B::InnerBackend>,
+    steps: u64,
     groups: [Vec<ParamId>; 2],
 }
 
@@ -46,6 +47,7 @@ where
             decayed: optimizer(settings.weight_decay),
             plain: optimizer(0.0),
             mean: RunningMean::of(&module.valid()),
+            steps: 0,
             groups: [lister.decayed, lister.plain],
             module,
             settings,
@@ -74,7 +76,10 @@ where
         let [decayed, plain] = parts;
         let module = self.decayed.step(rate, self.module.clone(), decayed);
         self.module = self.plain.step(rate, module, plain);
-        self.mean.update(&self.module.valid(), self.settings.ema);
+        // The mean begins short, so that it does not remember how the weights began.
+        self.steps += 1;
+        let keep = (1 + self.steps) as f64 / (10 + self.steps) as f64;
+        self.mean.update(&self.module.valid(), self.settings.ema.min(keep));
         norm
     }
 
@@ -94,6 +99,7 @@ where
             (name("mean"), bytes::<B::InnerBackend, _>(self.averaged().into_record())?),
             (name("moments-decayed"), bytes::<B, _>(self.decayed.to_record())?),
             (name("moments-plain"), bytes::<B, _>(self.plain.to_record())?),
+            (name("steps"), self.steps.to_le_bytes().to_vec()),
         ])
     }
 
@@ -117,6 +123,9 @@ where
         self.mean = RunningMean::of(&self.module.valid().load_record(mean));
         self.decayed = self.decayed.load_record(record::<B, _>(file("moments-decayed")?, device)?);
         self.plain = self.plain.load_record(record::<B, _>(file("moments-plain")?, device)?);
+        let steps = file("steps")?.try_into();
+        let steps = steps.map_err(|_| anyhow::anyhow!("a damaged snapshot"))?;
+        self.steps = u64::from_le_bytes(steps);
         let mut lister = Groups::default();
         self.module.visit(&mut lister);
         self.groups = [lister.decayed, lister.plain];

@@ -2,6 +2,8 @@
 
 #[cfg(any(feature = "flex", feature = "tch", feature = "train"))]
 use burn::tensor::Tensor;
+#[cfg(feature = "train")]
+use burn::tensor::module;
 
 use super::HartBackend;
 #[cfg(feature = "tch")]
@@ -79,12 +81,25 @@ impl HartBackend for burn::backend::LibTorch {
     }
 }
 
-/// Layers over maps keep their own way back.
+/// Layers over maps keep their own way back, and linear layers see one long list of rows: burn's
+/// gradient of a weight holds one matrix for each entry of the batch before it adds them.
 #[cfg(feature = "train")]
 impl<B: HartBackend, C> HartBackend for burn::backend::Autodiff<B, C>
 where
     C: burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy,
 {
+    fn affine<const D: usize>(
+        x: Tensor<Self, D>,
+        weight: Tensor<Self, 2>,
+        bias: Option<Tensor<Self, 1>>,
+    ) -> Tensor<Self, D> {
+        let mut shape = x.dims();
+        let [inputs, outputs] = weight.dims();
+        let rows = shape.iter().product::<usize>() / inputs;
+        shape[D - 1] = outputs;
+        module::linear(x.reshape([rows, inputs]), weight, bias).reshape(shape)
+    }
+
     fn group_norm(
         x: Tensor<Self, 4>,
         weight: Tensor<Self, 1>,

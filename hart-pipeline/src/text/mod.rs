@@ -19,6 +19,7 @@ mod tokenizer_file;
 
 pub use config::TextEncoderConfig;
 pub use encoder::{EncodedPrompts, TextEncoder, TextEncoderOptions};
+pub use model::Qwen2;
 pub use names::{NAMES, open_checkpoint};
 pub use system_prompt::SystemPrompt;
 pub use tokenize::{PaddingSide, PromptTokenizer, TokenizedPrompt};

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use hart_core::config::ConfigReader;
 use hart_core::{Error, Result};
 use tokenizers::Tokenizer;
 
@@ -52,13 +53,31 @@ impl PromptTokenizer {
     /// # Errors
     /// [`Error::Io`], [`Error::Malformed`] or [`Error::Config`], each naming the file.
     pub fn open(folder: impl AsRef<Path>, side: Option<PaddingSide>) -> Result<Self> {
-        let tokenizer = tokenizer_file::open(folder.as_ref())?;
-        let (pad, configured_side) = tokenizer_file::padding(folder.as_ref())?;
-        let pad = tokenizer.token_to_id(&pad).ok_or_else(|| {
+        let folder = folder.as_ref();
+        let tokenizer = tokenizer_file::open(folder)?;
+        let (pad, configured_side) = tokenizer_file::padding(folder)?;
+        let side = side.unwrap_or(configured_side);
+        Self::new(tokenizer, &pad, side, &folder.join("tokenizer.json"))
+    }
+
+    /// Reads the contents of `tokenizer.json` and `tokenizer_config.json`.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] or [`Error::Config`].
+    pub fn parse(tokenizer: &[u8], config: &[u8]) -> Result<Self> {
+        let path = Path::new("tokenizer.json");
+        let tokenizer = tokenizer_file::parse(path, tokenizer.to_vec())?;
+        let config = ConfigReader::parse("tokenizer_config.json", config)?;
+        let (pad, side) = tokenizer_file::parse_padding(&config)?;
+        Self::new(tokenizer, &pad, side, path)
+    }
+
+    fn new(tokenizer: Tokenizer, pad: &str, side: PaddingSide, path: &Path) -> Result<Self> {
+        let pad = tokenizer.token_to_id(pad).ok_or_else(|| {
             let problem = format!("the pad token `{pad}` is not in its vocabulary");
-            Error::malformed(folder.as_ref().join("tokenizer.json"), problem)
+            Error::malformed(path, problem)
         })?;
-        Ok(Self { tokenizer, pad, side: side.unwrap_or(configured_side) })
+        Ok(Self { tokenizer, pad, side })
     }
 
     /// One more than the largest token id.

@@ -12,9 +12,9 @@ use super::tokenize::PaddingSide;
 /// The largest `tokenizer.json` that is read, in bytes.
 const MAX_FILE: u64 = 64 << 20;
 
-/// What Qwen2's tokenizer is made of: byte-level BPE over composed characters. Anything else is
-/// refused, since parts of other kinds panic on settings that do not fit each other.
-const KINDS: [&str; 5] = ["BPE", "ByteLevel", "NFC", "Sequence", "Split"];
+/// What Qwen2's tokenizer is made of: byte-level BPE over composed characters, here perhaps small
+/// ones. Anything else is refused, since parts of other kinds panic on settings that do not fit each other.
+const KINDS: [&str; 6] = ["BPE", "ByteLevel", "Lowercase", "NFC", "Sequence", "Split"];
 
 /// The layout of `tokenizer.json`, as far as it is checked before it is used.
 #[derive(Deserialize)]
@@ -67,8 +67,13 @@ pub(super) fn open(folder: &Path) -> Result<Tokenizer> {
         return Err(Error::malformed(&path, format!("{length} bytes are no tokenizer")));
     }
     let bytes = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
+    parse(&path, bytes)
+}
+
+/// As [`open`], from the content of the file `path`.
+pub(super) fn parse(path: &Path, bytes: Vec<u8>) -> Result<Tokenizer> {
     let unusable = |problem: String| {
-        Error::malformed(&path, format!("not a tokenizer of a Qwen2 model: {problem}"))
+        Error::malformed(path, format!("not a tokenizer of a Qwen2 model: {problem}"))
     };
     let layout: Layout = serde_json::from_slice(&bytes).map_err(|e| unusable(e.to_string()))?;
     layout.check().map_err(unusable)?;
@@ -88,7 +93,11 @@ pub(super) fn padding(folder: &Path) -> Result<(String, PaddingSide)> {
     if !path.exists() {
         return Ok(("<|endoftext|>".to_string(), PaddingSide::Right));
     }
-    let file = ConfigReader::open(path)?;
+    parse_padding(&ConfigReader::open(path)?)
+}
+
+/// As [`padding`], from an open file.
+pub(super) fn parse_padding(file: &ConfigReader) -> Result<(String, PaddingSide)> {
     let pad = match file.value("pad_token").and_then(|pad| pad.get("content")) {
         Some(content) => content.as_str().map(str::to_string),
         None => Some(file.text("pad_token", "<|endoftext|>")?),

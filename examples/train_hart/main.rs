@@ -1,0 +1,150 @@
+//! Trains transformer, residual head and text encoder on images that a tokenizer has turned into
+//! tokens.
+//!
+//! ```sh
+//! cargo run --release --example train_hart -- examples/configs/sample-hart.toml
+//! ```
+//!
+//! The run's folder gets `metrics.csv` with its plot, pictures of fixed prompts as training goes,
+//! and at every save `model/`, a model in the released layout that `text_to_image --model` takes.
+//! Start the same command again to continue a run that was stopped or killed. With `start_from` a
+//! trained model is taught more.
+#![allow(clippy::print_stderr)]
+
+mod batches;
+mod export;
+mod learner;
+mod training;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use hart_core::HartBackend;
+use hart_examples::run_on;
+use hart_examples::training::config::{OptimizerSettings, RunSettings, read};
+use hart_pipeline::backend::OnBackend;
+use serde::Deserialize;
+
+use crate::training::Training;
+
+/// Train transformer, residual head and text encoder.
+#[derive(Parser)]
+struct Arguments {
+    /// The experiment, a TOML file
+    experiment: PathBuf,
+    /// The backend to run on, one of those compiled in
+    #[arg(long)]
+    device: Option<String>,
+}
+
+/// What the TOML file says.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Experiment {
+    run: RunSettings,
+    data: Data,
+    /// The keys of the released `llm/config.json`.
+    hart: toml::Table,
+    /// The keys of a Qwen2 `config.json`.
+    text: toml::Table,
+    #[serde(default)]
+    loss: Loss,
+    #[serde(default)]
+    optimizer: OptimizerSettings,
+    pictures: Pictures,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Data {
+    /// Records to train on.
+    records: PathBuf,
+    /// Records that are only looked at.
+    validation: PathBuf,
+    /// How many of the validation records are measured.
+    #[serde(default = "some")]
+    validation_images: usize,
+    /// The folder of the tokenizer.
+    tokenizer: PathBuf,
+    /// The share of steps in which an image has its first caption.
+    #[serde(default = "half")]
+    plain_captions: f64,
+    /// A model to start from, with its text encoder in `text/`.
+    start_from: Option<PathBuf>,
+    /// Parts that stay as they are: `text`, `transformer`, `residual`.
+    #[serde(default)]
+    freeze: Vec<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Loss {
+    /// Weight of the residual head's loss.
+    diffusion: f64,
+    /// The share of input codes that are replaced by others, so that the transformer learns to go
+    /// on from its own mistakes.
+    spoiled: f64,
+}
+
+impl Default for Loss {
+    fn default() -> Self {
+        Self { diffusion: 1.0, spoiled: 0.0 }
+    }
+}
+
+/// The pictures that are made as training goes, and what the model is shipped with.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pictures {
+    prompts: Vec<String>,
+    #[serde(default)]
+    guidance: f64,
+    #[serde(default)]
+    top_k: usize,
+    #[serde(default)]
+    top_p: f64,
+    #[serde(default)]
+    smooth: bool,
+    #[serde(default = "one")]
+    temperature: f64,
+}
+
+fn half() -> f64 {
+    0.5
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn some() -> usize {
+    128
+}
+
+/// A line on standard error.
+fn say(text: &str) {
+    eprintln!("{text}");
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    run_on(arguments.device.clone(), Program(arguments))
+}
+
+struct Program(Arguments);
+
+impl OnBackend for Program {
+    type Output = anyhow::Result<()>;
+
+    fn run<B: HartBackend>(self, device: B::Device) -> Self::Output {
+        let text = std::fs::read_to_string(&self.0.experiment)
+            .with_context(|| format!("cannot read {}", self.0.experiment.display()))?;
+        let experiment: Experiment = read(&self.0.experiment)?;
+        experiment.run.check()?;
+        experiment.optimizer.check()?;
+        Training::<B>::start(experiment, &text, device)?.run()
+    }
+}
+
