@@ -311,10 +311,13 @@ impl<B: HartBackend> Training<B> {
             let images = batch.images[part * pixels..][..pixels].to_vec();
             let images = tensor(images, [size, 3, side, side], &self.device);
             let continuous = &batch.continuous[part * size..][..size];
-            let found =
-                self.tokenizer.module.reconstruct(images.clone(), continuous, self.config.commitment)?;
-            let mut loss = found.error.clone()
-                + found.latent.loss.clone() * self.experiment.loss.quantizer;
+            let found = self.tokenizer.module.reconstruct(
+                images.clone(),
+                continuous,
+                self.config.commitment,
+            )?;
+            let mut loss =
+                found.error.clone() + found.latent.loss.clone() * self.experiment.loss.quantizer;
             measured.reconstruction += found.error.clone().into_scalar_f64() / parts as f64;
             measured.quantizer += found.latent.loss.clone().into_scalar_f64() / parts as f64;
             if let Some(term) = self.adversarial(&found, &images, rate, &mut measured) {
@@ -418,7 +421,8 @@ impl<B: HartBackend> Training<B> {
             let items: Vec<usize> = (start..count.min(start + 32)).collect();
             let images: anyhow::Result<Vec<Vec<f32>>> =
                 items.par_iter().map(|&item| self.validation.image(item, side)).collect();
-            let images = tensor::<B, 4>(images?.concat(), [items.len(), 3, side, side], &self.device);
+            let images =
+                tensor::<B, 4>(images?.concat(), [items.len(), 3, side, side], &self.device);
             let latent = tokenizer.encode_latent(images.clone(), &mut ());
             let quantized = tokenizer.quantizer.quantize(latent.clone(), 0.0);
             let decoded = [quantized.discrete, latent]

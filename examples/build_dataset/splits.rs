@@ -1,30 +1,26 @@
 //! Which pictures are trained on and which are held out.
 
 use std::collections::HashSet;
-use std::path::Path;
 
 use hart_core::random::generator;
 use hart_examples::scene::{Colour, Relation, Scene, Shape};
 use image::RgbImage;
 use rand::Rng;
-use serde_json::json;
 
-use crate::concepts::Concepts;
-use crate::packages::ALL;
-use crate::pictures::{Drawn, Record, Style, extra, object, pair, scene};
+use crate::pictures::{Drawn, Record, Style, extra, object, pair, scene, uniform};
 
 /// The seed of everything that is chosen.
 const SEED: u64 = 1;
-/// Concepts whose three-dimensional drawing is withheld.
+/// Concepts whose three-dimensional drawing is withheld, at most a quarter of all.
 const WITHHELD_STYLES: usize = 100;
 /// One in so many (concept, background) and (colour, shape, relation) combinations is withheld.
-const WITHHELD_ONE_IN: u64 = 10;
+const WITHHELD_ONE_IN: usize = 10;
 /// Scenes made of withheld combinations.
 const WITHHELD_SCENES: usize = 500;
-/// How often an object on white is in the training set: it is what most people ask for.
-const WHITE_WEIGHT: usize = 3;
+/// Of the scenes to train on, one in so many is for tokenizers too.
+const TOKENIZED_SCENES: usize = 4;
 
-/// Makes one picture.
+/// A picture that is not made yet.
 type Make<'a> = Box<dyn Fn() -> (Record, RgbImage) + Sync + Send + 'a>;
 
 /// The pictures of one JSONL file.
@@ -34,8 +30,10 @@ pub(crate) struct Set<'a> {
 }
 
 /// How much of everything is made.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) side: u32,
+    pub(crate) white: usize,
     pub(crate) pairs: usize,
     pub(crate) scenes: usize,
     pub(crate) extra: usize,
@@ -57,6 +55,19 @@ fn draws(stream: Stream, index: usize) -> impl Rng {
     generator(SEED, stream as u64, [index as u64, 0])
 }
 
+fn below(draws: &mut impl Rng, count: usize) -> usize {
+    (draws.next_u64() % count as u64) as usize
+}
+
+/// A share of some things, chosen at random, always the same ones.
+fn choose<T>(things: Vec<T>, count: usize, stream: Stream) -> impl Iterator<Item = T> {
+    let mut draws = draws(stream, 0);
+    let mut marked: Vec<(u64, T)> =
+        things.into_iter().map(|thing| (draws.next_u64(), thing)).collect();
+    marked.sort_by_key(|(mark, _)| *mark);
+    marked.into_iter().take(count).map(|(_, thing)| thing)
+}
+
 /// What training never sees.
 struct Withheld {
     styles: HashSet<usize>,
@@ -66,30 +77,28 @@ struct Withheld {
 
 impl Withheld {
     fn choose(concepts: usize) -> Self {
-        let mut order: Vec<usize> = (0..concepts).collect();
-        order.sort_by_key(|&concept| draws(Stream::Styles, concept).next_u64());
-        let mut choice = draws(Stream::Backgrounds, 0);
-        let mut chosen = || choice.next_u64().is_multiple_of(WITHHELD_ONE_IN);
-        let coloured = Colour::ALL.into_iter().filter(|&colour| colour != Colour::White);
-        let all = (0..concepts).flat_map(|concept| coloured.clone().map(move |c| (concept, c)));
-        let backgrounds = all.filter(|_| chosen()).collect();
-        let mut choice = draws(Stream::Triples, 0);
-        let mut triples = HashSet::new();
-        for colour in Colour::ALL {
-            for shape in Shape::ALL {
-                for relation in Relation::ALL {
-                    if choice.next_u64().is_multiple_of(WITHHELD_ONE_IN) {
-                        triples.insert((colour, shape, relation));
-                    }
-                }
-            }
+        let coloured = || Colour::ALL.into_iter().filter(|&colour| colour != Colour::White);
+        let backgrounds: Vec<_> = (0..concepts)
+            .flat_map(|concept| coloured().map(move |colour| (concept, colour)))
+            .collect();
+        let figures = Colour::ALL.into_iter().flat_map(|c| Shape::ALL.map(|shape| (c, shape)));
+        let triples: Vec<_> =
+            figures.flat_map(|(c, shape)| Relation::ALL.map(|r| (c, shape, r))).collect();
+        let (some, few) = (backgrounds.len() / WITHHELD_ONE_IN, triples.len() / WITHHELD_ONE_IN);
+        let styles = WITHHELD_STYLES.min(concepts / 4);
+        Self {
+            styles: choose((0..concepts).collect(), styles, Stream::Styles).collect(),
+            backgrounds: choose(backgrounds, some, Stream::Backgrounds).collect(),
+            triples: choose(triples, few, Stream::Triples).collect(),
         }
-        let styles = order.into_iter().take(WITHHELD_STYLES.min(concepts / 4)).collect();
-        Self { styles, backgrounds, triples }
     }
 
     fn style(&self, concept: usize, style: Style) -> bool {
         style == Style::Round && self.styles.contains(&concept)
+    }
+
+    fn object(&self, concept: usize, style: Style, background: Colour) -> bool {
+        self.style(concept, style) || self.backgrounds.contains(&(concept, background))
     }
 }
 
@@ -97,42 +106,37 @@ impl Plan {
     /// All sets.
     pub(crate) fn sets<'a>(&self, trained: &'a [Drawn], unseen: &'a [Drawn]) -> Vec<Set<'a>> {
         let withheld = Withheld::choose(trained.len());
-        let mut train: Vec<Make<'a>> = vec![];
-        let mut tokenizer: Vec<Make<'a>> = vec![];
+        let (mut train, mut tokenizer): (Vec<Make<'a>>, Vec<Make<'a>>) = (vec![], vec![]);
         let (mut styles, mut backgrounds) = (vec![], vec![]);
         for (index, drawn) in trained.iter().enumerate() {
-            for style in Style::ALL {
-                for colour in Colour::ALL {
-                    let make = || self.object(drawn, style, colour);
-                    if withheld.style(index, style) {
-                        if colour == Colour::White {
-                            styles.push(make());
-                        }
-                    } else if withheld.backgrounds.contains(&(index, colour)) {
-                        backgrounds.push(make());
-                    } else if colour == Colour::White {
-                        train.extend((0..WHITE_WEIGHT).map(|_| make()));
-                        tokenizer.push(make());
-                    } else {
-                        train.push(make());
-                    }
+            for (style, colour) in variants() {
+                let make = || self.object(drawn, style, colour);
+                if withheld.style(index, style) {
+                    styles.extend((colour == Colour::White).then(make));
+                } else if withheld.backgrounds.contains(&(index, colour)) {
+                    backgrounds.push(make());
+                } else {
+                    let times = if colour == Colour::White { self.white } else { 1 };
+                    train.extend((0..times).map(|_| make()));
+                    tokenizer.push(make());
                 }
             }
         }
-        train.extend(self.pairs(trained, &withheld));
-        let (scenes, heldout) = self.scenes(&withheld);
-        train.extend(scenes);
-        tokenizer.extend(self.scenes(&withheld).0.into_iter().take(self.scenes / 4));
-        tokenizer.extend(self.extras(trained, &withheld));
-        let never = unseen.iter().flat_map(|drawn| {
-            Style::ALL.map(|style| self.object(drawn, style, Colour::White))
-        });
+        train.extend((0..self.pairs).map(|index| self.pair(index, trained, &withheld)));
+        let scene = |index| self.scene(Stream::Scenes, index, &withheld);
+        train.extend((0..self.scenes).map(scene));
+        tokenizer.extend((0..self.scenes / TOKENIZED_SCENES).map(scene));
+        tokenizer.extend((0..self.extra).map(|index| self.extra(index, trained, &withheld)));
+        let heldout = |index| self.scene(Stream::HeldOutScenes, index, &withheld);
+        let never = unseen
+            .iter()
+            .flat_map(|drawn| Style::ALL.map(|style| self.object(drawn, style, Colour::White)));
         vec![
             Set { name: "train", pictures: train },
             Set { name: "tokenizer", pictures: tokenizer },
             Set { name: "heldout_style", pictures: styles },
             Set { name: "heldout_background", pictures: backgrounds },
-            Set { name: "heldout_scenes", pictures: heldout },
+            Set { name: "heldout_scenes", pictures: (0..WITHHELD_SCENES).map(heldout).collect() },
             Set { name: "unseen", pictures: never.collect() },
         ]
     }
@@ -142,120 +146,95 @@ impl Plan {
         Box::new(move || object(drawn, style, colour, side))
     }
 
-    fn pairs<'a>(&self, trained: &'a [Drawn], withheld: &Withheld) -> Vec<Make<'a>> {
-        let side = self.side;
-        let make = |index: usize| -> Make<'a> {
-            let mut draws = draws(Stream::Pairs, index);
-            let mut below = |count: usize| draws.next_u64() as usize % count;
-            loop {
-                let (first, second) = (below(trained.len()), below(trained.len()));
-                let style = Style::ALL[below(3)];
-                let relation = Relation::ALL[below(4)];
-                let colour = if below(2) == 0 { Colour::White } else { Colour::ALL[below(10)] };
-                let hidden = [first, second].iter().any(|&concept| {
-                    withheld.style(concept, style) || withheld.backgrounds.contains(&(concept, colour))
+    /// Two concepts neither of which is withheld as it is shown.
+    fn pair<'a>(&self, index: usize, trained: &'a [Drawn], withheld: &Withheld) -> Make<'a> {
+        let (side, mut draws) = (self.side, draws(Stream::Pairs, index));
+        loop {
+            let both = [(); 2].map(|()| below(&mut draws, trained.len()));
+            let style = Style::ALL[below(&mut draws, 3)];
+            let relation = Relation::ALL[below(&mut draws, 4)];
+            let white = below(&mut draws, 2) == 0;
+            let colour = if white { Colour::White } else { Colour::ALL[below(&mut draws, 10)] };
+            if both[0] != both[1]
+                && !both.iter().any(|&concept| withheld.object(concept, style, colour))
+            {
+                let both = both.map(|concept| &trained[concept]);
+                return Box::new(move || pair(index, both, style, relation, colour, side));
+            }
+        }
+    }
+
+    /// A scene without any withheld triple, or one whose first figure shows one.
+    fn scene<'a>(&self, stream: Stream, index: usize, withheld: &Withheld) -> Make<'a> {
+        let (side, mut choice) = (self.side, draws(stream, index));
+        let heldout = matches!(stream, Stream::HeldOutScenes);
+        let folder = if heldout { "heldout-scene" } else { "scene" };
+        loop {
+            let found = Scene::random(&mut choice);
+            let hidden = found.triples().map(|triple| withheld.triples.contains(&triple));
+            if if heldout { hidden[0] } else { hidden == [false; 2] } {
+                return Box::new(move || {
+                    let mut jitter = generator(SEED, stream as u64, [index as u64, 1]);
+                    scene(folder, index, &found, side, &mut jitter)
                 });
-                if first != second && !hidden {
-                    let both = [&trained[first], &trained[second]];
-                    return Box::new(move || pair(index, both, style, relation, colour, side));
-                }
             }
-        };
-        (0..self.pairs).map(make).collect()
+        }
     }
 
-    /// Scenes to train on, without any withheld triple, and scenes whose first figure shows one.
-    fn scenes<'a>(&self, withheld: &Withheld) -> (Vec<Make<'a>>, Vec<Make<'a>>) {
-        let side = self.side;
-        let many = |stream: Stream, folder: &'static str, count: usize, held: bool| {
-            let make = |index: usize| -> Make<'a> {
-                let mut choice = draws(stream, index);
-                loop {
-                    let found = Scene::random(&mut choice);
-                    let hidden = found.triples().map(|triple| withheld.triples.contains(&triple));
-                    if (held && hidden[0]) || (!held && hidden == [false; 2]) {
-                        return Box::new(move || {
-                            let mut jitter = generator(SEED, stream as u64, [index as u64, 1]);
-                            scene(folder, index, &found, side, &mut jitter)
-                        });
-                    }
-                }
-            };
-            (0..count).map(make).collect()
-        };
-        (
-            many(Stream::Scenes, "scenes", self.scenes, false),
-            many(Stream::HeldOutScenes, "heldout-scenes", WITHHELD_SCENES, true),
-        )
-    }
-
-    fn extras<'a>(&self, trained: &'a [Drawn], withheld: &Withheld) -> Vec<Make<'a>> {
-        let side = self.side;
-        let make = |index: usize| -> Make<'a> {
-            let mut choice = draws(Stream::Extra, index);
-            let count = if choice.next_u32().is_multiple_of(3) { 2 } else { 1 };
-            let mut choices = vec![];
-            while choices.len() < count {
-                let concept = choice.next_u64() as usize % trained.len();
-                let style = Style::ALL[choice.next_u32() as usize % 3];
-                if !withheld.style(concept, style) {
-                    choices.push((&trained[concept], style));
-                }
+    /// One or two concepts anywhere; a quarter on white, a quarter on other named colours.
+    fn extra<'a>(&self, index: usize, trained: &'a [Drawn], withheld: &Withheld) -> Make<'a> {
+        let (side, mut choice) = (self.side, draws(Stream::Extra, index));
+        let (named, background) = match below(&mut choice, 4) {
+            0 => (Some(Colour::White), Colour::White.rgb()),
+            1 => {
+                let colour = Colour::ALL[below(&mut choice, 10)];
+                (Some(colour), colour.rgb())
             }
-            Box::new(move || {
-                let mut places = generator(SEED, Stream::Extra as u64, [index as u64, 1]);
-                extra(index, &choices, side, &mut places)
-            })
+            _ => (None, [(); 3].map(|()| (uniform(&mut choice) * 256.0) as u8)),
         };
-        (0..self.extra).map(make).collect()
+        let count = if below(&mut choice, 3) == 0 { 2 } else { 1 };
+        let mut choices = vec![];
+        while choices.len() < count {
+            let concept = below(&mut choice, trained.len());
+            let style = Style::ALL[below(&mut choice, 3)];
+            let on_named = |colour| withheld.object(concept, style, colour);
+            if !withheld.style(concept, style) && !named.is_some_and(on_named) {
+                choices.push((&trained[concept], style));
+            }
+        }
+        Box::new(move || {
+            let mut places = generator(SEED, Stream::Extra as u64, [index as u64, 1]);
+            extra(index, &choices, background, side, &mut places)
+        })
     }
 }
 
-/// Writes `dataset.json` and `SOURCES.md`.
-pub(crate) fn describe(
-    folder: &Path,
-    plan: &Plan,
-    sets: &[Set<'_>],
-    concepts: &Concepts,
-) -> anyhow::Result<()> {
-    let names = |list: &[crate::concepts::Concept]| -> Vec<String> {
-        list.iter().map(|concept| concept.name.clone()).collect()
-    };
-    let packages = ALL.map(|package| {
-        json!({ "name": package.name, "version": package.version, "sha256": package.sha256,
-                "licence": package.licence })
-    });
-    let counts: serde_json::Map<_, _> =
-        sets.iter().map(|set| (set.name.to_string(), json!(set.pictures.len()))).collect();
-    let colours: serde_json::Map<_, _> =
-        Colour::ALL.iter().map(|c| (c.name().to_string(), json!(c.rgb()))).collect();
-    let description = json!({
-        "side": plan.side,
-        "records": counts,
-        "colours": colours,
-        "concepts": names(&concepts.trained),
-        "unseen": names(&concepts.unseen),
-        "packages": packages,
-    });
-    hart_core::write_atomically(
-        folder.join("dataset.json"),
-        &serde_json::to_vec_pretty(&description)?,
-    )?;
-    hart_core::write_atomically(folder.join("SOURCES.md"), sources().as_bytes())?;
-    Ok(())
+/// Every design on every background.
+fn variants() -> impl Iterator<Item = (Style, Colour)> {
+    Style::ALL.into_iter().flat_map(|style| Colour::ALL.map(|colour| (style, colour)))
 }
 
-/// Where everything comes from.
-pub(crate) fn sources() -> String {
-    let mut text = "# Sources\n\n| package | version | licence | by | SHA-256 |\n|---|---|---|---|---|\n"
-        .to_string();
-    for package in ALL {
-        text += &format!(
-            "| {} | {} | {} | {} | {} |\n",
-            package.name, package.version, package.licence, package.origin, package.sha256
-        );
+#[cfg(test)]
+mod tests {
+    use hart_examples::scene::{Colour, Scene};
+
+    use super::{Stream, Withheld, draws};
+
+    #[test]
+    fn a_tenth_is_withheld_and_white_never() {
+        let withheld = Withheld::choose(400);
+        assert_eq!(withheld.styles.len(), 100);
+        assert_eq!(withheld.backgrounds.len(), 360);
+        assert_eq!(withheld.triples.len(), 24);
+        assert!(withheld.backgrounds.iter().all(|(_, colour)| *colour != Colour::White));
     }
-    text += "\nThe drawings were scaled and laid over plain backgrounds. Scenes of plain shapes are \
-             drawn by the program itself.\n";
-    text
+
+    #[test]
+    fn every_withheld_triple_can_be_shown() {
+        let withheld = Withheld::choose(400);
+        let mut draws = draws(Stream::HeldOutScenes, 7);
+        let shown = (0..20_000).map(|_| Scene::random(&mut draws).triples()[0]);
+        let shown: std::collections::HashSet<_> = shown.collect();
+        assert!(withheld.triples.iter().all(|triple| shown.contains(triple)));
+    }
 }

@@ -5,9 +5,13 @@
 //! alone. It is used on pictures that a model made, where its own score on true drawings is the
 //! ceiling.
 
+mod judge;
+
 use image::{Rgb, RgbImage};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
+
+pub use judge::Verdict;
 
 /// The colours that captions name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -86,26 +90,6 @@ pub struct Scene {
     pub figures: [Figure; 2],
     /// Where the first one is, seen from the second.
     pub relation: Relation,
-}
-
-/// What of a scene a picture shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verdict {
-    /// The background has the right colour.
-    pub background: bool,
-    /// Figures of both colours are there.
-    pub colours: bool,
-    /// They are where they should be.
-    pub relation: bool,
-    /// Both have the right shape.
-    pub shapes: bool,
-}
-
-impl Verdict {
-    /// Whether everything is right.
-    pub fn all(&self) -> bool {
-        self.background && self.colours && self.relation && self.shapes
-    }
 }
 
 impl Colour {
@@ -293,7 +277,7 @@ impl Figure {
 impl Scene {
     /// A scene at random.
     pub fn random(draws: &mut impl Rng) -> Self {
-        let mut below = |count: usize| draws.next_u64() as usize % count;
+        let mut below = |count: usize| (draws.next_u64() % count as u64) as usize;
         loop {
             let colours = [(); 3].map(|()| Colour::ALL[below(10)]);
             let [a, b, c] = colours;
@@ -332,11 +316,10 @@ impl Scene {
 
     /// Draws the scene `side` pixels a side; figures are moved a little at random.
     pub fn draw(&self, side: u32, draws: &mut impl Rng) -> RgbImage {
-        let mut shift = || (draws.next_u32() as f64 / f64::from(u32::MAX) - 0.5) * 0.08;
+        let mut shift = || (draws.next_u32() as f64 / f64::from(u32::MAX) - 0.5) * 0.06;
         let [dx, dy] = self.relation.direction();
-        let centres = [1.0, -1.0].map(|sign| {
-            [0.5 + sign * dx * 0.24 + shift(), 0.5 + sign * dy * 0.24 + shift()]
-        });
+        let centres = [1.0, -1.0]
+            .map(|sign| [0.5 + sign * dx * 0.25 + shift(), 0.5 + sign * dy * 0.25 + shift()]);
         const FINE: u32 = 4;
         RgbImage::from_fn(side, side, |px, py| {
             let mut sum = [0u32; 3];
@@ -354,234 +337,5 @@ impl Scene {
             }
             Rgb(sum.map(|value| ((value + FINE * FINE / 2) / (FINE * FINE)) as u8))
         })
-    }
-
-    /// Judges a picture.
-    pub fn judge(&self, picture: &RgbImage) -> Verdict {
-        let (width, height) = picture.dimensions();
-        let colours: Vec<Colour> = picture.pixels().map(|p| Colour::nearest(p.0)).collect();
-        let background = border_colour(&colours, width, height) == self.background;
-        let blobs = self
-            .figures
-            .map(|figure| Blob::largest(&colours, width, height, figure.colour, self.background));
-        let least = f64::from(width * height) * 0.007;
-        let seen = |blob: &Option<Blob>| blob.as_ref().is_some_and(|b| b.cells.len() as f64 >= least);
-        let colours = blobs.iter().all(seen);
-        let [Some(first), Some(second)] = &blobs else {
-            return Verdict { background, colours: false, relation: false, shapes: false };
-        };
-        let (a, b) = (first.centre(), second.centre());
-        let [dx, dy] = self.relation.direction();
-        let way = [a[0] - b[0], a[1] - b[1]];
-        let along = way[0] * dx + way[1] * dy;
-        let across = (way[0] * dy).abs() + (way[1] * dx).abs();
-        let relation = colours && along > across && along > f64::from(width) * 0.1;
-        let shape = |blob: &Blob, figure: Figure| {
-            blob.shape(picture, figure.colour, self.background) == figure.shape
-        };
-        let shapes =
-            colours && shape(first, self.figures[0]) && shape(second, self.figures[1]);
-        Verdict { background, colours, relation, shapes }
-    }
-}
-
-/// The colour most of the border has.
-fn border_colour(colours: &[Colour], width: u32, height: u32) -> Colour {
-    let is_border = |i: usize| {
-        let (x, y) = (i as u32 % width, i as u32 / width);
-        x.min(y).min(width - 1 - x).min(height - 1 - y) < 2
-    };
-    let border = colours.iter().enumerate().filter(|(i, _)| is_border(*i));
-    let mut counts = [0; 10];
-    border.for_each(|(_, &colour)| counts[colour as usize] += 1);
-    let most = (0..10).max_by_key(|&i| counts[i]).expect("there are ten");
-    Colour::ALL[most]
-}
-
-/// Connected pixels of one colour.
-struct Blob {
-    cells: Vec<[u32; 2]>,
-}
-
-impl Blob {
-    /// The largest one of a colour that is not the background's.
-    fn largest(
-        colours: &[Colour],
-        width: u32,
-        height: u32,
-        colour: Colour,
-        background: Colour,
-    ) -> Option<Self> {
-        if colour == background {
-            return None;
-        }
-        let mut seen = vec![false; colours.len()];
-        let mut best: Option<Self> = None;
-        for start in 0..colours.len() {
-            if seen[start] || colours[start] != colour {
-                continue;
-            }
-            seen[start] = true;
-            let (mut stack, mut cells) = (vec![start], vec![]);
-            while let Some(i) = stack.pop() {
-                let (x, y) = (i as u32 % width, i as u32 / width);
-                cells.push([x, y]);
-                let around = [(-1, 0), (1, 0), (0, -1), (0, 1)];
-                for (dx, dy) in around {
-                    let (nx, ny) = (x as i32 + dx, y as i32 + dy);
-                    if nx < 0 || ny < 0 || nx >= width as i32 || ny >= height as i32 {
-                        continue;
-                    }
-                    let next = (ny as u32 * width + nx as u32) as usize;
-                    if !seen[next] && colours[next] == colour {
-                        seen[next] = true;
-                        stack.push(next);
-                    }
-                }
-            }
-            if best.as_ref().is_none_or(|best| cells.len() > best.cells.len()) {
-                best = Some(Self { cells });
-            }
-        }
-        best
-    }
-
-    fn centre(&self) -> [f64; 2] {
-        let sum = |axis: usize| self.cells.iter().map(|cell| f64::from(cell[axis])).sum::<f64>();
-        [0, 1].map(|axis| sum(axis) / self.cells.len() as f64)
-    }
-
-    /// The shape whose drawing covers the blob best, over a few placements. Pixels at an edge count
-    /// in part, by how far they are from the background's colour towards the figure's.
-    fn shape(&self, picture: &RgbImage, colour: Colour, background: Colour) -> Shape {
-        let bound = |axis: usize| {
-            let values = self.cells.iter().map(move |cell| cell[axis]);
-            (values.clone().min().unwrap_or(0), values.max().unwrap_or(0))
-        };
-        let ((left, right), (top, bottom)) = (bound(0), bound(1));
-        let mut window = vec![];
-        for y in top.saturating_sub(MARGIN)..=(bottom + MARGIN).min(picture.height() - 1) {
-            for x in left.saturating_sub(MARGIN)..=(right + MARGIN).min(picture.width() - 1) {
-                let share = share(picture.get_pixel(x, y).0, colour.rgb(), background.rgb());
-                window.push((f64::from(x), f64::from(y), share));
-            }
-        }
-        let middle = |low: u32, high: u32| f64::from(low + high) / 2.0;
-        let centre = [middle(left, right), middle(top, bottom)];
-        let size = f64::from(right - left + 1).max(f64::from(bottom - top + 1)) / 2.0;
-        let score = |shape: Shape| {
-            let mut best = 0.0f64;
-            for (dx, dy) in SHIFTS.iter().flat_map(|&dx| SHIFTS.map(|dy| (dx, dy))) {
-                for grow in [0.95, 1.05, 1.15, 1.25] {
-                    let placed = [centre[0] + dx, centre[1] + dy];
-                    best = best.max(overlap(shape, &window, placed, size * grow));
-                }
-            }
-            best
-        };
-        let scores = Shape::ALL.map(|shape| (shape, score(shape)));
-        scores.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).expect("there are six").0
-    }
-}
-
-/// Pixels around a blob that are looked at.
-const MARGIN: u32 = 2;
-/// Shifts of a drawing against a blob, in pixels.
-const SHIFTS: [f64; 3] = [-0.5, 0.0, 0.5];
-
-/// How far a pixel is from one colour (0) towards another (1).
-fn share(pixel: [u8; 3], towards: [u8; 3], from: [u8; 3]) -> f64 {
-    let (mut dot, mut length) = (0.0, 0.0);
-    for channel in 0..3 {
-        let way = f64::from(towards[channel]) - f64::from(from[channel]);
-        dot += way * (f64::from(pixel[channel]) - f64::from(from[channel]));
-        length += way * way;
-    }
-    (dot / length).clamp(0.0, 1.0)
-}
-
-/// Intersection over union of a shape with the pixels of a window.
-fn overlap(shape: Shape, window: &[(f64, f64, f64)], centre: [f64; 2], size: f64) -> f64 {
-    // The extent of the shape itself inside its unit square.
-    let extent: [f64; 4] = match shape {
-        Shape::Circle => [-1.0, 1.0, -1.0, 1.0],
-        Shape::Square => [-0.9, 0.9, -0.9, 0.9],
-        Shape::Triangle => [-1.0, 1.0, -0.95, 0.9],
-        Shape::Diamond => [-0.8, 0.8, -1.0, 1.0],
-        Shape::Star => [-0.95, 0.95, -1.0, 0.81],
-        Shape::Heart => [-0.97, 0.97, -0.99, 0.94],
-    };
-    // One scale for both axes: a shape is not stretched.
-    let half = (extent[1] - extent[0]).max(extent[3] - extent[2]) / 2.0;
-    let scale = half / size;
-    let middle = [(extent[0] + extent[1]) / 2.0, (extent[2] + extent[3]) / 2.0];
-    let (mut both, mut either) = (0.0, 0.0);
-    for &(x, y, share) in window {
-        let inside = |dx: f64, dy: f64| {
-            let at = |value: f64, axis: usize| (value - centre[axis]) * scale + middle[axis];
-            f64::from(u8::from(shape.contains(at(x + dx, 0), at(y + dy, 1))))
-        };
-        let drawn = (inside(-0.25, -0.25)
-            + inside(0.25, -0.25)
-            + inside(-0.25, 0.25)
-            + inside(0.25, 0.25))
-            / 4.0;
-        both += share.min(drawn);
-        either += share.max(drawn);
-    }
-    both / either.max(1e-9)
-}
-
-#[cfg(test)]
-mod tests {
-    use hart_core::random::generator;
-    use image::imageops::blur;
-
-    use super::{Scene, Verdict};
-
-    /// The shares of background, colours, relation and shapes that are right.
-    fn shares(verdicts: &[Verdict]) -> [f64; 4] {
-        let share = |f: &dyn Fn(&Verdict) -> bool| {
-            verdicts.iter().filter(|v| f(v)).count() as f64 / verdicts.len() as f64
-        };
-        [
-            share(&|v| v.background),
-            share(&|v| v.colours),
-            share(&|v| v.relation),
-            share(&|v| v.shapes),
-        ]
-    }
-
-    #[test]
-    fn the_judge_sees_what_was_drawn() {
-        for side in [32, 64] {
-            let mut draws = generator(5, 900, [u64::from(side), 0]);
-            let scenes: Vec<Scene> = (0..300).map(|_| Scene::random(&mut draws)).collect();
-            let clean: Vec<Verdict> =
-                scenes.iter().map(|scene| scene.judge(&scene.draw(side, &mut draws))).collect();
-            let [background, colours, relation, shapes] = shares(&clean);
-            let seen = [background, colours, relation];
-            assert!(seen.iter().all(|&share| share > 0.98), "{side}: {seen:?}");
-            assert!(shapes > 0.95, "{side}: {shapes}");
-
-            let sigma = side as f32 / 40.0;
-            let blurred: Vec<Verdict> = scenes
-                .iter()
-                .map(|scene| scene.judge(&blur(&scene.draw(side, &mut draws), sigma)))
-                .collect();
-            let [background, colours, relation, _] = shares(&blurred);
-            let seen = [background, colours, relation];
-            assert!(seen.iter().all(|&share| share > 0.95), "{side}: {seen:?}");
-        }
-    }
-
-    #[test]
-    fn another_scene_is_not_taken_for_the_right_one() {
-        let mut draws = generator(6, 900, [0, 0]);
-        let wrong = (0..500).filter(|_| {
-            let drawn = Scene::random(&mut draws).draw(32, &mut draws);
-            Scene::random(&mut draws).judge(&drawn).all()
-        });
-        assert!(wrong.count() < 5);
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::Tensor;
+use burn::tensor::backend::AutodiffBackend;
 use hart_ar::TextCondition;
 use hart_core::HartBackend;
 use hart_core::random::generator;
@@ -111,8 +111,7 @@ impl Batches {
             let unit = (spoiling.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
             if unit < self.spoiled { (spoiling.next_u64() % entries) as usize } else { code }
         };
-        let inputs =
-            codes.iter().map(|codes| codes.iter().map(&mut spoil).collect()).collect();
+        let inputs = codes.iter().map(|codes| codes.iter().map(&mut spoil).collect()).collect();
         let sizes =
             [config.residual_head.training_repeats, self.configs.model.autoencoder.latent_channels];
         Ok(Batch {
@@ -177,4 +176,3 @@ impl Batch {
         right.count() as f64 / terms.targets.len() as f64
     }
 }
-

@@ -79,9 +79,9 @@ impl<B: HartBackend> Learner<B> {
             residual: ResidualNetwork::init(&configs.model.residual_head_size(), device),
         };
         let learner = match &experiment.data.start_from {
-            Some(folder) => learner.load(folder).with_context(|| {
-                format!("cannot start from {}", folder.display())
-            })?,
+            Some(folder) => learner
+                .load(folder)
+                .with_context(|| format!("cannot start from {}", folder.display()))?,
             None => Self {
                 text: learner.text.initialize(seed),
                 transformer: learner.transformer.initialize(seed),

@@ -147,4 +147,3 @@ impl OnBackend for Program {
         Training::<B>::start(experiment, &text, device)?.run()
     }
 }
-

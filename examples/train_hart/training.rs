@@ -83,7 +83,8 @@ impl<B: HartBackend> Training<B> {
             (None, Some(model)) => TextFiles::open(&model.join("text"))?,
             (None, None) => {
                 let captions = train.records.iter().flat_map(|record| &record.captions);
-                let vocabulary = experiment.text.get("vocab_size").and_then(toml::Value::as_integer);
+                let vocabulary =
+                    experiment.text.get("vocab_size").and_then(toml::Value::as_integer);
                 let vocabulary = usize::try_from(vocabulary.unwrap_or(2048))?;
                 TextFiles::learn(captions.map(String::as_str), vocabulary)?
             }
@@ -130,8 +131,7 @@ impl<B: HartBackend> Training<B> {
         let part = run.batch / run.accumulate;
         let parts = run.accumulate as u64;
         // Every part of a batch has draws of its own.
-        let mut batches =
-            self.train.clone().prefetch(self.step * parts..run.steps * parts, part);
+        let mut batches = self.train.clone().prefetch(self.step * parts..run.steps * parts, part);
         let clock = Clock::start(self.step, run.steps);
         while self.step < run.steps {
             let rate = self.experiment.optimizer.rate(self.step, run.steps);

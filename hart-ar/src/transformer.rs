@@ -67,9 +67,7 @@ impl<B: Backend> Transformer<B> {
         let mut model = initialize(self, seed, &|path, shape| match path {
             _ if path.ends_with("bias") => Start::Constant(0.0),
             _ if shape.len() != 2 => Start::AsMade,
-            _ if path.ends_with("modulation.table") => {
-                Start::Normal((shape[1] as f64).powf(-0.5))
-            }
+            _ if path.ends_with("modulation.table") => Start::Normal((shape[1] as f64).powf(-0.5)),
             "head.output.weight" => Start::TruncatedNormal(0.02 * 0.02),
             _ if path.contains("modulation") => Start::TruncatedNormal(0.02 * 0.5),
             _ if path.starts_with("blocks") && is_branch_end(path) => {

@@ -141,8 +141,7 @@ mod tests {
 
     #[test]
     fn the_rate_rises_and_falls_in_lines() {
-        let settings =
-            OptimizerSettings { learning_rate: 1.0, warm_up: 10, ..Default::default() };
+        let settings = OptimizerSettings { learning_rate: 1.0, warm_up: 10, ..Default::default() };
         let rates: Vec<f64> = (0..110).map(|step| settings.rate(step, 110)).collect();
         assert!((rates[0] - 0.1).abs() < 1e-9 && (rates[9] - 1.0).abs() < 1e-9);
         assert!((rates[60] - 0.55).abs() < 1e-9 && rates[109] > 0.1 && rates[109] < 0.11);

@@ -164,7 +164,8 @@ impl Records {
         let mut square = image::imageops::crop_imm(&image, x, y, cut, cut).to_image();
         let side_pixels = side as u32;
         if cut != side_pixels {
-            let filter = if cut > side_pixels { FilterType::Triangle } else { FilterType::CatmullRom };
+            let filter =
+                if cut > side_pixels { FilterType::Triangle } else { FilterType::CatmullRom };
             square = image::imageops::resize(&square, side_pixels, side_pixels, filter);
         }
         if mirrored {

@@ -38,7 +38,12 @@ pub fn tensor<B: Backend, const D: usize>(
 ///
 /// # Errors
 /// When the picture cannot be written.
-pub fn picture_grid(path: &Path, images: &[f32], side: usize, columns: usize) -> anyhow::Result<()> {
+pub fn picture_grid(
+    path: &Path,
+    images: &[f32],
+    side: usize,
+    columns: usize,
+) -> anyhow::Result<()> {
     let count = images.len() / (3 * side * side);
     let (width, height) = (columns * side, count.div_ceil(columns) * side);
     let picture = image::RgbImage::from_fn(width as u32, height as u32, |x, y| {
@@ -92,10 +97,8 @@ impl Clock {
         let seconds = self.began.elapsed().as_secs_f64() / (step - self.first).max(1) as f64;
         let left = seconds * (self.steps - step) as f64;
         let (hours, minutes) = (left as u64 / 3600, left as u64 / 60 % 60);
-        let message = format!(
-            "{message}, {:.0} ms a step, {hours} h {minutes:02} min left",
-            seconds * 1e3
-        );
+        let message =
+            format!("{message}, {:.0} ms a step, {hours} h {minutes:02} min left", seconds * 1e3);
         self.bar.set_position(step);
         self.bar.set_message(message.clone());
         if self.plain {

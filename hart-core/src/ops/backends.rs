@@ -7,13 +7,13 @@ use burn::tensor::module;
 
 use super::HartBackend;
 #[cfg(feature = "tch")]
+use super::Pullback;
+#[cfg(feature = "tch")]
 use super::libtorch;
 #[cfg(feature = "train")]
 use super::pullback::tracked::layer;
 #[cfg(any(feature = "tch", feature = "train"))]
 use super::{ConvolutionOptions, GroupNormOptions};
-#[cfg(feature = "tch")]
-use super::Pullback;
 
 /// Flex has a fused attention that never holds all scores.
 #[cfg(feature = "flex")]

@@ -39,10 +39,8 @@ pub(super) fn pull_back<B: Backend>(
     let wrap = |primitive| TensorPrimitive::Float(primitive);
     let (x, weight) = (x.into_primitive().tensor(), weight.into_primitive().tensor());
     let gradient = gradient.into_primitive().tensor();
-    let by_x =
-        B::conv2d_x_backward(x.clone(), weight.clone(), gradient.clone(), options.burn());
-    let by_weight =
-        B::conv2d_weight_backward(x.clone(), weight, gradient.clone(), options.burn());
+    let by_x = B::conv2d_x_backward(x.clone(), weight.clone(), gradient.clone(), options.burn());
+    let by_weight = B::conv2d_weight_backward(x.clone(), weight, gradient.clone(), options.burn());
     let by_bias = B::conv2d_bias_backward(x, bias.into_primitive().tensor(), gradient);
     (
         Tensor::from_primitive(wrap(by_x)),

@@ -111,8 +111,7 @@ pub trait HartBackend: Backend {
     ) -> (Tensor<Self, 4>, Pullback<Self, 1>) {
         let options = *options;
         let result = Self::group_norm(x.clone(), weight.clone(), bias.clone(), &options);
-        let pullback =
-            move |gradient| group_norm::pull_back(gradient, x, weight, bias, &options);
+        let pullback = move |gradient| group_norm::pull_back(gradient, x, weight, bias, &options);
         (result, Pullback::new(pullback))
     }
 
@@ -136,8 +135,7 @@ pub trait HartBackend: Backend {
     ) -> (Tensor<Self, 4>, Pullback<Self, 4>) {
         let options = *options;
         let result = Self::convolution(x.clone(), weight.clone(), bias.clone(), &options);
-        let pullback =
-            move |gradient| convolution::pull_back(gradient, x, weight, bias, &options);
+        let pullback = move |gradient| convolution::pull_back(gradient, x, weight, bias, &options);
         (result, Pullback::new(pullback))
     }
 }
@@ -179,8 +177,7 @@ pub fn group_norm<B: HartBackend>(
     let (Some(weight), Some(bias)) = (&layer.gamma, &layer.beta) else {
         panic!("every GroupNorm of the model has learned weights");
     };
-    let options =
-        GroupNormOptions { groups: layer.num_groups, epsilon: layer.epsilon, activate };
+    let options = GroupNormOptions { groups: layer.num_groups, epsilon: layer.epsilon, activate };
     B::group_norm(x, weight.val(), bias.val(), &options)
 }
 

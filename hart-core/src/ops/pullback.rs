@@ -93,11 +93,7 @@ pub(super) mod tracked {
         weight: Tensor<Autodiff<B, C>, W>,
         bias: Tensor<Autodiff<B, C>, 1>,
         plain: impl FnOnce(Tensor<B, 4>, Tensor<B, W>, Tensor<B, 1>) -> Tensor<B, 4>,
-        both: impl FnOnce(
-            Tensor<B, 4>,
-            Tensor<B, W>,
-            Tensor<B, 1>,
-        ) -> (Tensor<B, 4>, Pullback<B, W>),
+        both: impl FnOnce(Tensor<B, 4>, Tensor<B, W>, Tensor<B, 1>) -> (Tensor<B, 4>, Pullback<B, W>),
     ) -> Tensor<Autodiff<B, C>, 4> {
         let (x, weight, bias) = (unwrap(x), unwrap(weight), unwrap(bias));
         let nodes = [x.node.clone(), weight.node.clone(), bias.node.clone()];

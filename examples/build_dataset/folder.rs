@@ -1,0 +1,118 @@
+//! Folders that are there whole or not at all.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use image::RgbImage;
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use tempfile::TempDir;
+
+/// A folder in the making, beside the place where it will be.
+pub(crate) struct Unfinished {
+    folder: TempDir,
+    place: PathBuf,
+}
+
+impl Unfinished {
+    /// Begins a folder at `place`. One that is there already is replaced in the end if `force` says
+    /// so and it holds `mark`, the file that tells such folders from others.
+    pub(crate) fn begin(place: &Path, mark: &str, force: bool) -> anyhow::Result<Self> {
+        if place.exists() {
+            if !force {
+                bail!("{} is there already; --force replaces it", place.display());
+            }
+            let empty =
+                || std::fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_none());
+            if !place.join(mark).is_file() && !empty() {
+                bail!(
+                    "{} was not made by this program (it has no {mark}); it stays as it is",
+                    place.display()
+                );
+            }
+        }
+        let parent = parent(place);
+        std::fs::create_dir_all(parent)
+            .with_context(|| format!("cannot make the folder {}", parent.display()))?;
+        let folder = TempDir::with_prefix_in(".unfinished-", parent)
+            .with_context(|| format!("cannot write to the folder {}", parent.display()))?;
+        set_shared_permissions(folder.path())?;
+        Ok(Self { folder, place: place.to_path_buf() })
+    }
+
+    /// Where it is being made.
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Puts it in its place.
+    pub(crate) fn finish(self) -> anyhow::Result<()> {
+        let place = &self.place;
+        let old = TempDir::with_prefix_in(".replaced-", parent(place))
+            .with_context(|| format!("cannot write beside {}", place.display()))?;
+        if place.exists() {
+            std::fs::rename(place, old.path().join("old"))
+                .with_context(|| format!("cannot replace {}", place.display()))?;
+        }
+        let made = self.folder.keep();
+        std::fs::rename(&made, place)
+            .with_context(|| format!("cannot rename {} to {}", made.display(), place.display()))
+    }
+}
+
+/// The folder that a path is in.
+pub(crate) fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Temporary folders are private to their owner; a result is an ordinary folder.
+fn set_shared_permissions(folder: &Path) -> anyhow::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))
+            .with_context(|| format!("cannot share the folder {}", folder.display()))?;
+    }
+    #[cfg(not(unix))]
+    let _ = folder;
+    Ok(())
+}
+
+/// Writes a file.
+pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>) -> anyhow::Result<()> {
+    std::fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Writes a picture as PNG, as small as it gets in the `best` case.
+pub(crate) fn write_picture(path: &Path, picture: &RgbImage, best: bool) -> anyhow::Result<()> {
+    let compression = if best { CompressionType::Best } else { CompressionType::Default };
+    let mut bytes = vec![];
+    let encoder = PngEncoder::new_with_quality(&mut bytes, compression, FilterType::Adaptive);
+    picture.write_with_encoder(encoder).context("cannot encode a picture")?;
+    write(path, bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Unfinished, write};
+
+    #[test]
+    fn only_own_folders_are_replaced() {
+        let parent = tempfile::tempdir().unwrap();
+        let place = parent.path().join("set");
+        let begin = |force| Unfinished::begin(&place, "dataset.json", force);
+        let make = |text: &str| {
+            let folder = begin(true).unwrap();
+            write(&folder.path().join("dataset.json"), text).unwrap();
+            folder.finish().unwrap();
+        };
+        make("first");
+        assert!(begin(false).is_err());
+        make("second");
+        assert_eq!(std::fs::read(place.join("dataset.json")).unwrap(), b"second");
+        std::fs::remove_file(place.join("dataset.json")).unwrap();
+        write(&place.join("thesis.txt"), "years of work").unwrap();
+        assert!(begin(true).is_err());
+        let left = std::fs::read_dir(parent.path()).unwrap().count();
+        assert_eq!(left, 1, "temporary folders are gone");
+    }
+}

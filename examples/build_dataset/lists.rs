@@ -1,0 +1,135 @@
+//! The hand-written lists: what is trained, what is not, and which words are good captions.
+
+use std::collections::HashMap;
+
+const TRAINED: &str = include_str!("concepts.txt");
+const UNSEEN: &str = include_str!("unseen.txt");
+const SYNONYMS: &str = include_str!("synonyms.txt");
+
+/// An entry of a list of concepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Emojibase's label.
+    pub(crate) label: &'static str,
+    /// What captions call it.
+    pub(crate) name: Noun,
+    /// Whether even small sets have it.
+    pub(crate) must: bool,
+}
+
+/// A name as captions use it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Noun {
+    /// The name.
+    pub(crate) text: &'static str,
+    /// Whether it takes an article: neither several things nor what cannot be counted do.
+    pub(crate) counted: bool,
+}
+
+/// A word of the packages, and how captions put it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Synonym {
+    /// As the packages have it.
+    pub(crate) word: &'static str,
+    /// As captions have it.
+    pub(crate) noun: Noun,
+}
+
+impl Noun {
+    fn parse(text: &'static str) -> Self {
+        let bare = text.trim_start_matches('~');
+        Self { text: bare, counted: bare.len() == text.len() }
+    }
+
+    /// With its article.
+    pub(crate) fn with_article(self) -> String {
+        // A vowel that is read as a consonant takes `a`.
+        let vowel = self.text.starts_with(['a', 'e', 'i', 'o', 'u'])
+            && !["uni", "one", "use", "eu"].iter().any(|sound| self.text.starts_with(sound));
+        match (self.counted, vowel) {
+            (false, _) => self.text.to_string(),
+            (true, true) => format!("an {}", self.text),
+            (true, false) => format!("a {}", self.text),
+        }
+    }
+}
+
+/// The concepts to train on.
+pub(crate) fn trained() -> Vec<Entry> {
+    entries(TRAINED)
+}
+
+/// The concepts that no model is trained on.
+pub(crate) fn unseen() -> Vec<Entry> {
+    entries(UNSEEN)
+}
+
+/// The words of the packages that name a trained concept well, by its label.
+pub(crate) fn synonyms() -> HashMap<&'static str, Vec<Synonym>> {
+    let line = |line: &'static str| {
+        let (label, words) = line.split_once(':')?;
+        Some((label, words.split(';').map(|word| synonym(word.trim())).collect()))
+    };
+    lines(SYNONYMS).filter_map(line).collect()
+}
+
+fn synonym(text: &'static str) -> Synonym {
+    match text.split_once('=') {
+        Some((word, noun)) => Synonym { word, noun: Noun::parse(noun) },
+        None => Synonym { word: text.trim_start_matches('~'), noun: Noun::parse(text) },
+    }
+}
+
+fn entries(list: &'static str) -> Vec<Entry> {
+    let entry = |text: &'static str| {
+        let bare = text.trim().trim_start_matches('*');
+        let noun = Noun::parse(bare);
+        let (label, name) = noun.text.split_once('=').unwrap_or((noun.text, noun.text));
+        Entry { label, name: Noun { text: name, ..noun }, must: bare.len() < text.trim().len() }
+    };
+    lines(list).flat_map(|line| line.split(';')).map(entry).collect()
+}
+
+fn lines(list: &'static str) -> impl Iterator<Item = &'static str> {
+    list.lines().filter(|line| !line.is_empty() && !line.starts_with('#'))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::{Noun, entries, synonym, synonyms, trained, unseen};
+
+    #[test]
+    fn marks_are_read() {
+        let found = entries("# a note\n*~fire; hot beverage=coffee");
+        assert!(found[0].must && !found[0].name.counted && found[0].label == "fire");
+        assert_eq!((found[1].label, found[1].name.text), ("hot beverage", "coffee"));
+        assert_eq!(synonym("~cheese").noun.with_article(), "cheese");
+        assert_eq!(synonym("top=big top").noun.with_article(), "a big top");
+    }
+
+    #[test]
+    fn articles_follow_the_sound() {
+        let article = |text| Noun { text, counted: true }.with_article();
+        assert_eq!(article("owl"), "an owl");
+        assert_eq!(article("unicorn"), "a unicorn");
+        assert_eq!(article("umbrella"), "an umbrella");
+    }
+
+    #[test]
+    fn no_name_is_used_twice() {
+        let names: Vec<&str> =
+            trained().iter().chain(&unseen()).map(|entry| entry.name.text).collect();
+        let distinct: HashSet<&str> = names.iter().copied().collect();
+        assert_eq!(names.len(), distinct.len());
+        assert_eq!((trained().len(), unseen().len()), (400, 80));
+        assert!(trained().iter().filter(|entry| entry.must).count() >= 100);
+    }
+
+    #[test]
+    fn synonyms_belong_to_trained_concepts() {
+        let labels: HashSet<&str> = trained().iter().map(|entry| entry.label).collect();
+        assert!(synonyms().keys().all(|label| labels.contains(label)));
+    }
+}
