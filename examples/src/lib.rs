@@ -1,6 +1,7 @@
 //! What the example programs share: progress on a terminal, exit codes, training.
 #![allow(clippy::print_stderr)]
 
+pub mod data;
 pub mod scene;
 #[cfg(feature = "train")]
 pub mod training;
@@ -65,6 +66,10 @@ impl Progress {
         match event {
             Event::PromptCut { picture, tokens, kept } => self.line(&format!(
                 "picture {picture}: only the first {kept} of the prompt's {tokens} tokens are used"
+            )),
+            Event::UnknownWords { picture, words } => self.line(&format!(
+                "picture {picture}: the model does not know {}",
+                words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
             )),
             Event::Started { pictures, scales } => {
                 self.bar.reset();

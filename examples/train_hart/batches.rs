@@ -8,7 +8,7 @@ use hart_ar::TextCondition;
 use hart_core::HartBackend;
 use hart_core::random::generator;
 use hart_diffusion::DiffusionLoss;
-use hart_examples::training::data::Records;
+use hart_examples::data::Records;
 use hart_examples::training::prefetch::{Order, Prefetch};
 use hart_examples::training::tensor;
 use hart_examples::training::tokens::{TokenCache, by_scale};

@@ -9,7 +9,7 @@ use hart_core::checkpoint::{Checkpoint, LoadOptions};
 use hart_core::config::AutoencoderConfig;
 use hart_core::random::SeededDraws;
 use hart_diffusion::{DiffusionLoss, NoiseSchedule, ResidualHead};
-use hart_examples::training::data::Records;
+use hart_examples::data::Records;
 use hart_examples::training::metrics::Metrics;
 use hart_examples::training::optimizer::{ScalarF64, Trainee};
 use hart_examples::training::run::RunFolder;

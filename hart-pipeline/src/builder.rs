@@ -8,6 +8,7 @@ use hart_core::checkpoint::LoadOptions;
 use hart_core::config::TransformerConfig;
 use hart_core::{Error, HartBackend, Precision, Result};
 
+use crate::defaults::ModelDefaults;
 use crate::model::{HartModel, ModelCheckpoints, ModelConfig, TransformerWeights};
 use crate::pipeline::HartPipeline;
 use crate::text::{PaddingSide, SystemPrompt, TextEncoder, TextEncoderOptions};
@@ -21,6 +22,7 @@ pub struct PipelineBuilder<B: Backend> {
     precision: Precision,
     weights: TransformerWeights,
     text: TextEncoderOptions,
+    system_prompt: Option<SystemPrompt>,
     batch_size: Option<usize>,
     backend: PhantomData<B>,
 }
@@ -34,6 +36,7 @@ impl<B: HartBackend> PipelineBuilder<B> {
             precision: Precision::default(),
             weights: TransformerWeights::default(),
             text: TextEncoderOptions::default(),
+            system_prompt: None,
             batch_size: None,
             backend: PhantomData,
         }
@@ -45,7 +48,8 @@ impl<B: HartBackend> PipelineBuilder<B> {
         self
     }
 
-    /// The text encoder's folder, a Qwen2 model in Hugging Face's layout. Needed.
+    /// The text encoder's folder, a Qwen2 model in Hugging Face's layout (default: `text` in the
+    /// model's folder, where the training programs put it).
     pub fn text_encoder(mut self, folder: impl AsRef<Path>) -> Self {
         self.text_encoder = Some(folder.as_ref().to_path_buf());
         self
@@ -69,9 +73,10 @@ impl<B: HartBackend> PipelineBuilder<B> {
         self
     }
 
-    /// What is put before every prompt (default: the released model's).
+    /// What is put before every prompt (default: what the model's [`ModelDefaults`] say, as a rule
+    /// the released model's).
     pub fn system_prompt(mut self, prompt: SystemPrompt) -> Self {
-        self.text.system_prompt = prompt;
+        self.system_prompt = Some(prompt);
         self
     }
 
@@ -97,17 +102,21 @@ impl<B: HartBackend> PipelineBuilder<B> {
     pub fn build(self) -> Result<HartPipeline<B>> {
         let missing = |what| Error::invalid(what, "not given", "a path");
         let folder = self.model.ok_or_else(|| missing("the model's folder"))?;
-        let text_folder = self.text_encoder.ok_or_else(|| missing("the text encoder's folder"))?;
+        let beside = folder.join("text");
+        let text_folder = self.text_encoder.or_else(|| beside.is_dir().then_some(beside));
+        let text_folder = text_folder.ok_or_else(|| missing("the text encoder's folder"))?;
         self.precision.check::<B>(&self.device)?;
         if self.batch_size == Some(0) {
             return Err(Error::invalid("the batch size", 0, "at least 1"));
         }
 
         // The small files first: a mistake in them should not wait for gigabytes.
+        let defaults = ModelDefaults::open(&folder)?;
         let config = ModelConfig::open(&folder)?;
         let transformer = &config.transformer;
         let options = LoadOptions { precision: self.precision };
-        let text = TextEncoderOptions { precision: self.precision, ..self.text };
+        let system_prompt = self.system_prompt.unwrap_or_else(|| defaults.system_prompt.clone());
+        let text = TextEncoderOptions { precision: self.precision, system_prompt, ..self.text };
         let tokens = transformer.context_tokens;
         let encoder = TextEncoder::open(&text_folder, tokens, &text, &self.device)?;
         if encoder.width() != transformer.context_width {
@@ -127,12 +136,13 @@ impl<B: HartBackend> PipelineBuilder<B> {
         let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
         let name = name.unwrap_or_else(|| folder.display().to_string());
         let batch_size = self.batch_size.unwrap_or_else(|| batch_size(transformer, self.precision));
-        Ok(HartPipeline::new(model, encoder, self.device, self.precision, name, batch_size))
+        let (device, precision) = (self.device, self.precision);
+        Ok(HartPipeline::new(model, encoder, device, precision, name, batch_size, defaults))
     }
 }
 
 /// Pictures whose keys and values of both guidance halves fit in 2 GiB together.
-fn batch_size(config: &TransformerConfig, precision: Precision) -> usize {
+pub(crate) fn batch_size(config: &TransformerConfig, precision: Precision) -> usize {
     let tokens = config.context_tokens + config.scales.total_tokens();
     let elements = 2 * 2 * tokens * config.depth * config.width;
     ((2usize << 30) / (elements * precision.dtype().size())).clamp(1, 16)

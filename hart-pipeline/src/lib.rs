@@ -30,6 +30,9 @@
 
 pub mod backend;
 mod builder;
+mod defaults;
+#[cfg(feature = "embedded")]
+mod embedded;
 pub mod generate;
 pub mod image;
 mod model;
@@ -40,6 +43,7 @@ pub mod text;
 pub mod training;
 
 pub use builder::PipelineBuilder;
+pub use defaults::ModelDefaults;
 pub use hart_core::{Error, HartBackend, Precision, Result};
 pub use image::{Image, ImageSettings};
 pub use model::{HartModel, ModelCheckpoints, ModelConfig, TransformerWeights};

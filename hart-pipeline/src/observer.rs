@@ -20,6 +20,13 @@ pub enum Event<'a, B: Backend> {
         /// Tokens that were kept.
         kept: usize,
     },
+    /// A prompt has words that the model has never seen, and will not understand.
+    UnknownWords {
+        /// Index of its picture in the request.
+        picture: usize,
+        /// The words, in small letters.
+        words: &'a [String],
+    },
     /// A batch was begun.
     Started {
         /// The pictures of the batch.

@@ -7,6 +7,7 @@ use hart_core::random::SeededDraws;
 use hart_core::{Error, HartBackend, Precision, Result};
 
 use crate::builder::PipelineBuilder;
+use crate::defaults::ModelDefaults;
 use crate::generate::{Stage, to_host};
 use crate::image::{Image, ImageSettings, to_bytes};
 use crate::model::HartModel;
@@ -25,6 +26,7 @@ pub struct HartPipeline<B: Backend> {
     precision: Precision,
     name: String,
     batch_size: usize,
+    defaults: ModelDefaults,
     // The last field: it is dropped after the weights.
     device: Released<B>,
 }
@@ -52,9 +54,15 @@ impl<B: HartBackend> HartPipeline<B> {
         precision: Precision,
         name: String,
         batch_size: usize,
+        defaults: ModelDefaults,
     ) -> Self {
         let device = Released(device);
-        Self { model, text_encoder, precision, name, batch_size, device }
+        Self { model, text_encoder, precision, name, batch_size, defaults, device }
+    }
+
+    /// What requests that do not say are made with.
+    pub fn defaults(&self) -> &ModelDefaults {
+        &self.defaults
     }
 
     /// The model's parts, for research.
@@ -113,7 +121,7 @@ impl<B: HartBackend> HartPipeline<B> {
     ) -> Result<()> {
         let items = request.items()?;
         let steps = &self.model.transformer.config().residual_head.sampling_steps;
-        let settings = request.settings(self.model.transformer.scales(), steps)?;
+        let settings = request.settings(self.model.transformer.scales(), steps, &self.defaults)?;
         for item in &items {
             self.text_encoder.tokenize(&item.prompt)?;
         }
@@ -148,7 +156,7 @@ impl<B: HartBackend> HartPipeline<B> {
         tell(observer, Event::Started { pictures: pictures.clone(), scales: count })?;
         let prompts: Vec<&str> = items.iter().map(|item| item.prompt.as_str()).collect();
         let encoded = self.text_encoder.encode(&prompts)?;
-        self.report_cuts(&encoded, first, observer)?;
+        self.report_prompts(&prompts, &encoded, first, observer)?;
         let draws = SeededDraws::new(items.iter().map(|item| item.seed).collect::<Vec<_>>());
         let mut report = |stage: Stage<'_, B>| match stage {
             Stage::Scale { scale, latent } => {
@@ -168,8 +176,10 @@ impl<B: HartBackend> HartPipeline<B> {
         Ok(())
     }
 
-    fn report_cuts(
+    /// What of the prompts will not reach the model.
+    fn report_prompts(
         &self,
+        prompts: &[&str],
         encoded: &EncodedPrompts<B>,
         first: usize,
         observer: &mut dyn Observer<B>,
@@ -177,6 +187,12 @@ impl<B: HartBackend> HartPipeline<B> {
         let kept = self.text_encoder.context_tokens();
         for (i, &tokens) in encoded.lengths.iter().enumerate().filter(|(_, n)| **n > kept) {
             tell(observer, Event::PromptCut { picture: first + i, tokens, kept })?;
+        }
+        for (i, prompt) in prompts.iter().enumerate() {
+            let words = &self.text_encoder.unknown_words(prompt)[..];
+            if !words.is_empty() {
+                tell(observer, Event::UnknownWords { picture: first + i, words })?;
+            }
         }
         Ok(())
     }

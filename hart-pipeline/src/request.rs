@@ -4,10 +4,13 @@ use hart_ar::sampling::{COARSE_SCALES, RELEASE_TOP_K, Smoothing, TokenRule};
 use hart_core::{Error, Result, ScaleSchedule};
 use hart_diffusion::NoiseSchedule;
 
+use crate::defaults::ModelDefaults;
+
 /// The most pictures of one request.
 const MAX_PICTURES: usize = 1 << 20;
 
-/// Prompts, seeds and settings; the defaults are those of the release.
+/// Prompts, seeds and settings; the defaults are the model's ([`ModelDefaults`]), as a rule those of
+/// the release, which are given here.
 ///
 /// ```
 /// use hart_pipeline::Request;
@@ -22,13 +25,13 @@ pub struct Request {
     prompts: Vec<String>,
     seeds: Seeds,
     count: usize,
-    pub(crate) guidance: f64,
+    guidance: Option<f64>,
     top_k: Option<usize>,
-    top_p: f64,
-    smooth: bool,
+    top_p: Option<f64>,
+    smooth: Option<bool>,
     mask_passes: usize,
     diffusion_steps: Option<String>,
-    temperature: f64,
+    temperature: Option<f64>,
     residual: bool,
 }
 
@@ -59,13 +62,13 @@ impl Request {
             prompts: prompts.into_iter().map(Into::into).collect(),
             seeds: Seeds::From(0),
             count: 1,
-            guidance: 4.5,
+            guidance: None,
             top_k: None,
-            top_p: 0.0,
-            smooth: true,
+            top_p: None,
+            smooth: None,
             mask_passes: 1,
             diffusion_steps: None,
-            temperature: 1.0,
+            temperature: None,
             residual: true,
         }
     }
@@ -91,7 +94,7 @@ impl Request {
     /// Classifier-free guidance (default 4.5): how far the prompt is followed, growing from none at
     /// the first scale to nearly this at the last. 0 leaves the prompt unguided.
     pub fn guidance(mut self, guidance: f64) -> Self {
-        self.guidance = guidance;
+        self.guidance = Some(guidance);
         self
     }
 
@@ -105,13 +108,13 @@ impl Request {
     /// Nucleus sampling in [0, 1]: the least likely codes are left out as long as they sum to at
     /// most `1 - top_p`; 0 (the default) leaves out none.
     pub fn top_p(mut self, top_p: f64) -> Self {
-        self.top_p = top_p;
+        self.top_p = Some(top_p);
         self
     }
 
     /// Whether codes are mixed instead of chosen (default true), for smoother pictures.
     pub fn smooth(mut self, smooth: bool) -> Self {
-        self.smooth = smooth;
+        self.smooth = Some(smooth);
         self
     }
 
@@ -130,7 +133,7 @@ impl Request {
 
     /// Factor of the noise of every diffusion step (default 1).
     pub fn temperature(mut self, temperature: f64) -> Self {
-        self.temperature = temperature;
+        self.temperature = Some(temperature);
         self
     }
 
@@ -175,10 +178,14 @@ impl Request {
         &self,
         scales: &ScaleSchedule,
         released_steps: &str,
+        defaults: &ModelDefaults,
     ) -> Result<GenerationSettings> {
-        check_number("the guidance", self.guidance, 0.0, 100.0)?;
-        check_number("top-p", self.top_p, 0.0, 1.0)?;
-        check_number("the diffusion temperature", self.temperature, 0.0, 100.0)?;
+        let guidance = self.guidance.unwrap_or(defaults.guidance);
+        let top_p = self.top_p.unwrap_or(defaults.top_p);
+        let temperature = self.temperature.unwrap_or(defaults.temperature);
+        check_number("the guidance", guidance, 0.0, 100.0)?;
+        check_number("top-p", top_p, 0.0, 1.0)?;
+        check_number("the diffusion temperature", temperature, 0.0, 100.0)?;
         let tokens = scales.tokens(scales.last());
         if self.mask_passes == 0 || self.mask_passes > tokens {
             let expected = format!("from 1 to {tokens}, the tokens of the last scale");
@@ -186,14 +193,14 @@ impl Request {
         }
         let steps = self.diffusion_steps.clone().unwrap_or_else(|| released_steps.to_string());
         Ok(GenerationSettings {
-            guidance: self.guidance,
-            top_k: self.top_k,
-            top_p: self.top_p,
-            smooth: self.smooth,
+            guidance,
+            top_k: self.top_k.or(defaults.top_k),
+            top_p,
+            smooth: self.smooth.unwrap_or(defaults.smooth),
             mask_passes: self.mask_passes,
             noise_schedule: self.residual.then(|| NoiseSchedule::respaced(&steps)).transpose()?,
             diffusion_steps: steps,
-            temperature: self.temperature,
+            temperature,
         })
     }
 }

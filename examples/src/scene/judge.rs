@@ -42,6 +42,11 @@ impl Verdict {
 }
 
 impl Scene {
+    /// The colour behind whatever a picture shows: the one most of its border has.
+    pub fn background_of(picture: &RgbImage) -> Colour {
+        Map::of(picture).border_colour()
+    }
+
     /// Judges a picture.
     pub fn judge(&self, picture: &RgbImage) -> Verdict {
         let map = Map::of(picture);

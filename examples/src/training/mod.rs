@@ -6,7 +6,6 @@
 //! uninterrupted one would have given.
 
 pub mod config;
-pub mod data;
 pub mod metrics;
 pub mod optimizer;
 pub mod plot;

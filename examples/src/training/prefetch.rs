@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
-use super::data::epoch_order;
+use crate::data::epoch_order;
 
 /// Batches that are ready before they are asked for.
 const AHEAD: usize = 2;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow, ensure};
 use hart_pipeline::text::PromptTokenizer;
+use hart_pipeline::text::words::words;
 use serde_json::{Value, json};
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::normalizers::{Lowercase, NFC, Sequence};
@@ -120,10 +121,4 @@ impl TextFiles {
             words: text("words")?,
         })
     }
-}
-
-/// The words of a text in small letters.
-pub fn words(text: &str) -> impl Iterator<Item = String> + '_ {
-    let parts = text.split(|letter: char| !letter.is_alphanumeric());
-    parts.filter(|word| !word.is_empty()).map(str::to_lowercase)
 }

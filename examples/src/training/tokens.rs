@@ -12,8 +12,8 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
 
-use super::data::Records;
 use super::{Clock, tensor};
+use crate::data::Records;
 
 /// Images encoded at a time.
 const BATCH: usize = 32;

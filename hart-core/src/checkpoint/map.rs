@@ -1,4 +1,4 @@
-//! The one place that maps a file into memory.
+//! The bytes of a checkpoint: the one place that maps a file into memory.
 
 use std::fs::File;
 use std::path::Path;
@@ -7,9 +7,14 @@ use memmap2::Mmap;
 
 use crate::{Error, Result};
 
-/// A file mapped read-only.
+/// A file mapped read-only, or its content.
 #[derive(Debug)]
-pub(super) struct MappedFile(Mmap);
+pub(super) enum MappedFile {
+    /// Mapped from the disk.
+    Mapped(Mmap),
+    /// In memory already.
+    Held(Vec<u8>),
+}
 
 impl MappedFile {
     /// Maps a file that is not empty.
@@ -26,11 +31,14 @@ impl MappedFile {
         // process shortens the file while it is read, which ends the process with a bus error;
         // checkpoints are written once and renamed into place, never edited in place.
         let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io(path, e))?;
-        Ok(Self(map))
+        Ok(Self::Mapped(map))
     }
 
     /// The whole file.
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.0
+        match self {
+            Self::Mapped(map) => map,
+            Self::Held(bytes) => bytes,
+        }
     }
 }

@@ -82,6 +82,16 @@ impl Checkpoint {
         Ok(Self { path: path.to_path_buf(), tensors: safetensors::index(path)? })
     }
 
+    /// Reads a safetensors file whose content is in memory; `name` is what errors call it.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`].
+    pub fn from_safetensors(name: impl AsRef<Path>, content: Vec<u8>) -> Result<Self> {
+        let path = name.as_ref();
+        let tensors = safetensors::index_bytes(path, MappedFile::Held(content))?;
+        Ok(Self { path: path.to_path_buf(), tensors })
+    }
+
     /// Opens the shards that a safetensors index file lists, and of them only the tensors listed.
     ///
     /// # Errors

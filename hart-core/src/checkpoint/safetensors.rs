@@ -14,7 +14,12 @@ use crate::{Error, Result};
 /// The tensors of one file. The header is validated by the safetensors crate: offsets must be
 /// contiguous, fit the shapes and end where the file ends.
 pub(super) fn index(path: &Path) -> Result<BTreeMap<String, StoredTensor>> {
-    let file = Arc::new(MappedFile::open(path)?);
+    index_bytes(path, MappedFile::open(path)?)
+}
+
+/// As [`index`], of a file that was opened.
+pub(super) fn index_bytes(path: &Path, file: MappedFile) -> Result<BTreeMap<String, StoredTensor>> {
+    let file = Arc::new(file);
     let bytes = file.bytes();
     let tensors = SafeTensors::deserialize(bytes).map_err(|error| {
         Error::malformed(path, format!("not a valid safetensors file: {error}"))

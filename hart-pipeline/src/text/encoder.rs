@@ -12,6 +12,7 @@ use super::model::{Prefix, Qwen2};
 use super::names::{NAMES, open_checkpoint};
 use super::system_prompt::SystemPrompt;
 use super::tokenize::{PaddingSide, PromptTokenizer, TokenizedPrompt};
+use super::words::KnownWords;
 
 /// How a text encoder is loaded.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +33,7 @@ pub struct TextEncoder<B: Backend> {
     prefix: Option<Prefix<B>>,
     context_tokens: usize,
     width: usize,
+    words: Option<KnownWords>,
 }
 
 /// Encoded prompts, ready for the transformer.
@@ -76,7 +78,9 @@ impl<B: HartBackend> TextEncoder<B> {
         let model = Qwen2::init(&config, device);
         let weights = LoadOptions { precision: options.precision };
         let model = load(model, &open_checkpoint(folder)?, &NAMES, weights)?;
-        Self::new(tokenizer, model, config.width, context_tokens, &options.system_prompt)
+        let prompt = &options.system_prompt;
+        let encoder = Self::new(tokenizer, model, config.width, context_tokens, prompt)?;
+        Ok(Self { words: KnownWords::open(folder)?, ..encoder })
     }
 
     /// Puts the parts together.
@@ -100,7 +104,18 @@ impl<B: HartBackend> TextEncoder<B> {
         };
         check_ids(&ids, model.vocabulary())?;
         let prefix = (!ids.is_empty()).then(|| model.prefix(&ids));
-        Ok(Self { tokenizer, model, prefix, context_tokens, width })
+        Ok(Self { tokenizer, model, prefix, context_tokens, width, words: None })
+    }
+
+    /// The same encoder, which knows no words but these.
+    pub fn with_known_words(self, words: KnownWords) -> Self {
+        Self { words: Some(words), ..self }
+    }
+
+    /// The words of a prompt that the model has never seen; none when it does not say which it has
+    /// seen, like the released one.
+    pub fn unknown_words(&self, prompt: &str) -> Vec<String> {
+        self.words.as_ref().map_or_else(Vec::new, |words| words.unknown(prompt))
     }
 
     /// Tokens of a context, T.

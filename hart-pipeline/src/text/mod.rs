@@ -16,6 +16,7 @@ pub mod system_prompt;
 mod tests;
 pub mod tokenize;
 mod tokenizer_file;
+pub mod words;
 
 pub use config::TextEncoderConfig;
 pub use encoder::{EncodedPrompts, TextEncoder, TextEncoderOptions};
@@ -23,3 +24,4 @@ pub use model::Qwen2;
 pub use names::{NAMES, open_checkpoint};
 pub use system_prompt::SystemPrompt;
 pub use tokenize::{PaddingSide, PromptTokenizer, TokenizedPrompt};
+pub use words::KnownWords;

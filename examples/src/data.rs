@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use hart_core::random::generator;
+use image::RgbImage;
 use image::imageops::FilterType;
 use rand::Rng;
 use serde::Deserialize;
@@ -105,6 +106,14 @@ impl Records {
     /// # Errors
     /// When the image cannot be read.
     pub fn image(&self, index: usize, side: usize) -> anyhow::Result<Vec<f32>> {
+        Ok(planes(&self.picture(index, side)?))
+    }
+
+    /// An image as it is: the middle square, `side` pixels a side.
+    ///
+    /// # Errors
+    /// When the image cannot be read.
+    pub fn picture(&self, index: usize, side: usize) -> anyhow::Result<RgbImage> {
         self.cut(index, side, 1.0, [0.5, 0.5], false)
     }
 
@@ -127,7 +136,7 @@ impl Records {
         let least = augmentation.least_crop;
         let share = least + (1.0 - least) * uniform();
         let place = [uniform(), uniform()];
-        self.cut(index, side, share, place, mirrored)
+        Ok(planes(&self.cut(index, side, share, place, mirrored)?))
     }
 
     /// The caption of an image in some step: the first one for a share `plain` of the steps, else
@@ -149,7 +158,7 @@ impl Records {
         share: f64,
         place: [f64; 2],
         mirrored: bool,
-    ) -> anyhow::Result<Vec<f32>> {
+    ) -> anyhow::Result<RgbImage> {
         let path = self.folder.join(&self.records[index].image);
         let image = image::open(&path)
             .with_context(|| format!("cannot read the image {}", path.display()))?;
@@ -162,32 +171,37 @@ impl Records {
         let at = |length: u32, place: f64| (f64::from(length - cut) * place).round() as u32;
         let (x, y) = (at(width, place[0]), at(height, place[1]));
         let mut square = image::imageops::crop_imm(&image, x, y, cut, cut).to_image();
-        let side_pixels = side as u32;
-        if cut != side_pixels {
-            let filter =
-                if cut > side_pixels { FilterType::Triangle } else { FilterType::CatmullRom };
-            square = image::imageops::resize(&square, side_pixels, side_pixels, filter);
+        let wanted = side as u32;
+        if cut != wanted {
+            let filter = if cut > wanted { FilterType::Triangle } else { FilterType::CatmullRom };
+            square = image::imageops::resize(&square, wanted, wanted, filter);
         }
         if mirrored {
             image::imageops::flip_horizontal_in_place(&mut square);
         }
-        let mut planes = vec![0.0; 3 * side * side];
-        for (position, pixel) in square.pixels().enumerate() {
-            for (channel, &value) in pixel.0.iter().enumerate() {
-                planes[channel * side * side + position] = f32::from(value) / 127.5 - 1.0;
-            }
-        }
-        Ok(planes)
+        Ok(square)
     }
 }
 
+/// A square picture as planes `[3, side, side]` in [-1, 1].
+fn planes(picture: &RgbImage) -> Vec<f32> {
+    let count = (picture.width() * picture.height()) as usize;
+    let mut planes = vec![0.0; 3 * count];
+    for (position, pixel) in picture.pixels().enumerate() {
+        for (channel, &value) in pixel.0.iter().enumerate() {
+            planes[channel * count + position] = f32::from(value) / 127.5 - 1.0;
+        }
+    }
+    planes
+}
+
 /// Transparent parts become white.
-fn on_white(image: image::DynamicImage) -> image::RgbImage {
+fn on_white(image: image::DynamicImage) -> RgbImage {
     if !image.color().has_alpha() {
         return image.into_rgb8();
     }
     let image = image.into_rgba8();
-    image::RgbImage::from_fn(image.width(), image.height(), |x, y| {
+    RgbImage::from_fn(image.width(), image.height(), |x, y| {
         let [r, g, b, a] = image.get_pixel(x, y).0;
         let over = |value: u8| {
             let value = u32::from(value) * u32::from(a) + 255 * (255 - u32::from(a));

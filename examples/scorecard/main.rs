@@ -1,0 +1,97 @@
+//! Measures a model on the emoji data set: every number with chance and ceiling beside it.
+//!
+//! ```sh
+//! cargo run --release --example scorecard -- --data data/emoji --out scorecard
+//! ```
+//!
+//! Nothing but the data set's own pictures and code that looks at pixels is used to judge. The
+//! folder gets `scorecard.json`, the table as `scorecard.md`, and the contact sheets the numbers
+//! were computed from.
+#![allow(clippy::print_stdout)]
+
+mod finish;
+mod frechet;
+mod painter;
+mod retrieval;
+mod scores;
+mod table;
+mod tokenizer;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::ensure;
+use clap::Parser;
+use hart_core::HartBackend;
+use hart_examples::run_on;
+use hart_pipeline::HartPipeline;
+use hart_pipeline::backend::OnBackend;
+
+use crate::painter::Painter;
+use crate::scores::Scores;
+use crate::table::Table;
+
+/// Measures a model on the emoji data set.
+#[derive(Parser)]
+struct Arguments {
+    /// Folder of the data set that `build_dataset` makes.
+    #[arg(long, value_name = "DIR", default_value = "data/emoji")]
+    data: PathBuf,
+    /// Folder to write.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Folder of the model, with its text encoder in `text/` [default: the embedded model].
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// The most pictures of one score; fewer are spread evenly.
+    #[arg(long, value_name = "N", default_value_t = 1200)]
+    most: usize,
+    /// Guidance instead of the model's own.
+    #[arg(long, value_name = "X")]
+    guidance: Option<f64>,
+    /// Seed of the first picture.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Device to work on [default: the fastest compiled in].
+    #[arg(long, value_name = "NAME")]
+    device: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    run_on(arguments.device.clone(), Program(arguments))
+}
+
+struct Program(Arguments);
+
+impl OnBackend for Program {
+    type Output = anyhow::Result<()>;
+
+    fn run<B: HartBackend>(self, device: B::Device) -> Self::Output {
+        let arguments = self.0;
+        ensure!(arguments.most > 0, "`--most` must be at least 1");
+        std::fs::create_dir_all(&arguments.out)?;
+        let pipeline = open::<B>(&arguments, device)?;
+        let painter = Painter::new(&pipeline, &arguments.out, arguments.guidance, arguments.seed);
+        let scores = Scores::open(&arguments.data, painter, arguments.most)?;
+        let mut table = Table::default();
+        scores.all(&mut table)?;
+        table.save(&arguments.out)?;
+        println!("{}", table.markdown());
+        Ok(())
+    }
+}
+
+fn open<B: HartBackend>(
+    arguments: &Arguments,
+    device: B::Device,
+) -> anyhow::Result<HartPipeline<B>> {
+    let builder = match &arguments.model {
+        Some(folder) => HartPipeline::builder().model(folder),
+        #[cfg(feature = "embedded")]
+        None => return Ok(HartPipeline::embedded(&device)?),
+        #[cfg(not(feature = "embedded"))]
+        None => anyhow::bail!("`--model` is needed: this program was built without a model"),
+    };
+    Ok(builder.device(device).build()?)
+}

@@ -1,0 +1,81 @@
+//! Pictures of captions, and sheets of them.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use hart_core::HartBackend;
+use hart_examples::Progress;
+use hart_pipeline::{Event, HartPipeline, Request};
+use image::RgbImage;
+use image::imageops::replace;
+
+/// Pictures a row of a sheet.
+const COLUMNS: usize = 24;
+/// The most pictures of a sheet.
+const SHEET: usize = 480;
+
+/// Paints with one model and one way of asking.
+pub(crate) struct Painter<'a, B: HartBackend> {
+    pub(crate) pipeline: &'a HartPipeline<B>,
+    folder: PathBuf,
+    guidance: Option<f64>,
+    seed: u64,
+}
+
+impl<'a, B: HartBackend> Painter<'a, B> {
+    pub(crate) fn new(
+        pipeline: &'a HartPipeline<B>,
+        folder: &Path,
+        guidance: Option<f64>,
+        seed: u64,
+    ) -> Self {
+        Self { pipeline, folder: folder.to_path_buf(), guidance, seed }
+    }
+
+    /// The side of its pictures.
+    pub(crate) fn side(&self) -> u32 {
+        self.pipeline.model().tokenizer.image_side() as u32
+    }
+
+    /// One picture of each caption; the sheet of the first ones is kept under `name`.
+    pub(crate) fn paint(&self, name: &str, captions: &[String]) -> anyhow::Result<Vec<RgbImage>> {
+        let mut request = Request::batch(captions).seed(self.seed);
+        if let Some(guidance) = self.guidance {
+            request = request.guidance(guidance);
+        }
+        let progress = Progress::start();
+        progress.line(&format!("{name}: {} pictures", captions.len()));
+        let mut pictures = vec![];
+        self.pipeline.generate_each(&request, &mut |event: Event<'_, B>| {
+            if let Event::Picture { image, .. } = event {
+                let (width, height) = (image.width() as u32, image.height() as u32);
+                let picture = RgbImage::from_raw(width, height, image.pixels().to_vec());
+                pictures.push(picture.expect("as many bytes as pixels"));
+            }
+            ControlFlow::Continue(())
+        })?;
+        progress.finish();
+        self.sheet(name, &pictures)?;
+        Ok(pictures)
+    }
+
+    /// Keeps a sheet of pictures, evenly chosen when there are many.
+    pub(crate) fn sheet(&self, name: &str, pictures: &[RgbImage]) -> anyhow::Result<()> {
+        let shown = spread(pictures.len(), SHEET);
+        let side = self.side();
+        let rows = shown.len().div_ceil(COLUMNS) as u32;
+        let mut sheet = RgbImage::new(COLUMNS as u32 * side, rows * side);
+        for (place, &index) in shown.iter().enumerate() {
+            let at = |n: usize| i64::from(n as u32 * side);
+            replace(&mut sheet, &pictures[index], at(place % COLUMNS), at(place / COLUMNS));
+        }
+        sheet.save(self.folder.join(format!("{name}.png")))?;
+        Ok(())
+    }
+}
+
+/// At most `most` of `count` indices, evenly spread.
+pub(crate) fn spread(count: usize, most: usize) -> Vec<usize> {
+    let kept = count.min(most);
+    (0..kept).map(|i| i * count / kept).collect()
+}

@@ -1,0 +1,50 @@
+//! Which true picture is nearest to a painted one, pixel by pixel.
+
+use image::RgbImage;
+use image::imageops::{FilterType, resize};
+use rayon::prelude::*;
+
+/// The side that pictures are compared at.
+const SIDE: u32 = 16;
+
+/// A picture as a few numbers.
+pub(crate) fn features(picture: &RgbImage) -> Vec<f32> {
+    let small = resize(picture, SIDE, SIDE, FilterType::Triangle);
+    small.into_raw().into_iter().map(|value| f32::from(value) / 255.0).collect()
+}
+
+/// Squared distance.
+pub(crate) fn distance(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
+}
+
+/// True pictures that painted ones are looked up among.
+pub(crate) struct Gallery<L> {
+    entries: Vec<(L, Vec<f32>)>,
+}
+
+impl<L: Sync> Gallery<L> {
+    pub(crate) fn new(entries: impl IntoIterator<Item = (L, RgbImage)>) -> Self {
+        let entries = entries.into_iter();
+        Self { entries: entries.map(|(label, picture)| (label, features(&picture))).collect() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The labels of the nearest pictures, the nearest first, with their distances.
+    pub(crate) fn nearest(&self, picture: &RgbImage, count: usize) -> Vec<(&L, f32)> {
+        let wanted = features(picture);
+        let mut all: Vec<(&L, f32)> =
+            self.entries.iter().map(|(label, f)| (label, distance(f, &wanted))).collect();
+        all.sort_by(|a, b| a.1.total_cmp(&b.1));
+        all.truncate(count);
+        all
+    }
+
+    /// For each picture the labels of its nearest ones.
+    pub(crate) fn all_nearest(&self, pictures: &[RgbImage], count: usize) -> Vec<Vec<(&L, f32)>> {
+        pictures.par_iter().map(|picture| self.nearest(picture, count)).collect()
+    }
+}

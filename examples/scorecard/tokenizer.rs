@@ -1,0 +1,139 @@
+//! What the tokenizer keeps of pictures, and what the residual head adds to tokens.
+
+use anyhow::Context;
+use burn::tensor::{Tensor, TensorData};
+use hart_core::HartBackend;
+use hart_core::random::{Draws, SeededDraws};
+use hart_diffusion::SamplerSettings;
+use hart_pipeline::HartPipeline;
+use hart_tokenizer::quantizer::{to_map, to_tokens};
+use hart_tokenizer::to_pixels;
+use image::RgbImage;
+
+/// Pictures worked on at a time.
+const BATCH: usize = 32;
+
+/// Decibels of reconstructions, from the mean squared error over all pictures.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Decibels {
+    /// From discrete codes alone.
+    pub(crate) discrete: f64,
+    /// From codes and the residual that the head sampled; of captioned pictures only.
+    pub(crate) sampled: Option<f64>,
+    /// From codes and the true residual.
+    pub(crate) continuous: f64,
+}
+
+/// Pictures through the tokenizer, and back from everything it keeps.
+pub(crate) fn reconstruct<B: HartBackend>(
+    pipeline: &HartPipeline<B>,
+    pictures: &[RgbImage],
+) -> anyhow::Result<Vec<RgbImage>> {
+    let tokenizer = &pipeline.model().tokenizer;
+    let mut found = vec![];
+    for part in pictures.chunks(BATCH) {
+        let images = upload::<B>(part, pipeline.device());
+        found.extend(download(tokenizer.decode(&tokenizer.encode(images)?)?)?);
+    }
+    Ok(found)
+}
+
+/// Measures reconstructions. With captions, the codes are handed to the transformer as they are and
+/// its residual head samples what they leave over.
+pub(crate) fn decibels<B: HartBackend>(
+    pipeline: &HartPipeline<B>,
+    pictures: &[RgbImage],
+    captions: Option<&[String]>,
+) -> anyhow::Result<Decibels> {
+    let tokenizer = &pipeline.model().tokenizer;
+    let mut errors = [0.0; 3];
+    for (index, part) in pictures.chunks(BATCH).enumerate() {
+        let images = upload::<B>(part, pipeline.device());
+        let latent = tokenizer.encode_latent(images.clone() * 2.0 - 1.0, &mut ());
+        let tokens = tokenizer.quantizer.encode(latent.clone());
+        let discrete = tokenizer.decode_discrete(&tokens.indices)?;
+        let continuous = to_pixels(tokenizer.decode_latent(latent, &mut ()));
+        let sampled = match captions {
+            Some(captions) => {
+                let captions = &captions[index * BATCH..][..part.len()];
+                to_pixels(tokenizer.decode_latent(sample(pipeline, &tokens, captions)?, &mut ()))
+            }
+            None => discrete.clone(),
+        };
+        for (error, found) in errors.iter_mut().zip([discrete, sampled, continuous]) {
+            let square: f64 =
+                (found - images.clone()).square().mean().into_data().iter::<f64>().sum();
+            *error += square * part.len() as f64 / pictures.len() as f64;
+        }
+    }
+    let [discrete, sampled, continuous] = errors.map(|error| -10.0 * error.log10());
+    Ok(Decibels { discrete, sampled: captions.map(|_| sampled), continuous })
+}
+
+/// The latent of true codes with a sampled residual.
+fn sample<B: HartBackend>(
+    pipeline: &HartPipeline<B>,
+    tokens: &hart_tokenizer::HybridTokens<B>,
+    captions: &[String],
+) -> anyhow::Result<Tensor<B, 4>> {
+    let (model, device) = (pipeline.model(), pipeline.device());
+    let quantizer = &model.tokenizer.quantizer;
+    let last = quantizer.scales().last();
+    let count = quantizer.scales().tokens(last);
+    let text = pipeline.text_encoder().encode(captions)?.text;
+    let kept = vec![(0..count).collect::<Vec<_>>(); captions.len()];
+    let inputs = quantizer.teacher_forcing(&tokens.indices);
+    let predicted = model.transformer.predict(&text, inputs, &kept)?;
+    let codes = quantizer.embed(tokens.indices[last].clone());
+    let condition = model.transformer.residual_condition(predicted.hidden, codes.clone());
+    let [images, _, channels] = codes.dims();
+    let draws = SeededDraws::new((0..images as u64).collect::<Vec<_>>());
+    let noise = |draw: &dyn Fn(usize, usize, &mut [f32])| -> Tensor<B, 3> {
+        let mut values = vec![0.0; images * count * channels];
+        for (i, part) in values.chunks_exact_mut(channels).enumerate() {
+            draw(i / count, i % count, part);
+        }
+        Tensor::from_data(TensorData::new(values, [images, count, channels]), device)
+    };
+    let start = noise(&|image, position, part| draws.diffusion_start(image, position, part));
+    let step = |step: usize| {
+        noise(&|image, position, part| draws.diffusion_step(image, step, position, part))
+    };
+    let settings = SamplerSettings { guidance: 0.0, temperature: pipeline.defaults().temperature };
+    // The head expects rows for guidance as well; without guidance it leaves them out.
+    let condition = condition.repeat_dim(0, 2);
+    let residual = model.residual_head.sample(condition, start, step, &settings, &mut ())?;
+    let so_far = quantizer.discrete_latents(&tokens.indices[..last]).pop();
+    let so_far = so_far.context("a schedule has at least two scales")?;
+    let latent = to_tokens(so_far) + codes + residual;
+    Ok(to_map(latent, quantizer.scales().latent_side()))
+}
+
+fn upload<B: HartBackend>(pictures: &[RgbImage], device: &B::Device) -> Tensor<B, 4> {
+    let side = pictures[0].width() as usize;
+    let mut values = vec![0.0; pictures.len() * 3 * side * side];
+    for (image, picture) in pictures.iter().enumerate() {
+        for (position, pixel) in picture.pixels().enumerate() {
+            for channel in 0..3 {
+                values[(image * 3 + channel) * side * side + position] =
+                    f32::from(pixel.0[channel]) / 255.0;
+            }
+        }
+    }
+    Tensor::from_data(TensorData::new(values, [pictures.len(), 3, side, side]), device)
+}
+
+fn download<B: HartBackend>(images: Tensor<B, 4>) -> anyhow::Result<Vec<RgbImage>> {
+    let [count, _, height, width] = images.dims();
+    let values: Vec<f32> = images.into_data().iter::<f32>().collect();
+    let plane = height * width;
+    let picture = |image: usize| {
+        RgbImage::from_fn(width as u32, height as u32, |x, y| {
+            let position = y as usize * width + x as usize;
+            image::Rgb([0, 1, 2].map(|channel| {
+                (values[(image * 3 + channel) * plane + position] * 255.0).round() as u8
+            }))
+        })
+    };
+    Ok((0..count).map(picture).collect())
+}

@@ -1,0 +1,112 @@
+//! The small model compiled into the crate.
+//!
+//! It paints emoji-like drawings of some hundred things in three styles on plain backgrounds, and
+//! simple scenes of shapes; `embedded/MODEL_CARD.md` says what it can do, how it was trained and
+//! where its pictures come from.
+
+use std::io::{Cursor, Read};
+
+use hart_core::checkpoint::{Checkpoint, LoadOptions, load};
+use hart_core::config::{AutoencoderConfig, ConfigReader, TransformerConfig};
+use hart_core::{Error, HartBackend, Precision, Result};
+
+use crate::builder::batch_size;
+use crate::defaults::ModelDefaults;
+use crate::model::{HartModel, ModelCheckpoints, ModelConfig};
+use crate::pipeline::HartPipeline;
+use crate::text::{self, KnownWords, PromptTokenizer, Qwen2, TextEncoder, TextEncoderConfig};
+
+/// A model's folder in the released layout, weights in 16 bits, as a zip archive.
+const ARCHIVE: &[u8] = include_bytes!("../embedded/model.zip");
+
+/// Its name in the settings of pictures.
+const NAME: &str = "embedded";
+
+impl<B: HartBackend> HartPipeline<B> {
+    /// The small model compiled into the crate (feature `embedded`, on by default), with its text
+    /// encoder: nothing is read from a disk or fetched.
+    ///
+    /// ```
+    /// use hart_pipeline::{HartPipeline, Request};
+    /// # #[cfg(feature = "flex")] {
+    /// let pipeline = HartPipeline::<burn::backend::Flex>::embedded(&Default::default())?;
+    /// let images = pipeline.generate(&Request::new("a red heart, flat style").seed(7))?;
+    /// assert_eq!(images[0].width(), 32);
+    /// # }
+    /// # Ok::<(), hart_pipeline::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], [`Error::Config`] or [`Error::Weights`] when the crate was built from
+    /// a damaged archive.
+    pub fn embedded(device: &B::Device) -> Result<Self> {
+        Archive::open(ARCHIVE)?.pipeline(device)
+    }
+}
+
+/// The archive of a model.
+struct Archive<'a>(zip::ZipArchive<Cursor<&'a [u8]>>);
+
+impl<'a> Archive<'a> {
+    fn open(bytes: &'a [u8]) -> Result<Self> {
+        let archive = zip::ZipArchive::new(Cursor::new(bytes));
+        Ok(Self(archive.map_err(|error| Error::malformed(NAME, error))?))
+    }
+
+    fn file(&mut self, name: &str) -> Result<Vec<u8>> {
+        let path = format!("{NAME}/{name}");
+        let file = self.0.by_name(name).map_err(|error| Error::malformed(&path, error))?;
+        let mut bytes = Vec::with_capacity(usize::try_from(file.size()).unwrap_or(0));
+        let mut file = file;
+        file.read_to_end(&mut bytes).map_err(|error| Error::io(&path, error))?;
+        Ok(bytes)
+    }
+
+    fn config(&mut self, name: &str) -> Result<ConfigReader> {
+        ConfigReader::parse(format!("{NAME}/{name}"), &self.file(name)?)
+    }
+
+    fn weights(&mut self, name: &str) -> Result<Checkpoint> {
+        Checkpoint::from_safetensors(format!("{NAME}/{name}"), self.file(name)?)
+    }
+
+    fn pipeline<B: HartBackend>(mut self, device: &B::Device) -> Result<HartPipeline<B>> {
+        let defaults = ModelDefaults::read(&self.config("generation.json")?)?;
+        let config = ModelConfig {
+            transformer: TransformerConfig::read(&self.config("llm/config.json")?)?,
+            autoencoder: AutoencoderConfig::read(&self.config("tokenizer/config.json")?)?,
+        };
+        let files = ModelCheckpoints {
+            transformer: self.weights("llm/model.safetensors")?,
+            tokenizer: self.weights("tokenizer/model.safetensors")?,
+        };
+        let options = LoadOptions::default();
+        let model = HartModel::load(&config, &files, options, device)?;
+        let encoder = self.text_encoder(&config, &defaults, device)?;
+        let (device, precision) = (device.clone(), Precision::F32);
+        let pictures = batch_size(&config.transformer, precision);
+        let name = NAME.to_string();
+        Ok(HartPipeline::new(model, encoder, device, precision, name, pictures, defaults))
+    }
+
+    fn text_encoder<B: HartBackend>(
+        &mut self,
+        config: &ModelConfig,
+        defaults: &ModelDefaults,
+        device: &B::Device,
+    ) -> Result<TextEncoder<B>> {
+        let tokenizer = self.file("text/tokenizer.json")?;
+        let tokenizer =
+            PromptTokenizer::parse(&tokenizer, &self.file("text/tokenizer_config.json")?)?;
+        let words = String::from_utf8(self.file("text/words.txt")?)
+            .map_err(|error| Error::malformed(format!("{NAME}/text/words.txt"), error))?;
+        let text = TextEncoderConfig::read(&self.config("text/config.json")?)?;
+        let weights = self.weights("text/model.safetensors")?;
+        let model = Qwen2::init(&text, device);
+        let model = load(model, &weights, &text::NAMES, LoadOptions::default())?;
+        let tokens = config.transformer.context_tokens;
+        let encoder =
+            TextEncoder::new(tokenizer, model, text.width, tokens, &defaults.system_prompt)?;
+        Ok(encoder.with_known_words(KnownWords::parse(&words)))
+    }
+}
