@@ -31,28 +31,29 @@ struct Arguments {
     /// What the pictures show.
     #[arg(required = true, value_name = "PROMPT")]
     prompts: Vec<String>,
-    /// Folder of the model, with `llm/` and `tokenizer/` in it.
+    /// Folder of the model, with `llm/` and `tokenizer/` in it [default: the small model compiled in].
     #[arg(long, value_name = "DIR")]
-    model: PathBuf,
-    /// Folder of the text encoder, a Qwen2 model.
-    #[arg(long, value_name = "DIR")]
-    text_encoder: PathBuf,
+    model: Option<PathBuf>,
+    /// Folder of the text encoder, a Qwen2 model [default: `text` in the model's folder].
+    #[arg(long, value_name = "DIR", requires = "model")]
+    text_encoder: Option<PathBuf>,
     /// Seed of the first picture; later ones count on from it.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Pictures of each prompt.
     #[arg(long, value_name = "N", default_value_t = 1)]
     count: usize,
-    /// How far the prompt is followed.
-    #[arg(long, value_name = "X", default_value_t = 4.5)]
-    guidance: f64,
-    /// Codes kept for sampling, 0 for all [default: 600 for coarse scales, 300 for fine ones].
+    /// How far the prompt is followed [default: what suits the model; 4.5 for the released one].
+    #[arg(long, value_name = "X")]
+    guidance: Option<f64>,
+    /// Codes kept for sampling, 0 for all [default: what suits the model; for the released one 600
+    /// at coarse scales, 300 at fine ones].
     #[arg(long, value_name = "N")]
     top_k: Option<usize>,
-    /// Nucleus sampling from 0 to 1, 0 for none.
-    #[arg(long, value_name = "X", default_value_t = 0.0)]
-    top_p: f64,
-    /// Mix codes instead of choosing one, for smoother pictures (the default).
+    /// Nucleus sampling from 0 to 1, 0 for none [default: what suits the model].
+    #[arg(long, value_name = "X")]
+    top_p: Option<f64>,
+    /// Mix codes instead of choosing one, for smoother pictures [default: what suits the model].
     #[arg(long, overrides_with = "no_smooth", action = ArgAction::SetTrue)]
     smooth: bool,
     /// Choose one code a token.
@@ -64,9 +65,9 @@ struct Arguments {
     /// Steps of the residual diffusion, such as 8, 10,15,20 or ddim25 [default: the model's].
     #[arg(long, value_name = "N")]
     diffusion_steps: Option<String>,
-    /// Factor of the noise of every diffusion step.
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
-    temperature: f64,
+    /// Factor of the noise of every diffusion step [default: what suits the model].
+    #[arg(long, value_name = "X")]
+    temperature: Option<f64>,
     /// Element type of the weights: f32, bf16 or f16.
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     precision: Precision,
@@ -85,12 +86,28 @@ struct Arguments {
     /// Where to write; several pictures get `-<index>-<seed>` before the ending.
     #[arg(long, value_name = "PATH", default_value = "out.png")]
     out: PathBuf,
+    /// Enlarge the pictures so many times [default: 8 for the small model compiled in, else 1].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    enlarge: Option<u32>,
     /// Write all pictures in one file, side by side.
     #[arg(long)]
     grid: bool,
     /// Folder for a picture of every scale.
     #[arg(long, value_name = "DIR")]
     preview: Option<PathBuf>,
+}
+
+/// How many times pictures of the embedded model are enlarged.
+const EMBEDDED_ENLARGED: u32 = 8;
+
+#[cfg(feature = "embedded")]
+fn embedded<B: HartBackend>(device: &B::Device) -> anyhow::Result<HartPipeline<B>> {
+    Ok(HartPipeline::embedded(device)?)
+}
+
+#[cfg(not(feature = "embedded"))]
+fn embedded<B: HartBackend>(_: &B::Device) -> anyhow::Result<HartPipeline<B>> {
+    bail!("`--model` is needed: this program was built without the embedded model")
 }
 
 fn main() -> ExitCode {
@@ -122,7 +139,7 @@ impl OnBackend for Arguments {
             if let Event::Picture { image, .. } = &event
                 && self.grid
             {
-                kept.push((*image).clone());
+                kept.push(image.enlarged(self.enlarge()));
             }
             progress.show(&event)
         });
@@ -149,11 +166,19 @@ impl Arguments {
         let mut request = Request::batch(&self.prompts)
             .seed(self.seed)
             .count(self.count)
-            .guidance(self.guidance)
-            .top_p(self.top_p)
-            .smooth(!self.no_smooth)
-            .mask_passes(self.mask_passes)
-            .temperature(self.temperature);
+            .mask_passes(self.mask_passes);
+        if let Some(guidance) = self.guidance {
+            request = request.guidance(guidance);
+        }
+        if let Some(top_p) = self.top_p {
+            request = request.top_p(top_p);
+        }
+        if let Some(temperature) = self.temperature {
+            request = request.temperature(temperature);
+        }
+        if self.smooth || self.no_smooth {
+            request = request.smooth(self.smooth);
+        }
         if let Some(top_k) = self.top_k {
             request = request.top_k(top_k);
         }
@@ -163,16 +188,27 @@ impl Arguments {
         request
     }
 
+    /// How many times pictures are enlarged: those of the embedded model are too small to be seen.
+    fn enlarge(&self) -> usize {
+        let usual = if self.model.is_none() { EMBEDDED_ENLARGED } else { 1 };
+        self.enlarge.unwrap_or(usual) as usize
+    }
+
     fn pipeline<B: HartBackend>(&self, device: B::Device) -> anyhow::Result<HartPipeline<B>> {
+        let Some(model) = &self.model else {
+            return embedded(&device);
+        };
         let mut builder = HartPipeline::<B>::builder()
-            .model(&self.model)
-            .text_encoder(&self.text_encoder)
+            .model(model)
             .device(device)
             .precision(self.precision)
             .weights(match self.weights.as_str() {
                 "raw" => TransformerWeights::Raw,
                 _ => TransformerWeights::Ema,
             });
+        if let Some(folder) = &self.text_encoder {
+            builder = builder.text_encoder(folder);
+        }
         if let Some(side) = &self.padding_side {
             builder = builder.padding_side(match side.as_str() {
                 "left" => PaddingSide::Left,
@@ -223,7 +259,7 @@ impl Arguments {
             }
             Event::Picture { picture, image } if !self.grid => {
                 let path = self.path_of(*picture, image, items.len());
-                image.save(&path)?;
+                image.enlarged(self.enlarge()).save(&path)?;
                 progress.line(&path.display().to_string());
             }
             _ => {}

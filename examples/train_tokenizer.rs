@@ -246,7 +246,7 @@ impl<B: HartBackend> Training<B> {
         let clock = Clock::start(self.step, run.steps);
         while self.step < run.steps {
             let rate = self.experiment.optimizer.rate(self.step, run.steps);
-            let measured = self.train_step(batches.next()?, rate)?;
+            let measured = self.train_step(batches.take()?, rate)?;
             self.step += 1;
             let last = self.step == run.steps;
             let evaluate = last || self.step.is_multiple_of(run.evaluate_every);

@@ -26,6 +26,9 @@ const ROUND: &str = "3D";
 /// The flat style in captions.
 const FLAT: &str = "flat";
 
+/// A part of a verdict.
+type Part = fn(&Verdict) -> bool;
+
 /// A record with its picture, made by hand.
 #[derive(Debug, Clone)]
 struct Truth {
@@ -298,7 +301,7 @@ impl<'a, B: HartBackend> Scores<'a, B> {
         let (found, ceiling) = (judge(&painted, 0), judge(&truth, 0));
         // Every picture against the next scene: what a model gives that does not read.
         let shuffled = judge(&painted, 1);
-        let parts: [(&str, fn(&Verdict) -> bool, f64); 5] = [
+        let parts: [(&str, Part, f64); 5] = [
             ("background", |v| v.background, 0.98),
             ("colours", |v| v.colours, 0.9),
             ("relation", |v| v.relation, 0.9),

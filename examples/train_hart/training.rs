@@ -137,7 +137,7 @@ impl<B: HartBackend> Training<B> {
             let rate = self.experiment.optimizer.rate(self.step, run.steps);
             let mut step = Vec::with_capacity(run.accumulate);
             for _ in 0..parts {
-                step.push(batches.next()?);
+                step.push(batches.take()?);
             }
             let measured = self.train_step(&step, rate)?;
             self.step += 1;

@@ -50,6 +50,21 @@ pub struct ImageSettings {
 }
 
 impl Image {
+    /// The same picture, each side `factor` times as long, by bicubic interpolation. The settings
+    /// stay those that made it.
+    pub fn enlarged(&self, factor: usize) -> Self {
+        if factor <= 1 {
+            return self.clone();
+        }
+        let (width, height) = (self.width * factor, self.height * factor);
+        let rows = enlarge_rows(&self.pixels, self.width, factor);
+        // Columns are the rows of the transposed picture.
+        let turned = transpose(&rows, width, self.height);
+        let turned = enlarge_rows(&turned, self.height, factor);
+        let pixels = transpose(&turned, height, width);
+        Self { width, height, pixels, settings: self.settings.clone() }
+    }
+
     /// Wraps `[height, width, 3]` bytes.
     pub(crate) fn new(
         width: usize,
@@ -208,4 +223,66 @@ fn encode(
 /// A PNG text chunk ends at a NUL; JSON escapes them, the plain description cannot.
 fn without_nul(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "").into() } else { text.into() }
+}
+
+/// Every row of `[rows, width, 3]` bytes `factor` times as long (Catmull-Rom, border repeated).
+fn enlarge_rows(pixels: &[u8], width: usize, factor: usize) -> Vec<u8> {
+    let weights: Vec<(isize, [f32; 4])> = (0..factor)
+        .map(|i| {
+            let at = (i as f32 + 0.5) / factor as f32 - 0.5;
+            let t = at - at.floor();
+            let (t2, t3) = (t * t, t * t * t);
+            let weights = [
+                (-t3 + 2.0 * t2 - t) / 2.0,
+                (3.0 * t3 - 5.0 * t2 + 2.0) / 2.0,
+                (-3.0 * t3 + 4.0 * t2 + t) / 2.0,
+                (t3 - t2) / 2.0,
+            ];
+            (at.floor() as isize - 1, weights)
+        })
+        .collect();
+    let mut enlarged = Vec::with_capacity(pixels.len() * factor);
+    for row in pixels.chunks_exact(width * 3) {
+        for x in 0..width * factor {
+            let (first, weights) = weights[x % factor];
+            for channel in 0..3 {
+                let tap = |(offset, weight): (usize, &f32)| {
+                    let at = (x / factor) as isize + first + offset as isize;
+                    let at = at.clamp(0, width as isize - 1) as usize;
+                    weight * f32::from(row[at * 3 + channel])
+                };
+                let value: f32 = weights.iter().enumerate().map(tap).sum();
+                enlarged.push(value.round().clamp(0.0, 255.0) as u8);
+            }
+        }
+    }
+    enlarged
+}
+
+/// `[height, width, 3]` bytes to `[width, height, 3]`.
+fn transpose(pixels: &[u8], width: usize, height: usize) -> Vec<u8> {
+    let pixel = |x: usize, y: usize| &pixels[(y * width + x) * 3..][..3];
+    (0..width).flat_map(|x| (0..height).flat_map(move |y| pixel(x, y))).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{enlarge_rows, transpose};
+
+    #[test]
+    fn enlarging_keeps_plain_areas_and_turns_edges_into_ramps() {
+        let row = [10, 20, 30, 10, 20, 30, 210, 220, 230, 210, 220, 230];
+        let enlarged = enlarge_rows(&row, 4, 3);
+        assert_eq!(enlarged.len(), 4 * 3 * 3);
+        assert_eq!(enlarged[..3], [10, 20, 30]);
+        assert_eq!(enlarged[33..], [210, 220, 230]);
+        let reds: Vec<u8> = enlarged.chunks_exact(3).map(|pixel| pixel[0]).collect();
+        assert!(reds[4] < reds[5] && reds[5] < reds[6] && reds[6] < reds[7], "{reds:?}");
+    }
+
+    #[test]
+    fn transposing_twice_changes_nothing() {
+        let pixels: Vec<u8> = (0..2 * 5 * 3).collect();
+        assert_eq!(transpose(&transpose(&pixels, 5, 2), 2, 5), pixels);
+    }
 }

@@ -70,7 +70,7 @@ impl<T: Send + 'static> Prefetch<T> {
     ///
     /// # Errors
     /// What the making of it gave.
-    pub fn next(&mut self) -> anyhow::Result<T> {
+    pub fn take(&mut self) -> anyhow::Result<T> {
         let values = self.values.as_ref().expect("it is there until this is dropped");
         values.recv().map_err(|_| anyhow::anyhow!("there are no more batches"))?
     }
@@ -109,8 +109,8 @@ mod tests {
             anyhow::ensure!(step < 7, "no more");
             Ok(step)
         });
-        assert_eq!((values.next().unwrap(), values.next().unwrap()), (5, 6));
-        assert_eq!(values.next().unwrap_err().to_string(), "no more");
-        assert!(values.next().is_err());
+        assert_eq!((values.take().unwrap(), values.take().unwrap()), (5, 6));
+        assert_eq!(values.take().unwrap_err().to_string(), "no more");
+        assert!(values.take().is_err());
     }
 }

@@ -23,7 +23,7 @@ use burn::tensor::{DType, TensorData};
 pub(crate) use load::Place;
 pub use load::{LoadOptions, cast, inspect, load, parameters};
 pub use names::NameTable;
-pub use save::{save_safetensors, save_torch, tensors};
+pub use save::{save_safetensors, save_torch, tensors, to_safetensors};
 
 use crate::{Error, Result};
 use map::MappedFile;

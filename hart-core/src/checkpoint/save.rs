@@ -54,12 +54,19 @@ impl<B: Backend> ModuleVisitor<B> for Collector<'_> {
 /// Writes a safetensors file, through a temporary one that is renamed at the end.
 ///
 /// # Errors
-/// [`Error::Io`] when it cannot be written, [`Error::Invalid`] for elements that are not floats of
-/// 16 or 32 bits.
+/// [`Error::Io`] when it cannot be written, and those of [`to_safetensors`].
 pub fn save_safetensors(
     path: impl AsRef<Path>,
     tensors: &BTreeMap<String, TensorData>,
 ) -> Result<()> {
+    write_atomically(path, &to_safetensors(tensors)?)
+}
+
+/// The content of a safetensors file.
+///
+/// # Errors
+/// [`Error::Invalid`] for elements that are not floats of 16 or 32 bits.
+pub fn to_safetensors(tensors: &BTreeMap<String, TensorData>) -> Result<Vec<u8>> {
     let mut views = vec![];
     for (name, data) in tensors {
         let dtype = match data.dtype {
@@ -72,8 +79,7 @@ pub fn save_safetensors(
         views.push((name, view.map_err(|error| Error::invalid(name, error, "a whole tensor"))?));
     }
     let bytes = safetensors::serialize(views, None);
-    let bytes = bytes.map_err(|error| Error::invalid("the tensors", error, "savable ones"))?;
-    write_atomically(path, &bytes)
+    bytes.map_err(|error| Error::invalid("the tensors", error, "savable ones"))
 }
 
 /// Writes a PyTorch file with a dictionary of tensors, as `torch.save` does and
