@@ -255,7 +255,7 @@ fn a_model_learns_goes_on_exactly_after_a_kill_and_paints() {
     let text = |run: &str| {
         fs::read(folder.path().join(run).join("model/text/model.safetensors")).expect("weights")
     };
-    assert_eq!(text("taught"), text("whole"), "a frozen part has changed");
+    assert!(text("taught") == text("whole"), "a frozen part has changed");
 }
 
 #[test]

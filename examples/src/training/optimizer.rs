@@ -255,8 +255,10 @@ impl<B: Backend> ModuleVisitor<B> for Update<'_, B> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
         let present = param.val();
         let mean = match self.mean.values.remove(&param.id) {
+            // In this form what does not change stays the same to the last bit.
             Some(mean) => {
-                Tensor::<B, D>::from_primitive(mean) * self.keep + present * (1.0 - self.keep)
+                let mean = Tensor::<B, D>::from_primitive(mean);
+                mean.clone() + (present - mean) * (1.0 - self.keep)
             }
             None => present,
         };
