@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use burn::backend::Autodiff;
 use burn::module::AutodiffModule;
 use burn::tensor::Tensor;
@@ -21,7 +21,7 @@ use clap::Parser;
 use hart_core::HartBackend;
 use hart_core::checkpoint::{Checkpoint, LoadOptions, save_safetensors};
 use hart_core::config::{AutoencoderConfig, ConfigReader};
-use hart_core::random::generator;
+use hart_core::random::{generator, uniform};
 use hart_examples::data::{Augmentation, Records};
 use hart_examples::run_on;
 use hart_examples::training::config::{OptimizerSettings, RunSettings, read};
@@ -151,9 +151,7 @@ impl OnBackend for Program {
     type Output = anyhow::Result<()>;
 
     fn run<B: HartBackend>(self, device: B::Device) -> Self::Output {
-        let text = std::fs::read_to_string(&self.0.experiment)
-            .with_context(|| format!("cannot read {}", self.0.experiment.display()))?;
-        let experiment: Experiment = read(&self.0.experiment)?;
+        let (experiment, text): (Experiment, _) = read(&self.0.experiment)?;
         experiment.run.check()?;
         experiment.optimizer.check()?;
         Training::<B>::start(experiment, &text, device)?.run()
@@ -291,7 +289,7 @@ impl<B: HartBackend> Training<B> {
             let images: anyhow::Result<Vec<Vec<f32>>> =
                 items.par_iter().enumerate().map(image).collect();
             let mut draws = generator(run.seed, DECODING, [step, 0]);
-            let mut discrete = || (draws.next_u64() >> 11) as f64 / (1u64 << 53) as f64 >= share;
+            let mut discrete = || uniform(draws.next_u64()) >= share;
             Ok(Batch {
                 images: images?.concat(),
                 continuous: items.iter().map(|_| discrete()).collect(),

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use hart_core::random::generator;
+use hart_core::random::{generator, uniform};
 use image::RgbImage;
 use image::imageops::FilterType;
 use rand::Rng;
@@ -131,11 +131,11 @@ impl Records {
         address: [u64; 2],
     ) -> anyhow::Result<Vec<f32>> {
         let mut draws = generator(seed, AUGMENTATION, address);
-        let mut uniform = || unit(draws.next_u64());
-        let mirrored = uniform() < augmentation.mirror;
+        let mut draw = || uniform(draws.next_u64());
+        let mirrored = draw() < augmentation.mirror;
         let least = augmentation.least_crop;
-        let share = least + (1.0 - least) * uniform();
-        let place = [uniform(), uniform()];
+        let share = least + (1.0 - least) * draw();
+        let place = [draw(), draw()];
         Ok(planes(&self.cut(index, side, share, place, mirrored)?))
     }
 
@@ -144,7 +144,7 @@ impl Records {
     pub fn caption(&self, index: usize, plain: f64, seed: u64, address: [u64; 2]) -> &str {
         let captions = &self.records[index].captions;
         let mut draws = generator(seed, CAPTION, address);
-        let chosen = match unit(draws.next_u64()) < plain {
+        let chosen = match uniform(draws.next_u64()) < plain {
             true => 0,
             false => draws.next_u64() as usize % captions.len(),
         };
@@ -217,9 +217,4 @@ pub fn epoch_order(count: usize, seed: u64, epoch: u64) -> Vec<usize> {
     let mut keyed: Vec<(u64, usize)> = (0..count).map(|item| (draws.next_u64(), item)).collect();
     keyed.sort_unstable();
     keyed.into_iter().map(|(_, item)| item).collect()
-}
-
-/// A uniform value in [0, 1).
-fn unit(word: u64) -> f64 {
-    (word >> 11) as f64 / (1u64 << 53) as f64
 }

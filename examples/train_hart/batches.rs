@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
 use hart_ar::TextCondition;
 use hart_core::HartBackend;
-use hart_core::random::generator;
+use hart_core::random::{generator, uniform};
 use hart_diffusion::DiffusionLoss;
 use hart_examples::data::Records;
 use hart_examples::training::prefetch::{Order, Prefetch};
@@ -108,8 +108,11 @@ impl Batches {
         let entries = self.configs.model.autoencoder.codebook_size as u64;
         let mut spoiling = generator(self.seed, SPOILING, [step, 0]);
         let mut spoil = |&code: &usize| {
-            let unit = (spoiling.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
-            if unit < self.spoiled { (spoiling.next_u64() % entries) as usize } else { code }
+            if uniform(spoiling.next_u64()) < self.spoiled {
+                (spoiling.next_u64() % entries) as usize
+            } else {
+                code
+            }
         };
         let inputs = codes.iter().map(|codes| codes.iter().map(&mut spoil).collect()).collect();
         let sizes =

@@ -19,7 +19,6 @@ mod training;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Parser;
 use hart_core::HartBackend;
 use hart_examples::run_on;
@@ -139,9 +138,7 @@ impl OnBackend for Program {
     type Output = anyhow::Result<()>;
 
     fn run<B: HartBackend>(self, device: B::Device) -> Self::Output {
-        let text = std::fs::read_to_string(&self.0.experiment)
-            .with_context(|| format!("cannot read {}", self.0.experiment.display()))?;
-        let experiment: Experiment = read(&self.0.experiment)?;
+        let (experiment, text): (Experiment, _) = read(&self.0.experiment)?;
         experiment.run.check()?;
         experiment.optimizer.check()?;
         Training::<B>::start(experiment, &text, device)?.run()

@@ -10,7 +10,7 @@ use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::checkpoint::Place;
-use crate::random::generator;
+use crate::random::{generator, uniform};
 
 /// The stream of a seed that weights are drawn from.
 const STREAM: u64 = 110;
@@ -84,16 +84,16 @@ fn draw(start: Start, shape: &[usize], generator: &mut impl Rng) -> Option<Vec<f
         [outputs, rest @ ..] => (rest.iter().product::<usize>().max(1), *outputs),
         [] => (1, 1),
     };
-    let mut uniform = |bound: f64| -> Vec<f32> {
-        let unit = |word: u64| (word >> 11) as f64 / (1u64 << 53) as f64;
-        (0..count).map(|_| ((2.0 * unit(generator.next_u64()) - 1.0) * bound) as f32).collect()
+    let mut within = |bound: f64| -> Vec<f32> {
+        let signed = |word: u64| 2.0 * uniform(word) - 1.0;
+        (0..count).map(|_| (signed(generator.next_u64()) * bound) as f32).collect()
     };
     Some(match start {
         Start::AsMade => return None,
         Start::Constant(value) => vec![value as f32; count],
-        Start::Uniform(bound) => uniform(bound),
-        Start::FanIn => uniform((inputs as f64).powf(-0.5)),
-        Start::Xavier => uniform((6.0 / (inputs + outputs) as f64).sqrt()),
+        Start::Uniform(bound) => within(bound),
+        Start::FanIn => within((inputs as f64).powf(-0.5)),
+        Start::Xavier => within((6.0 / (inputs + outputs) as f64).sqrt()),
         Start::Normal(deviation) => normals(count, deviation, f64::INFINITY, generator),
         Start::TruncatedNormal(deviation) => normals(count, deviation, 2.0, generator),
     })

@@ -84,6 +84,11 @@ pub fn generator(seed: u64, stream: u64, address: [u64; 2]) -> ChaCha8Rng {
     generator
 }
 
+/// A uniform value in [0, 1) from the upper 53 bits of a word.
+pub fn uniform(word: u64) -> f64 {
+    (word >> 11) as f64 / (1u64 << 53) as f64
+}
+
 /// The named streams. The numbers are part of what a seed means: never renumber them.
 #[derive(Clone, Copy)]
 enum Stream {

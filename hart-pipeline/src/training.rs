@@ -7,7 +7,7 @@
 use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
 use hart_ar::sampling::{choose, filter};
 use hart_ar::{TextCondition, Transformer, cross_entropy, kept_tokens};
-use hart_core::random::{Pick, generator};
+use hart_core::random::{Pick, generator, uniform};
 use hart_core::{Error, HartBackend, Result, ScaleSchedule};
 use hart_diffusion::schedule::TRAINING_STEPS;
 use hart_diffusion::{DiffusionDraws, DiffusionLoss, DiffusionTerms, ResidualNetwork};
@@ -100,7 +100,7 @@ impl StepDraws {
     ) -> Self {
         use rand::Rng as _;
         let mut images = generator(seed, Stream::Images as u64, [step, 0]);
-        let mut uniform = || (images.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+        let mut uniform = || uniform(images.next_u64());
         let dropped = (0..batch).map(|_| uniform() < drop_rate).collect();
         // One ratio for all images: they keep as many tokens each.
         let ratio = mask_ratio(&mut generator(seed, Stream::Images as u64, [step, 1]));

@@ -6,14 +6,16 @@ use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// Reads an experiment; paths in it are relative to the working directory.
+/// Reads an experiment, and its text as a run keeps it; paths in it are relative to the working directory.
 ///
 /// # Errors
 /// When the file cannot be read, is not TOML, or has keys that the program does not know.
-pub fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+pub fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<(T, String)> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the configuration {}", path.display()))?;
-    toml::from_str(&text).with_context(|| format!("{} is no experiment", path.display()))
+    let experiment = toml::from_str(&text);
+    let experiment = experiment.with_context(|| format!("{} is no experiment", path.display()))?;
+    Ok((experiment, text))
 }
 
 /// How long a run is and what it leaves behind.
