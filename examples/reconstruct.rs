@@ -57,7 +57,7 @@ impl OnBackend for Arguments {
         let side = config.image_side();
         let original = read_square(&self.image, side)?;
         let checkpoint = Checkpoint::open_folder(&folder)?;
-        let options = LoadOptions { precision: self.precision };
+        let options = LoadOptions { precision: self.precision, prepare: true };
         let tokenizer =
             HybridTokenizer::<B>::from_checkpoint(&config, &checkpoint, options, &device)?;
 

@@ -1,12 +1,12 @@
 //! Self-attention over all tokens so far (section 4.2).
 
 use burn::module::{Module, Param};
-use burn::nn::{Initializer, Linear, LinearConfig};
-use burn::tensor::{DType, Tensor, backend::Backend};
-use hart_core::HartBackend;
+use burn::nn::Initializer;
+use burn::tensor::{Tensor, backend::Backend};
 use hart_core::config::TransformerConfig;
-use hart_core::nn::Angles;
-use hart_core::ops::{linear, swap_neighbours, unit_length};
+use hart_core::nn::{Angles, Linear, Prepare};
+use hart_core::ops::{Projection, swap_neighbours};
+use hart_core::{HartBackend, Precision};
 
 use crate::cache::{Keep, LayerCache};
 
@@ -32,13 +32,13 @@ impl<B: Backend> Attention<B> {
         let (width, heads) = (config.width, config.heads);
         let log_scale = Initializer::Constant { value: 4.0f64.ln() };
         Self {
-            qkv: LinearConfig::new(width, 3 * width).with_bias(false).init(device),
+            qkv: Linear::without_bias(width, 3 * width, device),
             q_bias: Initializer::Zeros.init([width], device),
             v_bias: Initializer::Zeros.init([width], device),
             log_scale: config
                 .normalized_attention
                 .then(|| log_scale.init([1, heads, 1, 1], device)),
-            output: LinearConfig::new(width, width).init(device),
+            output: Linear::init(width, width, device),
             heads,
         }
     }
@@ -73,28 +73,15 @@ impl<B: HartBackend> Attention<B> {
 
     /// Rotated queries and keys, and values, `[batch, heads, tokens, head width]` each.
     fn project(&self, x: Tensor<B, 3>, angles: &Angles<B>) -> [Tensor<B, 4>; 3] {
-        let [batch, tokens, width] = x.dims();
-        let heads = self.heads;
-        let qkv = linear(&self.qkv, x);
-        let dtype = qkv.dtype();
-        let part = |i: usize, bias: Option<&Param<Tensor<B, 1>>>| {
-            let part = qkv.clone().narrow(2, i * width, width);
-            let part = match bias {
-                Some(bias) => part + bias.val().cast(dtype).unsqueeze(),
-                None => part,
-            };
-            swap_neighbours(part.reshape([batch, tokens, heads, width / heads]), 1)
+        let scale = |log: &Param<Tensor<B, 4>>| log.val().clamp_max(MAX_SCALE.ln()).exp();
+        let projection = Projection {
+            heads: self.heads,
+            query_bias: self.q_bias.val(),
+            value_bias: self.v_bias.val(),
+            query_scale: self.log_scale.as_ref().map(scale),
+            angles: angles.clone(),
         };
-        let (q, k) = (part(0, Some(&self.q_bias)), part(1, None));
-        let (q, k) = match &self.log_scale {
-            Some(log_scale) => {
-                let scale = log_scale.val().clamp_max(MAX_SCALE.ln()).exp();
-                (unit_length(q.cast(DType::F32)) * scale, unit_length(k.cast(DType::F32)))
-            }
-            None => (q, k),
-        };
-        let rotate = |x| B::rotate(x, angles.cos.clone(), angles.sin.clone()).cast(dtype);
-        [rotate(q), rotate(k), part(2, Some(&self.v_bias))]
+        B::split_heads(self.qkv.forward(x), &projection)
     }
 
     fn attend(
@@ -110,6 +97,13 @@ impl<B: HartBackend> Attention<B> {
             None => 0.25 / (head_width as f64).sqrt(),
         };
         let attended = swap_neighbours(B::attend(q, k, v, mask, scale), 1);
-        linear(&self.output, attended.reshape([batch, tokens, heads * head_width]))
+        self.output.forward(attended.reshape([batch, tokens, heads * head_width]))
+    }
+}
+
+impl<B: HartBackend> Prepare for Attention<B> {
+    fn prepare(&mut self, precision: Precision) {
+        self.qkv.prepare(precision);
+        self.output.prepare(precision);
     }
 }

@@ -2,10 +2,10 @@
 
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
-use hart_core::HartBackend;
 use hart_core::config::TransformerConfig;
-use hart_core::nn::{Angles, RmsNorm, RmsNormConfig};
+use hart_core::nn::{Angles, Prepare, RmsNorm, RmsNormConfig};
 use hart_core::tap::Tap;
+use hart_core::{HartBackend, Precision};
 
 use crate::attention::Attention;
 use crate::cache::{Keep, LayerCache};
@@ -73,9 +73,9 @@ impl<B: HartBackend> Block<B> {
     ) -> Tensor<B, 3> {
         let attended = attend(self.normalize(x.clone(), modulation, 0));
         tap.record("attn_out", &|| attended.to_data());
-        let x = x + gate(attended, modulation, 0);
+        let x = add(x, attended, modulation, 0);
         let transformed = self.mlp.forward(self.normalize(x.clone(), modulation, 1));
-        let x = x + gate(transformed, modulation, 1);
+        let x = add(x, transformed, modulation, 1);
         tap.record("out", &|| x.to_data());
         x
     }
@@ -97,16 +97,22 @@ impl<B: HartBackend> Block<B> {
     }
 }
 
-fn gate<B: Backend>(
+/// Adds the result of a part to its input.
+fn add<B: HartBackend>(
     x: Tensor<B, 3>,
+    y: Tensor<B, 3>,
     modulation: Option<&ModulationValues<B>>,
     part: usize,
 ) -> Tensor<B, 3> {
     match modulation {
-        Some(values) => {
-            let gate = values.gates[part].clone().cast(x.dtype());
-            x * gate
-        }
-        None => x,
+        Some(values) => B::add_gated(x, y, values.gates[part].clone()),
+        None => x + y,
+    }
+}
+
+impl<B: HartBackend> Prepare for Block<B> {
+    fn prepare(&mut self, precision: Precision) {
+        self.attention.prepare(precision);
+        self.mlp.prepare(precision);
     }
 }

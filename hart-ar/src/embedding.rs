@@ -2,12 +2,13 @@
 //! (section 4.1).
 
 use burn::module::Module;
-use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
+use burn::nn::{Embedding, EmbeddingConfig};
 use burn::tensor::{DType, Int, Tensor, backend::Backend};
-use hart_core::HartBackend;
 use hart_core::config::{LevelEmbeddingKind, TransformerConfig};
-use hart_core::nn::{RmsNorm, RmsNormConfig, SinusoidalEmbedding, SinusoidalEmbeddingConfig};
-use hart_core::ops::linear;
+use hart_core::nn::{
+    Linear, Prepare, RmsNorm, RmsNormConfig, SinusoidalEmbedding, SinusoidalEmbeddingConfig,
+};
+use hart_core::{HartBackend, Precision};
 
 /// The text encoder's hidden states, brought to the width of the transformer.
 #[derive(Module, Debug)]
@@ -22,7 +23,7 @@ impl<B: Backend> ContextEmbedding<B> {
         let norm = RmsNormConfig::new(config.context_width).with_epsilon(config.norm_epsilon);
         Self {
             norm: config.context_norm.then(|| norm.init(device)),
-            projection: LinearConfig::new(config.context_width, config.width).init(device),
+            projection: Linear::init(config.context_width, config.width, device),
         }
     }
 }
@@ -34,7 +35,13 @@ impl<B: HartBackend> ContextEmbedding<B> {
             Some(norm) => norm.forward(context),
             None => context,
         };
-        linear(&self.projection, context)
+        self.projection.forward(context)
+    }
+}
+
+impl<B: HartBackend> Prepare for ContextEmbedding<B> {
+    fn prepare(&mut self, precision: Precision) {
+        self.projection.prepare(precision);
     }
 }
 

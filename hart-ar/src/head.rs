@@ -1,13 +1,10 @@
 //! Vocabulary logits (section 4.3).
 
 use burn::module::Module;
-use burn::nn::{Linear, LinearConfig};
-use burn::tensor::activation::silu;
 use burn::tensor::{DType, Tensor, backend::Backend};
-use hart_core::HartBackend;
 use hart_core::config::TransformerConfig;
-use hart_core::nn::{RmsNorm, RmsNormConfig};
-use hart_core::ops::linear;
+use hart_core::nn::{Linear, Prepare, RmsNorm, RmsNormConfig};
+use hart_core::{HartBackend, Precision};
 
 /// A modulated norm and the projection to the vocabulary.
 #[derive(Module, Debug)]
@@ -31,8 +28,8 @@ impl<B: Backend> Head<B> {
         let width = config.width;
         Self {
             norm: RmsNormConfig::new(width).with_epsilon(config.norm_epsilon).init(device),
-            modulation: LinearConfig::new(width, 2 * width).init(device),
-            output: LinearConfig::new(width, codebook_size).init(device),
+            modulation: Linear::init(width, 2 * width, device),
+            output: Linear::init(width, codebook_size, device),
         }
     }
 }
@@ -40,7 +37,7 @@ impl<B: Backend> Head<B> {
 impl<B: HartBackend> Head<B> {
     /// The modulation by the embedded context, max-pooled over all tokens: `[batch, C]`.
     pub fn modulate(&self, pooled: Tensor<B, 2>) -> HeadModulation<B> {
-        let both = linear(&self.modulation, silu(pooled)).cast(DType::F32).unsqueeze_dim::<3>(1);
+        let both = self.modulation.forward(B::silu(pooled)).cast(DType::F32).unsqueeze_dim::<3>(1);
         let width = both.dims()[2] / 2;
         HeadModulation {
             scale: both.clone().narrow(2, 0, width),
@@ -56,7 +53,13 @@ impl<B: HartBackend> Head<B> {
 
     /// Logits `[batch, tokens, V]` of features.
     pub fn logits(&self, features: Tensor<B, 3>) -> Tensor<B, 3> {
-        linear(&self.output, features)
+        self.output.forward(features)
+    }
+}
+
+impl<B: HartBackend> Prepare for Head<B> {
+    fn prepare(&mut self, _: Precision) {
+        self.output.prepare(Precision::F32);
     }
 }
 

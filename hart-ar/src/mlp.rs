@@ -1,11 +1,10 @@
 //! The feed-forward part of a block (section 4.2).
 
 use burn::module::Module;
-use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Tensor, backend::Backend};
-use hart_core::HartBackend;
 use hart_core::config::{MlpKind, TransformerConfig};
-use hart_core::ops::linear;
+use hart_core::nn::{Linear, Prepare};
+use hart_core::{HartBackend, Precision};
 
 /// Either kind of feed-forward part.
 #[derive(Module, Debug)]
@@ -36,7 +35,7 @@ impl<B: Backend> Mlp<B> {
     /// Layers of the configured kind and sizes.
     pub fn init(config: &TransformerConfig, device: &B::Device) -> Self {
         let (width, hidden) = (config.width, config.mlp_width());
-        let plain = |input, output| LinearConfig::new(input, output).with_bias(false).init(device);
+        let plain = |input, output| Linear::without_bias(input, output, device);
         match config.mlp {
             MlpKind::GatedSilu => Self::GatedSilu(GatedSiluMlp {
                 gate: plain(width, hidden),
@@ -44,8 +43,8 @@ impl<B: Backend> Mlp<B> {
                 down: plain(hidden, width),
             }),
             MlpKind::Gelu => Self::Gelu(GeluMlp {
-                input: LinearConfig::new(width, hidden).init(device),
-                output: LinearConfig::new(hidden, width).init(device),
+                input: Linear::init(width, hidden, device),
+                output: Linear::init(hidden, width, device),
             }),
         }
     }
@@ -56,10 +55,26 @@ impl<B: HartBackend> Mlp<B> {
     pub fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
         match self {
             Self::GatedSilu(mlp) => {
-                let gate = linear(&mlp.gate, x.clone());
-                linear(&mlp.down, B::gated_silu(gate, linear(&mlp.up, x)))
+                let gate = mlp.gate.forward(x.clone());
+                mlp.down.forward(B::gated_silu(gate, mlp.up.forward(x)))
             }
-            Self::Gelu(mlp) => linear(&mlp.output, B::gelu_tanh(linear(&mlp.input, x))),
+            Self::Gelu(mlp) => mlp.output.forward(B::gelu_tanh(mlp.input.forward(x))),
+        }
+    }
+}
+
+impl<B: HartBackend> Prepare for Mlp<B> {
+    fn prepare(&mut self, precision: Precision) {
+        match self {
+            Self::GatedSilu(mlp) => {
+                mlp.gate.prepare(precision);
+                mlp.up.prepare(precision);
+                mlp.down.prepare(precision);
+            }
+            Self::Gelu(mlp) => {
+                mlp.input.prepare(precision);
+                mlp.output.prepare(precision);
+            }
         }
     }
 }

@@ -1,12 +1,11 @@
 //! How the prompt modulates a block (section 4.2).
 
 use burn::module::{Module, Param};
-use burn::nn::{Initializer, Linear, LinearConfig};
-use burn::tensor::activation::silu;
+use burn::nn::Initializer;
 use burn::tensor::{DType, Tensor, backend::Backend};
 use hart_core::HartBackend;
 use hart_core::config::{ModulationKind, PoolingKind, TransformerConfig};
-use hart_core::ops::linear;
+use hart_core::nn::Linear;
 
 /// The learned part of a block's modulation: a table, a linear layer, or neither.
 #[derive(Module, Debug)]
@@ -37,7 +36,7 @@ impl<B: Backend> Modulation<B> {
             table: (config.modulation == ModulationKind::Shared)
                 .then(|| table.init([6, width], device)),
             linear: matches!(config.modulation, ModulationKind::PerBlock(_))
-                .then(|| LinearConfig::new(width, 6 * width).init(device)),
+                .then(|| Linear::init(width, 6 * width, device)),
         }
     }
 }
@@ -45,13 +44,12 @@ impl<B: Backend> Modulation<B> {
 impl<B: Backend> Modulation<B> {
     /// Multiplies the part of a linear layer's weights that makes the gates.
     pub(crate) fn scale_gates(mut self, factor: f64) -> Self {
-        self.linear = self.linear.map(|mut layer| {
-            layer.weight = layer.weight.map(|weight| {
+        self.linear = self.linear.map(|layer| {
+            layer.map_weight(|weight| {
                 let [input, output] = weight.dims();
                 let gates = weight.clone().narrow(1, 0, output / 3) * factor;
                 weight.slice_assign([0..input, 0..output / 3], gates)
-            });
-            layer
+            })
         });
         self
     }
@@ -64,7 +62,7 @@ impl<B: HartBackend> Modulation<B> {
         let all = match (&self.table, &self.linear) {
             (Some(table), _) => table.val().unsqueeze::<3>() + pooled.unsqueeze_dim(1),
             (None, Some(layer)) => {
-                linear(layer, silu(pooled)).cast(DType::F32).reshape([batch, 6, width])
+                layer.forward(B::silu(pooled)).cast(DType::F32).reshape([batch, 6, width])
             }
             (None, None) => return None,
         };

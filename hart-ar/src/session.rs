@@ -4,7 +4,6 @@
 
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 use hart_core::nn::{Angles, context_angles, visual_angles};
-use hart_core::ops::linear;
 use hart_core::tap::{Prefixed, Tap};
 use hart_core::{Error, HartBackend, Result, ScaleSchedule};
 
@@ -121,7 +120,7 @@ impl<'a, B: HartBackend> Session<'a, B> {
         keep: Keep,
         tap: &mut dyn Tap,
     ) -> Tensor<B, 3> {
-        let words = linear(&self.transformer.words, image_so_far).repeat_dim(0, 2);
+        let words = self.transformer.words.forward(image_so_far).repeat_dim(0, 2);
         let x = self.with_level(words, scale);
         let angles = self.visual_angles(scale, positions, &x.device());
         let hidden = self.blocks(x, &angles, keep, tap);

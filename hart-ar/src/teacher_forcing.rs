@@ -4,7 +4,6 @@
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
 use hart_core::nn::{Angles, context_angles};
-use hart_core::ops::linear;
 use hart_core::{Error, HartBackend, Result, ScaleSchedule};
 
 use crate::modulation::{pool_context, pool_max};
@@ -60,7 +59,7 @@ impl<B: HartBackend> Transformer<B> {
         let head = self.head.modulate(pool_max(context.clone()));
 
         let [_, prompt, _] = context.dims();
-        let words = linear(&self.words, keep_rows(self.scales(), images_so_far, kept));
+        let words = self.words.forward(keep_rows(self.scales(), images_so_far, kept));
         let levels = self.token_levels(prompt, kept[0].len(), &device);
         let mut x = Tensor::cat(vec![context, words], 1);
         x = x.clone() + levels.cast(x.dtype()).unsqueeze();

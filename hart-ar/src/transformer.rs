@@ -1,14 +1,12 @@
 //! The transformer with its weights.
 
 use burn::module::Module;
-use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Tensor, backend::Backend};
-use hart_core::checkpoint::{Checkpoint, LoadOptions, load};
+use hart_core::checkpoint::{Checkpoint, LoadOptions, check, load_part};
 use hart_core::config::{ModulationKind, TransformerConfig};
 use hart_core::initialize::{Start, initialize};
-use hart_core::nn::{RmsNorm, RmsNormConfig};
-use hart_core::ops::linear;
-use hart_core::{HartBackend, Result, ScaleSchedule};
+use hart_core::nn::{Linear, Prepare, RmsNorm, RmsNormConfig};
+use hart_core::{HartBackend, Precision, Result, ScaleSchedule};
 
 use crate::block::Block;
 use crate::embedding::{ContextEmbedding, LevelEmbedding};
@@ -49,7 +47,7 @@ impl<B: Backend> Transformer<B> {
         let width = config.width;
         Self {
             context: ContextEmbedding::init(config, device),
-            words: LinearConfig::new(size.latent_channels, width).init(device),
+            words: Linear::init(size.latent_channels, width, device),
             levels: LevelEmbedding::init(config, device),
             blocks: (0..config.depth).map(|_| Block::init(config, device)).collect(),
             head: Head::init(config, size.codebook_size, device),
@@ -109,7 +107,16 @@ impl<B: HartBackend> Transformer<B> {
         options: LoadOptions,
         device: &B::Device,
     ) -> Result<Self> {
-        load(Self::init(config, size, device), checkpoint, &NAMES, options)
+        let mut transformer = Self::init(config, size, device);
+        check(&transformer, checkpoint, &NAMES)?;
+        let blocks = std::mem::take(&mut transformer.blocks).into_iter().enumerate();
+        let blocks = blocks.map(|(i, block)| {
+            let block = load_part(block, &format!("blocks.{i}"), checkpoint, &NAMES, options)?;
+            Ok(options.finish(block))
+        });
+        let blocks = blocks.collect::<Result<_>>()?;
+        let rest = load_part(transformer, "", checkpoint, &NAMES, options)?;
+        Ok(Self { blocks, ..options.finish(rest) })
     }
 
     /// The condition of the residual diffusion, `[rows, tokens, C]`: the normalised sum of the last
@@ -118,10 +125,19 @@ impl<B: HartBackend> Transformer<B> {
     /// codes (section 4.5).
     pub fn residual_condition(&self, hidden: Tensor<B, 3>, codes: Tensor<B, 3>) -> Tensor<B, 3> {
         let halves = hidden.dims()[0] / codes.dims()[0];
-        let embedded = linear(&self.words, codes);
+        let embedded = self.words.forward(codes);
         let embedded = if halves > 1 { embedded.repeat_dim(0, halves) } else { embedded };
         let embedded = embedded.cast(hidden.dtype());
         self.residual_norm.forward(hidden + embedded)
+    }
+}
+
+impl<B: HartBackend> Prepare for Transformer<B> {
+    fn prepare(&mut self, precision: Precision) {
+        self.context.prepare(precision);
+        self.words.prepare(Precision::F32);
+        self.blocks.prepare(precision);
+        self.head.prepare(precision);
     }
 }
 

@@ -12,7 +12,7 @@
 //! | [`initialize`] | fresh weights from a seed |
 //! | [`random`] | one seed an image, named streams of draws |
 //! | [`resize`] | area and bicubic resizing as small fixed matrices |
-//! | [`nn`] | RMSNorm, rotary and sinusoidal embeddings |
+//! | [`nn`] | linear layers and convolutions that a backend may prepare, RMSNorm, rotary and sinusoidal embeddings |
 //! | [`ops`] | the operations a backend may speed up ([`HartBackend`]) |
 //! | [`arithmetic`] | what the model computes; the sections that all HART crates cite |
 //!
@@ -36,6 +36,8 @@ pub mod config;
 mod error;
 mod folder;
 pub mod initialize;
+#[cfg(feature = "flex")]
+pub mod kernels;
 pub mod nn;
 pub mod ops;
 mod precision;

@@ -1,13 +1,11 @@
 //! The network: a residual MLP modulated by time and condition (section 5).
 
 use burn::module::Module;
-use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::activation::silu;
+use burn::nn::{LayerNorm, LayerNormConfig};
 use burn::tensor::{DType, Tensor, backend::Backend};
-use hart_core::HartBackend;
 use hart_core::initialize::{Start, initialize};
-use hart_core::nn::{SinusoidalEmbedding, SinusoidalEmbeddingConfig};
-use hart_core::ops::linear;
+use hart_core::nn::{Linear, Prepare, SinusoidalEmbedding, SinusoidalEmbeddingConfig};
+use hart_core::{HartBackend, Precision};
 
 /// Added to the variance in every LayerNorm.
 const EPSILON: f64 = 1e-6;
@@ -50,7 +48,7 @@ impl<B: Backend> ResidualNetwork<B> {
     /// A network with fresh weights.
     pub fn init(size: &ResidualHeadSize, device: &B::Device) -> Self {
         let ResidualHeadSize { channels, condition_width, width, depth } = *size;
-        let layer = |input, output| LinearConfig::new(input, output).init(device);
+        let layer = |input, output| Linear::init(input, output, device);
         let block = |_| ResidualBlock {
             norm: LayerNormConfig::new(width).with_epsilon(EPSILON).init(device),
             input: layer(width, width),
@@ -87,7 +85,7 @@ impl<B: HartBackend> ResidualNetwork<B> {
     /// The condition `[batch, tokens, C]` as the network adds it to every time: `[batch, tokens,
     /// width]`. The same for all steps, so it is computed once.
     pub fn embed_condition(&self, condition: Tensor<B, 3>) -> Tensor<B, 3> {
-        linear(&self.condition, condition)
+        self.condition.forward(condition)
     }
 
     /// Noise and variance, `[batch, tokens, Z]` each in 32 bits, of `x` `[batch, tokens, Z]` at the
@@ -119,27 +117,45 @@ impl<B: HartBackend> ResidualNetwork<B> {
         time: Tensor<B, 3>,
         condition: Tensor<B, 3>,
     ) -> [Tensor<B, 3>; 2] {
-        let signal = silu(condition + time);
-        let mut x = linear(&self.input, x);
+        let signal = B::silu(condition + time);
+        let mut x = self.input.forward(x);
         for block in &self.blocks {
             x = block.forward(x, signal.clone());
         }
-        let [shift, scale] = split(linear(&self.modulation, signal));
+        let [shift, scale] = split(self.modulation.forward(signal));
         let x = modulate(normalize(x), scale, shift);
-        split(linear(&self.output, x).cast(DType::F32))
+        split(self.output.forward(x).cast(DType::F32))
     }
 }
 
 impl<B: HartBackend> ResidualBlock<B> {
     fn forward(&self, x: Tensor<B, 3>, signal: Tensor<B, 3>) -> Tensor<B, 3> {
-        let [shift, scale, gate] = split(linear(&self.modulation, signal));
+        let [shift, scale, gate] = split(self.modulation.forward(signal));
         let normalized = normalize(x.clone()).cast(DType::F32);
         let weighted = match &self.norm.beta {
             Some(beta) => normalized * self.norm.gamma.val().unsqueeze() + beta.val().unsqueeze(),
             None => normalized * self.norm.gamma.val().unsqueeze(),
         };
-        let h = linear(&self.input, modulate(weighted.cast(x.dtype()), scale, shift));
-        x + gate * linear(&self.output, silu(h))
+        let h = self.input.forward(modulate(weighted.cast(x.dtype()), scale, shift));
+        x + gate * self.output.forward(B::silu(h))
+    }
+}
+
+impl<B: HartBackend> Prepare for ResidualNetwork<B> {
+    fn prepare(&mut self, precision: Precision) {
+        self.input.prepare(precision);
+        self.condition.prepare(precision);
+        self.blocks.prepare(precision);
+        self.modulation.prepare(precision);
+        self.output.prepare(precision);
+    }
+}
+
+impl<B: HartBackend> Prepare for ResidualBlock<B> {
+    fn prepare(&mut self, precision: Precision) {
+        self.input.prepare(precision);
+        self.output.prepare(precision);
+        self.modulation.prepare(precision);
     }
 }
 

@@ -3,8 +3,9 @@
 use burn::module::Module;
 use burn::tensor::{DType, Tensor, backend::Backend};
 use hart_core::checkpoint::{Checkpoint, LoadOptions, cast, load};
+use hart_core::nn::Prepare;
 use hart_core::tap::Tap;
-use hart_core::{Error, HartBackend, Result};
+use hart_core::{Error, HartBackend, Precision, Result};
 
 use crate::names::NAMES;
 use crate::network::{ResidualHeadSize, ResidualNetwork};
@@ -66,6 +67,12 @@ impl<B: Backend> ResidualHead<B> {
     }
 }
 
+impl<B: HartBackend> Prepare for ResidualHead<B> {
+    fn prepare(&mut self, precision: Precision) {
+        self.network.prepare(precision);
+    }
+}
+
 impl<B: HartBackend> ResidualHead<B> {
     /// A head with the weights of a checkpoint.
     ///
@@ -81,7 +88,7 @@ impl<B: HartBackend> ResidualHead<B> {
     ) -> Result<Self> {
         let schedule = NoiseSchedule::respaced(respacing)?;
         let network = load(ResidualNetwork::init(size, device), checkpoint, &NAMES, options)?;
-        Ok(Self { network, schedule })
+        Ok(Self { network: options.finish(network), schedule })
     }
 
     /// Samples with another schedule than the one it was made with.

@@ -114,9 +114,9 @@ impl<B: HartBackend> PipelineBuilder<B> {
         let defaults = ModelDefaults::open(&folder)?;
         let config = ModelConfig::open(&folder)?;
         let transformer = &config.transformer;
-        let options = LoadOptions { precision: self.precision };
+        let options = LoadOptions { precision: self.precision, prepare: true };
         let system_prompt = self.system_prompt.unwrap_or_else(|| defaults.system_prompt.clone());
-        let text = TextEncoderOptions { precision: self.precision, system_prompt, ..self.text };
+        let text = TextEncoderOptions { weights: options, system_prompt, ..self.text };
         let tokens = transformer.context_tokens;
         let encoder = TextEncoder::open(&text_folder, tokens, &text, &self.device)?;
         if encoder.width() != transformer.context_width {

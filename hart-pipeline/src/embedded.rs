@@ -6,7 +6,7 @@
 
 use std::io::{Cursor, Read};
 
-use hart_core::checkpoint::{Checkpoint, LoadOptions, load};
+use hart_core::checkpoint::{Checkpoint, LoadOptions};
 use hart_core::config::{AutoencoderConfig, ConfigReader, TransformerConfig};
 use hart_core::{Error, HartBackend, Precision, Result};
 
@@ -14,7 +14,7 @@ use crate::builder::batch_size;
 use crate::defaults::ModelDefaults;
 use crate::model::{HartModel, ModelCheckpoints, ModelConfig};
 use crate::pipeline::HartPipeline;
-use crate::text::{self, KnownWords, PromptTokenizer, Qwen2, TextEncoder, TextEncoderConfig};
+use crate::text::{KnownWords, PromptTokenizer, Qwen2, TextEncoder, TextEncoderConfig};
 
 /// A model's folder in the released layout, weights in 16 bits, as a zip archive.
 const ARCHIVE: &[u8] = include_bytes!("../embedded/model.zip");
@@ -80,9 +80,9 @@ impl<'a> Archive<'a> {
             transformer: self.weights("llm/model.safetensors")?,
             tokenizer: self.weights("tokenizer/model.safetensors")?,
         };
-        let options = LoadOptions::default();
+        let options = LoadOptions { prepare: true, ..Default::default() };
         let model = HartModel::load(&config, &files, options, device)?;
-        let encoder = self.text_encoder(&config, &defaults, device)?;
+        let encoder = self.text_encoder(&config, &defaults, options, device)?;
         let (device, precision) = (device.clone(), Precision::F32);
         let pictures = batch_size(&config.transformer, precision);
         let name = NAME.to_string();
@@ -93,6 +93,7 @@ impl<'a> Archive<'a> {
         &mut self,
         config: &ModelConfig,
         defaults: &ModelDefaults,
+        options: LoadOptions,
         device: &B::Device,
     ) -> Result<TextEncoder<B>> {
         let tokenizer = self.file("text/tokenizer.json")?;
@@ -102,8 +103,7 @@ impl<'a> Archive<'a> {
             .map_err(|error| Error::malformed(format!("{NAME}/text/words.txt"), error))?;
         let text = TextEncoderConfig::read(&self.config("text/config.json")?)?;
         let weights = self.weights("text/model.safetensors")?;
-        let model = Qwen2::init(&text, device);
-        let model = load(model, &weights, &text::NAMES, LoadOptions::default())?;
+        let model = Qwen2::init(&text, device).load(&weights, options)?;
         let tokens = config.transformer.context_tokens;
         let encoder =
             TextEncoder::new(tokenizer, model, text.width, tokens, &defaults.system_prompt)?;

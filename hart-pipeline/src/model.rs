@@ -6,7 +6,8 @@ use burn::tensor::backend::Backend;
 use hart_ar::{Transformer, TransformerSize};
 use hart_core::checkpoint::{Checkpoint, LoadOptions, cast};
 use hart_core::config::{AutoencoderConfig, TransformerConfig};
-use hart_core::{Error, HartBackend, Result};
+use hart_core::nn::Prepare;
+use hart_core::{Error, HartBackend, Precision, Result};
 use hart_diffusion::{ResidualHead, ResidualHeadSize};
 use hart_tokenizer::HybridTokenizer;
 
@@ -167,6 +168,15 @@ impl<B: HartBackend> HartModel<B> {
             transformer: Transformer::init(&config.transformer, config.transformer_size(), device),
             residual_head: ResidualHead::init(&config.residual_head_size(), steps, device)?,
         })
+    }
+
+    /// The same model with its layers in the form that the backend computes fastest, for generating
+    /// ([`Prepare`]).
+    pub fn prepared(mut self, precision: Precision) -> Self {
+        self.tokenizer.prepare(precision);
+        self.transformer.prepare(precision);
+        self.residual_head.prepare(precision);
+        self
     }
 
     /// The same model with its large weights in another precision.

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use burn::module::Module;
-use burn::nn::conv::Conv2d;
 use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
 use hart_core::checkpoint::{Checkpoint, LoadOptions, load, tensors};
 use hart_core::config::AutoencoderConfig;
 use hart_core::initialize::{Start, initialize};
-use hart_core::ops::convolution;
+use hart_core::nn::{Convolution, Prepare};
 use hart_core::tap::Tap;
-use hart_core::{Error, HartBackend, Result};
+use hart_core::{Error, HartBackend, Precision, Result};
 
 use crate::blocks::same_convolution;
 use crate::decoder::Decoder;
@@ -22,10 +21,10 @@ use crate::quantizer::{HybridTokens, Quantizer};
 #[derive(Module, Debug)]
 pub struct HybridTokenizer<B: Backend> {
     encoder: Encoder<B>,
-    before_quantizer: Conv2d<B>,
+    before_quantizer: Convolution<B>,
     /// The quantizer, for those who work on latents.
     pub quantizer: Quantizer<B>,
-    after_quantizer: Conv2d<B>,
+    after_quantizer: Convolution<B>,
     decoder: Decoder<B>,
     downsampling: usize,
 }
@@ -91,7 +90,8 @@ impl<B: HartBackend> HybridTokenizer<B> {
         options: LoadOptions,
         device: &B::Device,
     ) -> Result<Self> {
-        load(Self::init(config, device), checkpoint, &NAMES, options)
+        let tokenizer = load(Self::init(config, device), checkpoint, &NAMES, options)?;
+        Ok(options.finish(tokenizer))
     }
 
     /// Images `[batch, 3, side, side]` in [0, 1] to tokens.
@@ -128,7 +128,7 @@ impl<B: HartBackend> HybridTokenizer<B> {
     pub fn encode_latent(&self, images: Tensor<B, 4>, tap: &mut dyn Tap) -> Tensor<B, 4> {
         let encoded = self.encoder.forward(images, tap);
         tap.record("enc_out", &|| encoded.to_data());
-        convolution(&self.before_quantizer, encoded).cast(DType::F32)
+        self.before_quantizer.forward(encoded).cast(DType::F32)
     }
 
     /// A latent `[batch, Z, H, W]` to images `[batch, 3, f·H, f·W]` in 32 bits, not yet clamped to
@@ -143,14 +143,14 @@ impl<B: HartBackend> HybridTokenizer<B> {
         latent: Tensor<B, 4>,
         tap: &mut dyn Tap,
     ) -> (Tensor<B, 4>, Tensor<B, 4>) {
-        let x = convolution(&self.after_quantizer, latent);
+        let x = self.after_quantizer.forward(latent);
         tap.record("post_quant", &|| x.to_data());
         let (images, features) = self.decoder.forward_with_features(x, tap);
         (images.cast(DType::F32), features)
     }
 
     /// The last layer of the decoder: features to pixels.
-    pub fn last_layer(&self) -> &Conv2d<B> {
+    pub fn last_layer(&self) -> &Convolution<B> {
         self.decoder.last_layer()
     }
 
@@ -189,6 +189,14 @@ impl<B: HartBackend> HybridTokenizer<B> {
         }
         let found = tokens.residual.dims();
         Err(Error::shape("the shape of the residual", &found, format!("{expected:?}")))
+    }
+}
+
+impl<B: HartBackend> Prepare for HybridTokenizer<B> {
+    /// Quantizer and encoder stay as they are: pictures are made by the decoder.
+    fn prepare(&mut self, precision: Precision) {
+        self.after_quantizer.prepare(precision);
+        self.decoder.prepare(precision);
     }
 }
 

@@ -1,11 +1,11 @@
 //! The two blocks that encoder and decoder are built of (section 2).
 
 use burn::module::Module;
-use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::{GroupNorm, GroupNormConfig, PaddingConfig2d};
+use burn::nn::{GroupNorm, GroupNormConfig};
 use burn::tensor::{Tensor, backend::Backend};
-use hart_core::HartBackend;
-use hart_core::ops::{convolution, group_norm, swap_neighbours};
+use hart_core::nn::{Convolution, ConvolutionConfig, Prepare};
+use hart_core::ops::{group_norm, swap_neighbours};
+use hart_core::{HartBackend, Precision};
 
 /// A convolution that keeps height and width; `kernel` is odd.
 pub(crate) fn same_convolution<B: Backend>(
@@ -13,11 +13,8 @@ pub(crate) fn same_convolution<B: Backend>(
     output: usize,
     kernel: usize,
     device: &B::Device,
-) -> Conv2d<B> {
-    let pad = kernel / 2;
-    Conv2dConfig::new([input, output], [kernel, kernel])
-        .with_padding(PaddingConfig2d::Explicit(pad, pad, pad, pad))
-        .init(device)
+) -> Convolution<B> {
+    ConvolutionConfig::same(input, output, kernel).init(device)
 }
 
 /// GroupNorm with `groups` groups.
@@ -29,11 +26,11 @@ pub(crate) fn norm<B: Backend>(groups: usize, channels: usize, device: &B::Devic
 #[derive(Module, Debug)]
 pub struct ResidualBlock<B: Backend> {
     norm_1: GroupNorm<B>,
-    convolution_1: Conv2d<B>,
+    convolution_1: Convolution<B>,
     norm_2: GroupNorm<B>,
-    convolution_2: Conv2d<B>,
+    convolution_2: Convolution<B>,
     /// A 1×1 convolution where the channel counts differ.
-    shortcut: Option<Conv2d<B>>,
+    shortcut: Option<Convolution<B>>,
 }
 
 impl<B: Backend> ResidualBlock<B> {
@@ -52,10 +49,10 @@ impl<B: Backend> ResidualBlock<B> {
 impl<B: HartBackend> ResidualBlock<B> {
     /// `[batch, input, height, width]` to `[batch, output, height, width]`.
     pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
-        let h = convolution(&self.convolution_1, group_norm(&self.norm_1, x.clone(), true));
-        let h = convolution(&self.convolution_2, group_norm(&self.norm_2, h, true));
+        let h = self.convolution_1.forward(group_norm(&self.norm_1, x.clone(), true));
+        let h = self.convolution_2.forward(group_norm(&self.norm_2, h, true));
         let x = match &self.shortcut {
-            Some(shortcut) => convolution(shortcut, x),
+            Some(shortcut) => shortcut.forward(x),
             None => x,
         };
         x + h
@@ -67,8 +64,8 @@ impl<B: HartBackend> ResidualBlock<B> {
 pub struct AttentionBlock<B: Backend> {
     norm: GroupNorm<B>,
     /// Queries, keys and values, in this order along the channels.
-    qkv: Conv2d<B>,
-    output: Conv2d<B>,
+    qkv: Convolution<B>,
+    output: Convolution<B>,
 }
 
 impl<B: Backend> AttentionBlock<B> {
@@ -86,13 +83,36 @@ impl<B: HartBackend> AttentionBlock<B> {
     /// `[batch, channels, height, width]` to the same shape.
     pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
         let [batch, channels, height, width] = x.dims();
-        let qkv = convolution(&self.qkv, group_norm(&self.norm, x.clone(), false));
+        let qkv = self.qkv.forward(group_norm(&self.norm, x.clone(), false));
         let qkv = swap_neighbours(qkv.reshape([batch, 3, channels, height * width]), 2);
         let part = |i| qkv.clone().narrow(1, i, 1);
         let scale = (channels as f64).powf(-0.5);
         let attended = B::attend(part(0), part(1), part(2), None, scale);
         let attended = swap_neighbours(attended, 2).reshape([batch, channels, height, width]);
-        x + convolution(&self.output, attended)
+        x + self.output.forward(attended)
+    }
+}
+
+impl<B: HartBackend> Prepare for ResidualBlock<B> {
+    fn prepare(&mut self, precision: Precision) {
+        self.convolution_1.prepare(precision);
+        self.convolution_2.prepare(precision);
+        self.shortcut.prepare(precision);
+    }
+}
+
+impl<B: HartBackend> Prepare for AttentionBlock<B> {
+    fn prepare(&mut self, precision: Precision) {
+        self.qkv.prepare(precision);
+        self.output.prepare(precision);
+    }
+}
+
+impl<B: HartBackend> Prepare for Middle<B> {
+    fn prepare(&mut self, precision: Precision) {
+        self.block_1.prepare(precision);
+        self.attention.prepare(precision);
+        self.block_2.prepare(precision);
     }
 }
 

@@ -2,14 +2,14 @@
 
 use burn::module::Module;
 use burn::nn::GroupNorm;
-use burn::nn::conv::Conv2d;
 use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{Tensor, backend::Backend};
-use hart_core::HartBackend;
 use hart_core::config::AutoencoderConfig;
-use hart_core::ops::{convolution, group_norm};
+use hart_core::nn::{Convolution, Prepare};
+use hart_core::ops::group_norm;
 use hart_core::tap::Tap;
+use hart_core::{HartBackend, Precision};
 
 use crate::blocks::{AttentionBlock, Middle, ResidualBlock, norm, run_blocks, same_convolution};
 
@@ -19,12 +19,12 @@ const BLOCKS: usize = 3;
 /// The convolutional decoder.
 #[derive(Module, Debug)]
 pub struct Decoder<B: Backend> {
-    input: Conv2d<B>,
+    input: Convolution<B>,
     middle: Middle<B>,
     /// From the finest resolution to the coarsest, the order of the checkpoint.
     levels: Vec<DecoderLevel<B>>,
     norm: GroupNorm<B>,
-    output: Conv2d<B>,
+    output: Convolution<B>,
 }
 
 /// The blocks of one resolution, and the way to the next finer one.
@@ -34,7 +34,7 @@ pub struct DecoderLevel<B: Backend> {
     /// One after each block, at the coarsest level only.
     attentions: Vec<AttentionBlock<B>>,
     /// After doubling height and width; none at the finest level.
-    upsample: Option<Conv2d<B>>,
+    upsample: Option<Convolution<B>>,
 }
 
 impl<B: Backend> Decoder<B> {
@@ -97,7 +97,7 @@ impl<B: HartBackend> Decoder<B> {
         let mut look = |name: &str, x: &Tensor<B, 4>| {
             tap.record(&format!("decoder.{name}"), &|| x.to_data());
         };
-        let x = convolution(&self.input, latent);
+        let x = self.input.forward(latent);
         look("conv_in", &x);
         let mut x = self.middle.forward(x, &mut look);
         for (i, level) in self.levels.iter().enumerate().rev() {
@@ -107,11 +107,11 @@ impl<B: HartBackend> Decoder<B> {
             }
         }
         let features = group_norm(&self.norm, x, true);
-        (convolution(&self.output, features.clone()), features)
+        (self.output.forward(features.clone()), features)
     }
 
     /// The last layer: features to pixels.
-    pub fn last_layer(&self) -> &Conv2d<B> {
+    pub fn last_layer(&self) -> &Convolution<B> {
         &self.output
     }
 }
@@ -120,9 +120,26 @@ impl<B: HartBackend> DecoderLevel<B> {
     fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
         let x = run_blocks(&self.blocks, &self.attentions, x);
         match &self.upsample {
-            Some(upsample) => convolution(upsample, double(x)),
+            Some(upsample) => upsample.forward(double(x)),
             None => x,
         }
+    }
+}
+
+impl<B: HartBackend> Prepare for Decoder<B> {
+    fn prepare(&mut self, precision: Precision) {
+        self.input.prepare(precision);
+        self.middle.prepare(precision);
+        self.levels.prepare(precision);
+        self.output.prepare(precision);
+    }
+}
+
+impl<B: HartBackend> Prepare for DecoderLevel<B> {
+    fn prepare(&mut self, precision: Precision) {
+        self.blocks.prepare(precision);
+        self.attentions.prepare(precision);
+        self.upsample.prepare(precision);
     }
 }
 

@@ -12,7 +12,7 @@ use burn::tensor::{Tensor, TensorData};
 use hart_core::HartBackend;
 use hart_core::checkpoint::tensors;
 use hart_core::initialize::{Start, initialize};
-use hart_core::ops::convolution;
+use hart_core::nn::Convolution;
 
 use crate::loss::Reconstruction;
 use crate::names::DISCRIMINATOR_NAMES;
@@ -123,7 +123,7 @@ impl<B: AutodiffBackend + HartBackend> AdversarialPull<B> {
     /// [`Self::term`] to the others.
     pub fn of(
         discriminator: &PatchDiscriminator<B>,
-        last_layer: &Conv2d<B>,
+        last_layer: &Convolution<B>,
         reconstruction: &Reconstruction<B>,
         images: Tensor<B, 4>,
     ) -> Self {
@@ -133,8 +133,8 @@ impl<B: AutodiffBackend + HartBackend> AdversarialPull<B> {
         let gradient = leaf.grad(&grads).map_or_else(|| leaf.zeros_like(), Tensor::from_inner);
         let features = reconstruction.features.clone().detach();
         let length = |loss: &dyn Fn(Tensor<B, 4>) -> Tensor<B, 1>| {
-            let grads = loss(convolution(last_layer, features.clone())).backward();
-            last_layer.weight.val().grad(&grads).map_or(0.0, length)
+            let grads = loss(last_layer.forward(features.clone())).backward();
+            last_layer.weight().grad(&grads).map_or(0.0, length)
         };
         let error = length(&|found| (found - images.clone()).square().mean());
         let pull = length(&|found| (found * gradient.clone()).sum());

@@ -1,12 +1,12 @@
 //! Pixels to a latent (section 2).
 
 use burn::module::Module;
-use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::{GroupNorm, PaddingConfig2d};
+use burn::nn::GroupNorm;
 use burn::tensor::{Tensor, backend::Backend};
 use hart_core::HartBackend;
 use hart_core::config::AutoencoderConfig;
-use hart_core::ops::{convolution, group_norm};
+use hart_core::nn::{Convolution, ConvolutionConfig};
+use hart_core::ops::group_norm;
 use hart_core::tap::Tap;
 
 use crate::blocks::{AttentionBlock, Middle, ResidualBlock, norm, run_blocks, same_convolution};
@@ -17,11 +17,11 @@ const BLOCKS: usize = 2;
 /// The convolutional encoder.
 #[derive(Module, Debug)]
 pub struct Encoder<B: Backend> {
-    input: Conv2d<B>,
+    input: Convolution<B>,
     levels: Vec<EncoderLevel<B>>,
     middle: Middle<B>,
     norm: GroupNorm<B>,
-    output: Conv2d<B>,
+    output: Convolution<B>,
 }
 
 /// The blocks of one resolution, and the way to the next.
@@ -31,7 +31,7 @@ pub struct EncoderLevel<B: Backend> {
     /// One after each block, at the last level only.
     attentions: Vec<AttentionBlock<B>>,
     /// Halves height and width; none at the last level.
-    downsample: Option<Conv2d<B>>,
+    downsample: Option<Convolution<B>>,
 }
 
 impl<B: Backend> Encoder<B> {
@@ -61,9 +61,12 @@ impl<B: Backend> EncoderLevel<B> {
         let width = |i| if i == 0 { input } else { output };
         let attentions = if last { BLOCKS } else { 0 };
         // One column right and one row below are padded, not all four sides.
-        let downsample = Conv2dConfig::new([output, output], [3, 3])
-            .with_stride([2, 2])
-            .with_padding(PaddingConfig2d::Explicit(0, 0, 1, 1));
+        let downsample = ConvolutionConfig {
+            channels: [output, output],
+            kernel: 3,
+            padding: [0, 0, 1, 1],
+            stride: 2,
+        };
         Self {
             blocks: (0..BLOCKS)
                 .map(|i| ResidualBlock::init(groups, width(i), output, device))
@@ -82,7 +85,7 @@ impl<B: HartBackend> Encoder<B> {
         let mut look = |name: &str, x: &Tensor<B, 4>| {
             tap.record(&format!("encoder.{name}"), &|| x.to_data());
         };
-        let mut x = convolution(&self.input, image);
+        let mut x = self.input.forward(image);
         look("conv_in", &x);
         for (i, level) in self.levels.iter().enumerate() {
             x = level.forward(x);
@@ -93,7 +96,7 @@ impl<B: HartBackend> Encoder<B> {
         let x = self.middle.forward(x, &mut look);
         let normalized = group_norm(&self.norm, x, false);
         look("norm_out", &normalized);
-        convolution(&self.output, burn::tensor::activation::silu(normalized))
+        self.output.forward(B::silu(normalized))
     }
 }
 
@@ -101,7 +104,7 @@ impl<B: HartBackend> EncoderLevel<B> {
     fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
         let x = run_blocks(&self.blocks, &self.attentions, x);
         match &self.downsample {
-            Some(downsample) => convolution(downsample, x),
+            Some(downsample) => downsample.forward(x),
             None => x,
         }
     }

@@ -2,10 +2,10 @@
 
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
-use burn::nn::conv::Conv2d;
 use burn::tensor::{DType, Int, Tensor, backend::Backend};
 use hart_core::config::{AutoencoderConfig, SharedConvolutions};
-use hart_core::ops::{convolution, swap_neighbours, unit_length};
+use hart_core::nn::Convolution;
+use hart_core::ops::{swap_neighbours, unit_length};
 use hart_core::resize::Resize;
 use hart_core::{HartBackend, ScaleSchedule};
 
@@ -30,7 +30,7 @@ pub struct Quantizer<B: Backend> {
     /// The codes, `[V, Z]`.
     pub codebook: Param<Tensor<B, 2>>,
     /// The learned part of `phi`, shared by several scales.
-    pub convolutions: Vec<Conv2d<B>>,
+    pub convolutions: Vec<Convolution<B>>,
     /// Which convolution each scale uses.
     #[module(skip)]
     selection: Vec<usize>,
@@ -104,7 +104,7 @@ impl<B: HartBackend> Quantizer<B> {
         if self.convolutions.is_empty() {
             return h;
         }
-        let learned = convolution(&self.convolutions[self.selection[scale]], h.clone());
+        let learned = self.convolutions[self.selection[scale]].forward(h.clone());
         h * (1.0 - self.convolution_weight) + learned * self.convolution_weight
     }
 

@@ -57,8 +57,9 @@ impl OnBackend for Arguments {
         self.precision.check::<B>(&device)?;
         let config = released_config(self.px, self.depth)?;
         let start = Instant::now();
-        let options = LoadOptions { precision: self.precision };
+        let options = LoadOptions { precision: self.precision, prepare: true };
         let model = HartModel::<B>::init(&config, &device)?.cast(options);
+        let model = model.prepared(self.precision);
         B::sync(&device)?;
         println!("{:.1} s for random weights", start.elapsed().as_secs_f64());
 

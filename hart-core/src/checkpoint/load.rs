@@ -7,6 +7,7 @@ use burn::tensor::{DType, Tensor, backend::Backend};
 
 use super::{Checkpoint, NameTable, StoredType};
 use crate::error::WeightProblems;
+use crate::nn::Prepare;
 use crate::{Error, Precision, Result};
 
 /// How a checkpoint is loaded.
@@ -15,6 +16,19 @@ pub struct LoadOptions {
     /// The element type of linear, convolution and embedding weights; everything else stays in 32
     /// bits.
     pub precision: Precision,
+    /// Whether layers are brought into the form that the backend computes fastest as they are
+    /// loaded ([`Prepare`]): for generating, not for training.
+    pub prepare: bool,
+}
+
+impl LoadOptions {
+    /// A part that was loaded, prepared if that was asked for.
+    pub fn finish<T: Prepare>(self, mut part: T) -> T {
+        if self.prepare {
+            part.prepare(self.precision);
+        }
+        part
+    }
 }
 
 /// Loads every parameter of `module` from `checkpoint`.
@@ -31,12 +45,46 @@ pub fn load<B: Backend, M: Module<B>>(
     table: &NameTable,
     options: LoadOptions,
 ) -> Result<M> {
-    let problems = inspect(&module, checkpoint, table);
-    if !problems.is_empty() {
-        let path = checkpoint.path().to_path_buf();
-        return Err(Error::Weights { path, problems: Box::new(problems) });
+    check(&module, checkpoint, table)?;
+    load_part(module, "", checkpoint, table, options)
+}
+
+/// Checks that [`load`] would find every parameter of `module` in `checkpoint`, and nothing else.
+///
+/// # Errors
+/// [`Error::Weights`] with every missing, unexpected and mis-shaped tensor.
+pub fn check<B: Backend, M: Module<B>>(
+    module: &M,
+    checkpoint: &Checkpoint,
+    table: &NameTable,
+) -> Result<()> {
+    let problems = inspect(module, checkpoint, table);
+    if problems.is_empty() {
+        return Ok(());
     }
+    Err(Error::Weights { path: checkpoint.path().to_path_buf(), problems: Box::new(problems) })
+}
+
+/// Loads a part of a module that was [checked](check) as a whole; `place` is the path of the part
+/// in it, empty for the whole. A large module is loaded part by part so that the plain weights of
+/// one part are given up before those of the next are read.
+///
+/// # Errors
+/// [`Error::Malformed`] for a tensor that cannot be read.
+///
+/// # Panics
+/// When the checkpoint lacks a parameter: [`check`] tells before.
+pub fn load_part<B: Backend, M: Module<B>>(
+    module: M,
+    place: &str,
+    checkpoint: &Checkpoint,
+    table: &NameTable,
+    options: LoadOptions,
+) -> Result<M> {
     let mut loader = Loader { place: Place::default(), checkpoint, table, options, error: None };
+    for name in place.split('.').filter(|name| !name.is_empty()) {
+        loader.place.enter(name, "");
+    }
     let module = module.map(&mut loader);
     loader.error.map_or(Ok(module), Err)
 }
@@ -139,7 +187,7 @@ impl Place {
 
     /// The large weights follow the precision, with their biases.
     fn follows_precision(&self) -> bool {
-        self.in_container(&["Struct:Linear", "Struct:Conv2d", "Struct:Embedding"])
+        self.in_container(&["Struct:Linear", "Struct:Convolution", "Struct:Embedding"])
     }
 }
 

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use burn::tensor::{DType, TensorData};
 
 pub(crate) use load::Place;
-pub use load::{LoadOptions, cast, inspect, load, parameters};
+pub use load::{LoadOptions, cast, check, inspect, load, load_part, parameters};
 pub use names::NameTable;
 pub use save::{save_safetensors, save_torch, tensors, to_safetensors};
 

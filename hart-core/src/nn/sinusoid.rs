@@ -2,11 +2,10 @@
 
 use burn::config::Config;
 use burn::module::Module;
-use burn::nn::{Linear, LinearConfig};
-use burn::tensor::activation::silu;
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
-use crate::ops::{HartBackend, linear};
+use super::Linear;
+use crate::HartBackend;
 
 /// The longest period of the sinusoids.
 const MAX_PERIOD: f64 = 10_000.0;
@@ -43,8 +42,8 @@ impl SinusoidalEmbeddingConfig {
     /// The layers, initialised by burn's defaults.
     pub fn init<B: Backend>(&self, device: &B::Device) -> SinusoidalEmbedding<B> {
         SinusoidalEmbedding {
-            input: LinearConfig::new(self.frequencies, self.width).init(device),
-            output: LinearConfig::new(self.width, self.width).init(device),
+            input: Linear::init(self.frequencies, self.width, device),
+            output: Linear::init(self.width, self.width, device),
             frequencies: self.frequencies,
         }
     }
@@ -64,8 +63,8 @@ pub struct SinusoidalEmbedding<B: Backend> {
 impl<B: HartBackend> SinusoidalEmbedding<B> {
     /// `[times.len(), width]`.
     pub fn forward(&self, times: &[f64]) -> Tensor<B, 2> {
-        let device = self.input.weight.device();
-        let hidden = linear(&self.input, sinusoid(times, self.frequencies, &device));
-        linear(&self.output, silu(hidden))
+        let device = self.input.weight().device();
+        let hidden = self.input.forward(sinusoid(times, self.frequencies, &device));
+        self.output.forward(B::silu(hidden))
     }
 }

@@ -1,10 +1,19 @@
 //! What each backend overrides.
 
-#[cfg(any(feature = "flex", feature = "tch", feature = "train"))]
+#[cfg(any(feature = "tch", feature = "train"))]
 use burn::tensor::Tensor;
 #[cfg(feature = "train")]
 use burn::tensor::module;
 
+#[cfg(any(
+    feature = "ndarray",
+    feature = "wgpu",
+    feature = "vulkan",
+    feature = "metal",
+    feature = "cuda",
+    feature = "tch",
+    feature = "train"
+))]
 use super::HartBackend;
 #[cfg(feature = "tch")]
 use super::Pullback;
@@ -14,25 +23,6 @@ use super::libtorch;
 use super::pullback::tracked::layer;
 #[cfg(any(feature = "tch", feature = "train"))]
 use super::{ConvolutionOptions, GroupNormOptions};
-
-/// Flex has a fused attention that never holds all scores.
-#[cfg(feature = "flex")]
-impl HartBackend for burn::backend::Flex {
-    fn attend(
-        q: Tensor<Self, 4>,
-        k: Tensor<Self, 4>,
-        v: Tensor<Self, 4>,
-        bias: Option<Tensor<Self, 4>>,
-        scale: f64,
-    ) -> Tensor<Self, 4> {
-        let options = burn::tensor::ops::AttentionModuleOptions {
-            scale: Some(scale),
-            softcap: None,
-            is_causal: false,
-        };
-        burn::tensor::module::attention(q, k, v, None, bias, options)
-    }
-}
 
 #[cfg(feature = "ndarray")]
 impl HartBackend for burn::backend::NdArray {}

@@ -3,20 +3,40 @@
 mod attention;
 mod backends;
 mod convolution;
+#[cfg(feature = "flex")]
+mod flex;
 mod group_norm;
 #[cfg(feature = "tch")]
 mod libtorch;
+mod plain;
 mod pullback;
 
-use burn::nn::conv::Conv2d;
-use burn::nn::{GroupNorm, Linear, PaddingConfig2d};
-use burn::tensor::activation::{gelu_approximate, silu, softmax};
+use burn::nn::GroupNorm;
+use burn::tensor::activation::softmax;
 use burn::tensor::module;
 use burn::tensor::{DType, Tensor, backend::Backend};
+
+use crate::Precision;
+use crate::nn::{Angles, Prepared};
 
 pub use convolution::ConvolutionOptions;
 pub use group_norm::GroupNormOptions;
 pub use pullback::Pullback;
+
+/// What is done to the projection of a block on its way to queries, keys and values (section 4.2).
+#[derive(Debug, Clone)]
+pub struct Projection<B: Backend> {
+    /// Heads the width is divided into.
+    pub heads: usize,
+    /// Added to queries, `[C]`.
+    pub query_bias: Tensor<B, 1>,
+    /// Added to values, `[C]`; keys have no bias.
+    pub value_bias: Tensor<B, 1>,
+    /// When queries and keys are brought to length one: the factor of queries, `[1, heads, 1, 1]`.
+    pub query_scale: Option<Tensor<B, 4>>,
+    /// The rotation of queries and keys.
+    pub angles: Angles<B>,
+}
 
 /// A burn backend, with the operations of HART that deserve a kernel of their own.
 ///
@@ -35,16 +55,19 @@ pub trait HartBackend: Backend {
         attention::in_blocks(q, k, v, bias, scale)
     }
 
+    /// The projection `[batch, tokens, 3·C]` of a block as queries, keys and values, `[batch, heads,
+    /// tokens, C / heads]` each: biases added, queries and keys brought to their length and rotated,
+    /// in 32 bits.
+    fn split_heads(qkv: Tensor<Self, 3>, projection: &Projection<Self>) -> [Tensor<Self, 4>; 3] {
+        plain::split_heads(qkv, projection)
+    }
+
     /// `x / sqrt(mean(x²) + ε) · weight` over the last axis of `[batch, tokens, width]`.
     ///
     /// The normalised value is rounded to the type of `x` before it is multiplied by the weight, as
     /// in the reference.
     fn rms_norm(x: Tensor<Self, 3>, weight: Tensor<Self, 1>, epsilon: f64) -> Tensor<Self, 3> {
-        let dtype = x.dtype();
-        let x = x.cast(DType::F32);
-        let mean_square = x.clone().square().mean_dim(2);
-        let normalized = x / (mean_square + epsilon).sqrt();
-        normalized.cast(dtype) * weight.cast(dtype).unsqueeze()
+        plain::rms_norm(x, weight, epsilon)
     }
 
     /// `rms_norm(x) · (1 + scale) + shift`, `scale` and `shift` broadcastable to `x`.
@@ -55,32 +78,34 @@ pub trait HartBackend: Backend {
         shift: Tensor<Self, 3>,
         epsilon: f64,
     ) -> Tensor<Self, 3> {
-        let normalized = Self::rms_norm(x, weight, epsilon);
-        let dtype = normalized.dtype();
-        normalized * (scale + 1.0).cast(dtype) + shift.cast(dtype)
+        plain::modulated_rms_norm(x, weight, scale, shift, epsilon)
+    }
+
+    /// `x + y · gate`, `gate` `[batch or 1, 1, C]`.
+    fn add_gated(x: Tensor<Self, 3>, y: Tensor<Self, 3>, gate: Tensor<Self, 3>) -> Tensor<Self, 3> {
+        plain::add_gated(x, y, gate)
     }
 
     /// `SiLU(gate) · up`.
     fn gated_silu(gate: Tensor<Self, 3>, up: Tensor<Self, 3>) -> Tensor<Self, 3> {
-        silu(gate) * up
+        plain::gated_silu(gate, up)
     }
 
     /// The tanh form of GELU.
     fn gelu_tanh(x: Tensor<Self, 3>) -> Tensor<Self, 3> {
-        gelu_approximate(x)
+        plain::gelu_tanh(x)
+    }
+
+    /// `x / (1 + e⁻ˣ)`.
+    fn silu<const D: usize>(x: Tensor<Self, D>) -> Tensor<Self, D> {
+        plain::silu(x)
     }
 
     /// The rotation `x·cos + rotate_half(x)·sin`, where `rotate_half` maps the halves (a, b) of the
     /// last axis to (-b, a). `x` is `[batch, heads, tokens, width]`, `cos` and `sin`
     /// `[batch or 1, 1, tokens, width]`; computed in 32 bits.
     fn rotate(x: Tensor<Self, 4>, cos: Tensor<Self, 4>, sin: Tensor<Self, 4>) -> Tensor<Self, 4> {
-        let dtype = x.dtype();
-        let x = x.cast(DType::F32);
-        let mut halves = x.clone().chunk(2, 3);
-        let second = halves.remove(1);
-        let first = halves.remove(0);
-        let turned = Tensor::cat(vec![second.neg(), first], 3);
-        (x * cos + turned * sin).cast(dtype)
+        plain::rotate(x, cos, sin)
     }
 
     /// `x · weight + bias` with `x` `[…, in]`, `weight` `[in, out]`, `bias` `[out]`.
@@ -90,6 +115,43 @@ pub trait HartBackend: Backend {
         bias: Option<Tensor<Self, 1>>,
     ) -> Tensor<Self, D> {
         module::linear(x, weight, bias)
+    }
+
+    /// The weights `[in, out]` and the bias `[out]` of a linear layer in the form this backend
+    /// multiplies fastest, `None` if it has none; `precision` is what the weights may be rounded to.
+    fn prepare_linear(
+        _weight: Tensor<Self, 2>,
+        _bias: Option<Tensor<Self, 1>>,
+        _precision: Precision,
+    ) -> Option<Prepared> {
+        None
+    }
+
+    /// [`Self::affine`] with what [`Self::prepare_linear`] gave.
+    ///
+    /// # Panics
+    /// When another backend prepared the layer.
+    fn prepared_linear<const D: usize>(_layer: &Prepared, _x: Tensor<Self, D>) -> Tensor<Self, D> {
+        unreachable!("this backend prepares no linear layers")
+    }
+
+    /// The weights `[out, in, kernel, kernel]` and the bias `[out]` of a convolution in the form
+    /// this backend computes fastest, `None` if it has none.
+    fn prepare_convolution(
+        _weight: Tensor<Self, 4>,
+        _bias: Tensor<Self, 1>,
+        _options: &ConvolutionOptions,
+        _precision: Precision,
+    ) -> Option<Prepared> {
+        None
+    }
+
+    /// [`Self::convolution`] with what [`Self::prepare_convolution`] gave.
+    ///
+    /// # Panics
+    /// When another backend prepared the layer.
+    fn prepared_convolution(_layer: &Prepared, _x: Tensor<Self, 4>) -> Tensor<Self, 4> {
+        unreachable!("this backend prepares no convolutions")
     }
 
     /// GroupNorm over `[batch, channels, height, width]`, weighted by channel.
@@ -138,34 +200,6 @@ pub trait HartBackend: Backend {
         let pullback = move |gradient| convolution::pull_back(gradient, x, weight, bias, &options);
         (result, Pullback::new(pullback))
     }
-}
-
-/// Applies a linear layer; the input takes the type the weights are stored in.
-pub fn linear<B: HartBackend, const D: usize>(layer: &Linear<B>, x: Tensor<B, D>) -> Tensor<B, D> {
-    let weight = layer.weight.val();
-    let x = x.cast(weight.dtype());
-    B::affine(x, weight, layer.bias.as_ref().map(|bias| bias.val()))
-}
-
-/// Applies a convolution; the input takes the type the weights are stored in.
-pub fn convolution<B: HartBackend>(layer: &Conv2d<B>, x: Tensor<B, 4>) -> Tensor<B, 4> {
-    let weight = layer.weight.val();
-    let x = x.cast(weight.dtype());
-    let Some(bias) = &layer.bias else {
-        panic!("every convolution of the model has a bias");
-    };
-    let (x, padding) = match layer.padding {
-        PaddingConfig2d::Explicit(top, left, bottom, right) if (top, left) == (bottom, right) => {
-            (x, [top, left])
-        }
-        PaddingConfig2d::Explicit(top, left, bottom, right) => {
-            let mode = burn::tensor::ops::PadMode::Constant(0.0);
-            (x.pad((left, right, top, bottom), mode), [0, 0])
-        }
-        _ => panic!("every convolution of the model says its padding"),
-    };
-    let options = ConvolutionOptions { padding, stride: layer.stride };
-    B::convolution(x, weight, bias.val(), &options)
 }
 
 /// Applies a GroupNorm with learned weights, then SiLU when `activate`.

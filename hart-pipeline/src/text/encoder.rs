@@ -4,12 +4,12 @@ use std::path::Path;
 
 use burn::tensor::backend::Backend;
 use hart_ar::TextCondition;
-use hart_core::checkpoint::{LoadOptions, load};
-use hart_core::{Error, HartBackend, Precision, Result};
+use hart_core::checkpoint::LoadOptions;
+use hart_core::{Error, HartBackend, Result};
 
 use super::config::TextEncoderConfig;
 use super::model::{Prefix, Qwen2};
-use super::names::{NAMES, open_checkpoint};
+use super::names::open_checkpoint;
 use super::system_prompt::SystemPrompt;
 use super::tokenize::{PaddingSide, PromptTokenizer, TokenizedPrompt};
 use super::words::KnownWords;
@@ -17,8 +17,8 @@ use super::words::KnownWords;
 /// How a text encoder is loaded.
 #[derive(Debug, Clone, Default)]
 pub struct TextEncoderOptions {
-    /// Element type of the weights.
-    pub precision: Precision,
+    /// How the weights are loaded.
+    pub weights: LoadOptions,
     /// Which side of short prompts is padded; `None` for what the folder says.
     pub padding_side: Option<PaddingSide>,
     /// What is put before every prompt.
@@ -76,8 +76,7 @@ impl<B: HartBackend> TextEncoder<B> {
             return Err(Error::invalid("the tokens of a context", context_tokens, expected));
         }
         let model = Qwen2::init(&config, device);
-        let weights = LoadOptions { precision: options.precision };
-        let model = load(model, &open_checkpoint(folder)?, &NAMES, weights)?;
+        let model = model.load(&open_checkpoint(folder)?, options.weights)?;
         let prompt = &options.system_prompt;
         let encoder = Self::new(tokenizer, model, config.width, context_tokens, prompt)?;
         Ok(Self { words: KnownWords::open(folder)?, ..encoder })

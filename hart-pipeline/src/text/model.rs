@@ -1,15 +1,17 @@
 //! Qwen2: a causal transformer with grouped keys and values.
 
 use burn::module::Module;
-use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
+use burn::nn::{Embedding, EmbeddingConfig};
 use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
-use hart_core::HartBackend;
+use hart_core::checkpoint::{Checkpoint, LoadOptions, check, load_part};
 use hart_core::initialize::{Start, initialize};
-use hart_core::nn::{Angles, RmsNorm, RmsNormConfig, context_angles};
-use hart_core::ops::{linear, swap_neighbours};
+use hart_core::nn::{Angles, Linear, Prepare, RmsNorm, RmsNormConfig, context_angles};
+use hart_core::ops::swap_neighbours;
 use hart_core::tap::Tap;
+use hart_core::{HartBackend, Precision, Result};
 
 use super::config::TextEncoderConfig;
+use super::names::NAMES;
 
 /// Added to the score of a masked pair. Finite, so that a token that may attend to nothing gives a
 /// mean instead of NaN, and within the range of half precision.
@@ -59,8 +61,7 @@ impl<B: Backend> Qwen2<B> {
     pub fn init(config: &TextEncoderConfig, device: &B::Device) -> Self {
         let norm = RmsNormConfig::new(config.width).with_epsilon(config.norm_epsilon);
         let layer = |_| {
-            let plain =
-                |input, output| LinearConfig::new(input, output).with_bias(false).init(device);
+            let plain = |input, output| Linear::without_bias(input, output, device);
             Layer {
                 attention_norm: norm.init(device),
                 attention: GroupedAttention::init(config, device),
@@ -97,10 +98,10 @@ impl<B: Backend> GroupedAttention<B> {
         let joined = config.heads * config.head_width;
         let shared = config.key_value_heads * config.head_width;
         Self {
-            q: LinearConfig::new(config.width, joined).init(device),
-            k: LinearConfig::new(config.width, shared).init(device),
-            v: LinearConfig::new(config.width, shared).init(device),
-            output: LinearConfig::new(joined, config.width).with_bias(false).init(device),
+            q: Linear::init(config.width, joined, device),
+            k: Linear::init(config.width, shared, device),
+            v: Linear::init(config.width, shared, device),
+            output: Linear::without_bias(joined, config.width, device),
             head_width: config.head_width,
         }
     }
@@ -110,6 +111,22 @@ impl<B: HartBackend> Qwen2<B> {
     /// Rows of the token embedding: ids are below it.
     pub fn vocabulary(&self) -> usize {
         self.embedding.weight.lazy_shape().dims::<2>()[0]
+    }
+
+    /// The same model with the weights of a checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Weights`](hart_core::Error::Weights) when it does not fit the model.
+    pub fn load(mut self, checkpoint: &Checkpoint, options: LoadOptions) -> Result<Self> {
+        check(&self, checkpoint, &NAMES)?;
+        let layers = std::mem::take(&mut self.layers).into_iter().enumerate();
+        let layers = layers.map(|(i, layer)| {
+            let layer = load_part(layer, &format!("layers.{i}"), checkpoint, &NAMES, options)?;
+            Ok(options.finish(layer))
+        });
+        let layers = layers.collect::<Result<_>>()?;
+        let rest = load_part(self, "", checkpoint, &NAMES, options)?;
+        Ok(Self { layers, ..rest })
     }
 
     /// Hidden states `[batch, tokens, width]` in 32 bits after the final norm.
@@ -189,8 +206,8 @@ impl<B: HartBackend> Layer<B> {
         let x = x + attended;
         let normalized = self.mlp_norm.forward(x.clone());
         let gated =
-            B::gated_silu(linear(&self.gate, normalized.clone()), linear(&self.up, normalized));
-        (x + linear(&self.down, gated), own)
+            B::gated_silu(self.gate.forward(normalized.clone()), self.up.forward(normalized));
+        (x + self.down.forward(gated), own)
     }
 }
 
@@ -209,9 +226,9 @@ impl<B: HartBackend> GroupedAttention<B> {
             swap_neighbours(x.reshape([batch, length, heads, self.head_width]), 1)
         };
         let rotate = |x| B::rotate(x, angles.cos.clone(), angles.sin.clone());
-        let q = rotate(split(linear(&self.q, x.clone())));
-        let k = rotate(split(linear(&self.k, x.clone())));
-        let v = split(linear(&self.v, x));
+        let q = rotate(split(self.q.forward(x.clone())));
+        let k = rotate(split(self.k.forward(x.clone())));
+        let v = split(self.v.forward(x));
         let heads = q.dims()[1];
         let all = |own: &Tensor<B, 4>, i: usize| {
             let joined = match earlier {
@@ -227,7 +244,30 @@ impl<B: HartBackend> GroupedAttention<B> {
         let attended = B::attend(q, all(&k, 0), all(&v, 1), Some(bias.clone()), scale);
         let attended =
             swap_neighbours(attended, 1).reshape([batch, length, heads * self.head_width]);
-        (linear(&self.output, attended), [k, v])
+        (self.output.forward(attended), [k, v])
+    }
+}
+
+impl<B: HartBackend> Prepare for Qwen2<B> {
+    fn prepare(&mut self, precision: Precision) {
+        self.layers.prepare(precision);
+    }
+}
+
+impl<B: HartBackend> Prepare for Layer<B> {
+    fn prepare(&mut self, precision: Precision) {
+        self.attention.prepare(precision);
+        self.gate.prepare(precision);
+        self.up.prepare(precision);
+        self.down.prepare(precision);
+    }
+}
+
+impl<B: HartBackend> Prepare for GroupedAttention<B> {
+    fn prepare(&mut self, precision: Precision) {
+        for layer in [&mut self.q, &mut self.k, &mut self.v, &mut self.output] {
+            layer.prepare(precision);
+        }
     }
 }
 

@@ -7,7 +7,6 @@ use hart_ar::block::Block;
 use hart_ar::cache::{Keep, LayerCache};
 use hart_ar::modulation::{ModulationValues, pool_context};
 use hart_core::HartBackend;
-use hart_core::checkpoint::LoadOptions;
 use hart_core::config::TransformerConfig;
 use hart_core::nn::{Angles, context_angles, visual_angles};
 use hart_pipeline::{ModelCheckpoints, ModelConfig, TransformerWeights};
@@ -64,7 +63,7 @@ fn block<B: HartBackend>(
         let total = transformer.context_tokens + transformer.scales.total_tokens() - 1;
         if total == tokens && transformer.width == width && transformer.depth > index {
             let files = ModelCheckpoints::open(&folder, TransformerWeights::Ema)?;
-            let (size, options) = (config.transformer_size(), LoadOptions::default());
+            let (size, options) = (config.transformer_size(), trace.options);
             let model = Transformer::<B>::from_checkpoint(
                 transformer,
                 size,

@@ -2,7 +2,6 @@
 
 use burn::tensor::{Tensor, TensorData};
 use hart_core::HartBackend;
-use hart_core::checkpoint::LoadOptions;
 use hart_core::tap::Tap;
 use hart_diffusion::sampler::RESIDUAL_SCALE;
 use hart_diffusion::{NoiseSchedule, ResidualHead, SamplerSettings};
@@ -75,7 +74,7 @@ pub(crate) fn recorded_head<B: HartBackend>(
         let recorded = trace.get("train.grad.input_proj.weight").shape[0];
         if (size.channels, size.condition_width, size.width) == (channels, width, recorded) {
             let files = ModelCheckpoints::open(&folder, TransformerWeights::Ema)?;
-            let options = LoadOptions::default();
+            let options = trace.options;
             return Ok(ResidualHead::from_checkpoint(
                 &size,
                 "8",

@@ -28,7 +28,7 @@ use crate::harness::{Fixtures, GENERATION, Trace};
 pub(crate) fn compare<B: HartBackend>(trace: &mut Trace, device: &B::Device) -> Result<(), Failed> {
     let folder = model_folder(&trace.folder, trace.name.trim_start_matches("trace_gen_"))?;
     let config = config_of(trace, &folder)?;
-    let model = load_model::<B>(&config, &folder, TransformerWeights::Ema, device)?;
+    let model = load_model::<B>(&config, &folder, TransformerWeights::Ema, trace.options, device)?;
     let settings = settings(trace, &config);
     let scales = config.transformer.scales.clone();
     let draws = Recorded::new(trace, &settings, &scales);
@@ -53,7 +53,8 @@ pub(crate) fn compare_weights<B: HartBackend>(
 ) -> Result<(), Failed> {
     let name = trace.name.trim_start_matches("trace_ema_").to_string();
     let folder = model_folder(&trace.folder, &name)?;
-    let inputs = Fixtures::find().trace(&format!("trace_gen_{name}_smooth0_it1_fs0"));
+    let inputs =
+        Fixtures::find().trace(&format!("trace_gen_{name}_smooth0_it1_fs0"), trace.options);
     let config = config_of(&inputs, &folder)?;
     let settings = settings(&inputs, &config);
     let draws = Recorded::new(&inputs, &settings, &config.transformer.scales);
@@ -63,7 +64,7 @@ pub(crate) fn compare_weights<B: HartBackend>(
         ("img_raw_checkpoint", TransformerWeights::Raw),
     ];
     for (image, weights) in files {
-        let model = load_model::<B>(&config, &folder, weights, device)?;
+        let model = load_model::<B>(&config, &folder, weights, trace.options, device)?;
         let latent = model.generate_latent(&text, &settings, &draws, &mut |_| Ok(()), &mut ())?;
         let found = to_pixels(model.tokenizer.decode_latent(latent, &mut ()));
         trace.close(image, found.to_data(), GENERATION);
@@ -112,10 +113,11 @@ pub(crate) fn load_model<B: HartBackend>(
     config: &ModelConfig,
     folder: &Path,
     weights: TransformerWeights,
+    options: LoadOptions,
     device: &B::Device,
 ) -> Result<HartModel<B>, Failed> {
     let files = ModelCheckpoints::open(folder, weights)?;
-    Ok(HartModel::load(config, &files, LoadOptions::default(), device)?)
+    Ok(HartModel::load(config, &files, options, device)?)
 }
 
 fn settings(trace: &Trace, config: &ModelConfig) -> GenerationSettings {

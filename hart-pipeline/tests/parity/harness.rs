@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
+use hart_core::checkpoint::LoadOptions;
 use libtest_mimic::Failed;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
@@ -42,7 +43,7 @@ impl Fixtures {
     }
 
     /// Reads one trace.
-    pub(crate) fn trace(&self, name: &str) -> Trace {
+    pub(crate) fn trace(&self, name: &str, options: LoadOptions) -> Trace {
         let path = self.0.join(name);
         let bytes =
             std::fs::read(path.with_extension("safetensors")).expect("a trace that was listed");
@@ -56,6 +57,7 @@ impl Fixtures {
         Trace {
             name: name.to_string(),
             folder: self.0.clone(),
+            options,
             json,
             tensors: tensors.collect(),
             compared: BTreeSet::new(),
@@ -109,6 +111,8 @@ pub(crate) struct Trace {
     pub(crate) folder: PathBuf,
     /// The settings recorded beside the tensors.
     pub(crate) json: Value,
+    /// How models are loaded.
+    pub(crate) options: LoadOptions,
     tensors: BTreeMap<String, Golden>,
     compared: BTreeSet<String>,
     problems: Vec<String>,

@@ -19,6 +19,7 @@ use std::process::ExitCode;
 
 use harness::{Fixtures, Report, Trace};
 use hart_core::HartBackend;
+use hart_core::checkpoint::LoadOptions;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// Compares what one kind of trace holds on backend `B`.
@@ -44,12 +45,17 @@ fn comparison<B: HartBackend>(name: &str) -> Option<Comparison<B>> {
 }
 
 /// One trial a trace on backend `B`.
-fn trials<B: HartBackend>(backend: &'static str, report: &Report, trials: &mut Vec<Trial>) {
+fn trials<B: HartBackend>(
+    backend: &'static str,
+    options: LoadOptions,
+    report: &Report,
+    trials: &mut Vec<Trial>,
+) {
     for name in Fixtures::find().traces() {
         let Some(compare) = comparison::<B>(&name) else { continue };
         let report = report.clone();
         trials.push(Trial::test(format!("{backend}::{name}"), move || {
-            let mut trace = Fixtures::find().trace(&name);
+            let mut trace = Fixtures::find().trace(&name, options);
             compare(&mut trace, &Default::default())?;
             let compared = trace.finish()?;
             report.add(backend, compared);
@@ -62,18 +68,24 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let report = Report::default();
     let mut all = vec![];
+    let plain = LoadOptions::default();
     #[cfg(feature = "flex")]
-    trials::<burn::backend::Flex>("flex", &report, &mut all);
+    let prepared = LoadOptions { prepare: true, ..plain };
+    #[cfg(feature = "flex")]
+    trials::<burn::backend::Flex>("flex", plain, &report, &mut all);
+    // What training does not do: layers in the form that the backend computes fastest.
+    #[cfg(feature = "flex")]
+    trials::<burn::backend::Flex>("flex prepared", prepared, &report, &mut all);
     #[cfg(feature = "ndarray")]
-    trials::<burn::backend::NdArray>("ndarray", &report, &mut all);
+    trials::<burn::backend::NdArray>("ndarray", plain, &report, &mut all);
     #[cfg(feature = "vulkan")]
-    trials::<burn::backend::Vulkan>("vulkan", &report, &mut all);
+    trials::<burn::backend::Vulkan>("vulkan", plain, &report, &mut all);
     #[cfg(all(feature = "wgpu", not(feature = "vulkan")))]
-    trials::<burn::backend::Wgpu>("wgpu", &report, &mut all);
+    trials::<burn::backend::Wgpu>("wgpu", plain, &report, &mut all);
     #[cfg(feature = "cuda")]
-    trials::<burn::backend::Cuda>("cuda", &report, &mut all);
+    trials::<burn::backend::Cuda>("cuda", plain, &report, &mut all);
     #[cfg(feature = "tch")]
-    trials::<burn::backend::LibTorch>("tch", &report, &mut all);
+    trials::<burn::backend::LibTorch>("tch", plain, &report, &mut all);
     if all.is_empty() {
         println!("no traces in {}", Fixtures::find().folder().display());
         return ExitCode::FAILURE;

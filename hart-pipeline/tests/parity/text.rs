@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::TensorData;
 use hart_core::HartBackend;
-use hart_core::checkpoint::{LoadOptions, load};
 use hart_core::config::ConfigReader;
 use hart_core::tap::Tap;
 use hart_pipeline::text::model::Qwen2;
 use hart_pipeline::text::{
-    NAMES, PaddingSide, PromptTokenizer, SystemPrompt, TextEncoder, TextEncoderConfig,
-    TokenizedPrompt, open_checkpoint, system_prompt,
+    PaddingSide, PromptTokenizer, SystemPrompt, TextEncoder, TextEncoderConfig, TokenizedPrompt,
+    open_checkpoint, system_prompt,
 };
 use libtest_mimic::Failed;
 use serde_json::Value;
@@ -108,7 +107,7 @@ fn compare_case<B: HartBackend>(
     // The embeddings, and what every layer gives.
     trace.check("hidden_states_len", trace.json["hidden_states_len"] == config.depth + 1);
     let (model, checkpoint) = (Qwen2::<B>::init(&config, device), open_checkpoint(folder)?);
-    let model = load(model, &checkpoint, &NAMES, LoadOptions::default())?;
+    let model = model.load(&checkpoint, trace.options)?;
     let encoder = TextEncoder::new(tokenizer, model.clone(), config.width, length, &system)?;
 
     let prompts: Vec<String> =

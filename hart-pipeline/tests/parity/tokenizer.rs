@@ -2,7 +2,7 @@
 
 use burn::tensor::{Int, Tensor, TensorData};
 use hart_core::HartBackend;
-use hart_core::checkpoint::{Checkpoint, LoadOptions};
+use hart_core::checkpoint::Checkpoint;
 use hart_core::config::AutoencoderConfig;
 use hart_core::tap::Tap;
 use hart_tokenizer::HybridTokenizer;
@@ -16,12 +16,8 @@ pub(crate) fn compare<B: HartBackend>(trace: &mut Trace, device: &B::Device) -> 
     let folder = trace.folder.join(model).join("tokenizer");
     let config = AutoencoderConfig::open(folder.join("config.json"))?;
     let checkpoint = Checkpoint::open_folder(&folder)?;
-    let tokenizer = HybridTokenizer::<B>::from_checkpoint(
-        &config,
-        &checkpoint,
-        LoadOptions::default(),
-        device,
-    )?;
+    let tokenizer =
+        HybridTokenizer::<B>::from_checkpoint(&config, &checkpoint, trace.options, device)?;
     let image: Tensor<B, 4> = trace.get("image").tensor(device);
     trace.given(&["image"]);
 

@@ -32,7 +32,13 @@ pub(crate) fn compare_hart<B: HartBackend>(
     let name = trace.name.trim_start_matches("trace_train_").to_string();
     let folder = model_folder(&trace.folder, &name)?;
     let config = config_of(trace, &folder)?;
-    let model = load_model::<Autodiff<B>>(&config, &folder, TransformerWeights::Ema, device)?;
+    let model = load_model::<Autodiff<B>>(
+        &config,
+        &folder,
+        TransformerWeights::Ema,
+        trace.options,
+        device,
+    )?;
     let batch = token_batch(trace, &model, device)?;
     let draws = step_draws(trace)?;
     let text = text_condition::<Autodiff<B>>(trace, device);

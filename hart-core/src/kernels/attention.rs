@@ -1,0 +1,229 @@
+//! Attention that never holds all scores.
+//!
+//! Two vectors of queries attend at a time: their scores stand key by key, so that maximum, sum and
+//! factor of the softmax are vectors themselves, and both products are those of [`Tile`]. Keys are
+//! taken in blocks; what was added up before is scaled when a block brings a larger score (the
+//! online softmax of M. Milakov and N. Gimelshein, 2018, in the order of FlashAttention, T. Dao et
+//! al., 2022).
+
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::matrix::{even, pack_rows};
+use super::memory::{Shared, with_scratch};
+use super::simd::{dispatch, exp, lanes};
+use super::tile::{MAX_ROWS, MAX_WIDTH, Start, Tile, rows_at_once};
+
+/// Keys of a block.
+const KEYS: usize = 256;
+/// Groups of queries a task takes, so that threads share the heads of a small batch.
+const GROUPS: usize = 8;
+
+/// Rows of `heads` heads one behind the other, those of a head `step` apart in the memory: a cache
+/// has room for more rows than are filled.
+#[derive(Debug, Clone, Copy)]
+pub struct Heads<'a> {
+    /// All values.
+    pub values: &'a [f32],
+    /// Rows of a head.
+    pub rows: usize,
+    /// From the first value of a head to that of the next.
+    pub step: usize,
+}
+
+impl<'a> Heads<'a> {
+    fn head(&self, head: usize, width: usize) -> &'a [f32] {
+        &self.values[head * self.step..][..self.rows * width]
+    }
+}
+
+/// `softmax(q·kᵀ·scale)·v` for every head, rows of `width` entries, into `out`
+/// `[heads, queries, width]`.
+///
+/// # Panics
+/// When a slice is too short, or keys and values differ in number.
+pub fn attend(q: Heads, k: Heads, v: Heads, width: usize, scale: f32, out: &mut [f32]) {
+    assert_eq!(k.rows, v.rows, "a value for every key");
+    if out.is_empty() {
+        return;
+    }
+    let heads = out.len() / (q.rows * width);
+    let tasks = q.rows.div_ceil(GROUPS * 2 * lanes());
+    let rows = even(q.rows, GROUPS * 2 * lanes()).next_multiple_of(2 * lanes());
+    let tasks = tasks.min(q.rows.div_ceil(rows));
+    let out = Shared::new(out);
+    (0..heads * tasks).into_par_iter().for_each(|task| {
+        let (head, first) = (task / tasks, task % tasks * rows);
+        let rows = rows.min(q.rows - first);
+        // SAFETY: the rows of a task are its own.
+        let out = unsafe { out.slice((head * q.rows + first) * width, rows * width) };
+        let q = &q.head(head, width)[first * width..][..rows * width];
+        let (k, v) = (k.head(head, width), v.head(head, width));
+        let groups = rows.div_ceil(2 * lanes());
+        let length =
+            KEYS.next_multiple_of(MAX_ROWS) * width + MAX_WIDTH * (groups * (2 * width + 2) + KEYS);
+        with_scratch(length, |room| dispatch(Head { q, k, v, width, scale, out, room }));
+    });
+}
+
+/// Some queries of one head.
+struct Head<'a> {
+    q: &'a [f32],
+    k: &'a [f32],
+    v: &'a [f32],
+    width: usize,
+    scale: f32,
+    out: &'a mut [f32],
+    room: &'a mut [f32],
+}
+
+/// What is known of two vectors of queries.
+struct Group<'a> {
+    /// The queries, scaled, entry by entry.
+    queries: &'a mut [f32],
+    /// Sums of values so far, entry by entry.
+    sums: &'a mut [f32],
+    /// The largest score so far, then the sum of all powers.
+    softmax: &'a mut [f32],
+}
+
+impl WithSimd for Head<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { q, k, v, width, scale, out, room } = self;
+        let (lanes, at_once) = (2 * S::F32_LANES, rows_at_once::<S>());
+        let (keys, room) = room.split_at_mut(KEYS.next_multiple_of(at_once) * width);
+        let (scores, room) = room.split_at_mut(KEYS * lanes);
+        let of_group = (2 * width + 2) * lanes;
+        let groups = q.chunks(lanes * width).zip(room.chunks_exact_mut(of_group));
+        for (q, room) in groups {
+            Group::of(room, width, lanes).begin(q, width, scale, lanes);
+        }
+        for start in (0..k.len()).step_by(KEYS * width) {
+            let end = k.len().min(start + KEYS * width);
+            pack_rows(&k[start..end], width, 0..width, at_once, keys);
+            let count = (end - start) / width;
+            let groups = q.chunks(lanes * width).zip(room.chunks_exact_mut(of_group));
+            for (_, room) in groups {
+                let mut group = Group::of(room, width, lanes);
+                group.score(simd, keys, count, width, scores);
+                group.weigh(simd, scores, count);
+                group.add(simd, &v[start..end], scores, count, width);
+            }
+        }
+        let groups = out.chunks_mut(lanes * width).zip(room.chunks_exact_mut(of_group));
+        for (out, room) in groups {
+            Group::of(room, width, lanes).end(out, width, lanes);
+        }
+    }
+}
+
+impl<'a> Group<'a> {
+    #[inline(always)]
+    fn of(room: &'a mut [f32], width: usize, lanes: usize) -> Self {
+        let (queries, room) = room.split_at_mut(width * lanes);
+        let (sums, softmax) = room.split_at_mut(width * lanes);
+        Self { queries, sums, softmax }
+    }
+
+    /// Takes up queries; missing ones are zero.
+    #[inline(always)]
+    fn begin(self, q: &[f32], width: usize, scale: f32, lanes: usize) {
+        self.queries.fill(0.0);
+        for (i, row) in q.chunks_exact(width).enumerate() {
+            for (column, value) in self.queries.chunks_exact_mut(lanes).zip(row) {
+                column[i] = value * scale;
+            }
+        }
+        self.sums.fill(0.0);
+        let (largest, powers) = self.softmax.split_at_mut(lanes);
+        largest.fill(f32::MIN);
+        powers.fill(0.0);
+    }
+
+    /// The scores of a block of packed keys, key by key.
+    #[inline(always)]
+    fn score<S: Simd>(
+        &self,
+        simd: S,
+        keys: &[f32],
+        count: usize,
+        width: usize,
+        scores: &mut [f32],
+    ) {
+        let (lanes, at_once) = (2 * S::F32_LANES, rows_at_once::<S>());
+        let groups = (0..count).step_by(at_once).zip(keys.chunks_exact(at_once * width));
+        for (first, left) in groups {
+            let tile = Tile {
+                rows: at_once.min(count - first),
+                depth: width,
+                left,
+                left_step: at_once,
+                right: self.queries,
+                right_step: lanes,
+                start: Start::Zero,
+            };
+            tile.run(simd, &mut scores[first * lanes..], lanes);
+        }
+    }
+
+    /// Turns scores into powers, and scales what was added up before to the new largest score.
+    #[inline(always)]
+    fn weigh<S: Simd>(&mut self, simd: S, scores: &mut [f32], count: usize) {
+        let scores = &mut S::as_mut_simd_f32s(scores).0[..2 * count];
+        let softmax = S::as_mut_simd_f32s(self.softmax).0;
+        let sums = S::as_mut_simd_f32s(self.sums).0;
+        for half in 0..2 {
+            let before = softmax[half];
+            let mut largest = before;
+            for key in 0..count {
+                largest = simd.max_f32s(largest, scores[2 * key + half]);
+            }
+            let mut sum = simd.splat_f32s(0.0);
+            for key in 0..count {
+                let power = exp(simd, simd.sub_f32s(scores[2 * key + half], largest));
+                scores[2 * key + half] = power;
+                sum = simd.add_f32s(sum, power);
+            }
+            let factor = exp(simd, simd.sub_f32s(before, largest));
+            softmax[half] = largest;
+            softmax[2 + half] = simd.mul_add_e_f32s(softmax[2 + half], factor, sum);
+            for entry in 0..sums.len() / 2 {
+                sums[2 * entry + half] = simd.mul_f32s(sums[2 * entry + half], factor);
+            }
+        }
+    }
+
+    /// Adds the values of a block of keys, weighed by their powers.
+    #[inline(always)]
+    fn add<S: Simd>(&mut self, simd: S, v: &[f32], powers: &[f32], count: usize, width: usize) {
+        let lanes = 2 * S::F32_LANES;
+        let at_once = even(width, rows_at_once::<S>());
+        for first in (0..width).step_by(at_once) {
+            let tile = Tile {
+                rows: at_once.min(width - first),
+                depth: count,
+                left: &v[first..],
+                left_step: width,
+                right: powers,
+                right_step: lanes,
+                start: Start::Present,
+            };
+            tile.run(simd, &mut self.sums[first * lanes..], lanes);
+        }
+    }
+
+    /// Writes the weighted means.
+    #[inline(always)]
+    fn end(self, out: &mut [f32], width: usize, lanes: usize) {
+        let powers = &self.softmax[lanes..];
+        for (i, row) in out.chunks_exact_mut(width).enumerate() {
+            let share = 1.0 / powers[i];
+            for (value, column) in row.iter_mut().zip(self.sums.chunks_exact(lanes)) {
+                *value = column[i] * share;
+            }
+        }
+    }
+}

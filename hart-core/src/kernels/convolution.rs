@@ -1,0 +1,257 @@
+//! Convolution as a product: packed kernels times the patches of an image, which are laid out block
+//! by block on the way.
+
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::matrix::{even, pack_rows};
+use super::memory::{Aligned, Shared, with_scratch, zeros};
+use super::simd::{dispatch, lanes, most_rows};
+use super::tile::{MAX_ROWS, MAX_WIDTH, Start, Tile};
+
+/// The most entries of patches that are added up at a time.
+const DEPTH: usize = 512;
+/// Groups of two vectors of pixels that a task lays out at a time.
+const PANELS: usize = 4;
+
+/// How a kernel moves over an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Geometry {
+    /// Input and output channels.
+    pub channels: [usize; 2],
+    /// Height and width of the kernel.
+    pub kernel: [usize; 2],
+    /// Zeros around the image, above and below, left and right.
+    pub padding: [usize; 2],
+    /// Steps down and to the right.
+    pub stride: [usize; 2],
+}
+
+impl Geometry {
+    /// Height and width of the result for an image.
+    ///
+    /// # Panics
+    /// When the image is smaller than the kernel.
+    pub fn output(&self, image: [usize; 2]) -> [usize; 2] {
+        [0, 1].map(|i| {
+            let padded = image[i] + 2 * self.padding[i];
+            assert!(padded >= self.kernel[i], "an image smaller than the kernel");
+            (padded - self.kernel[i]) / self.stride[i] + 1
+        })
+    }
+
+    /// Entries of a patch.
+    fn patch(&self) -> usize {
+        self.channels[0] * self.kernel[0] * self.kernel[1]
+    }
+}
+
+/// Kernels in the order in which they are multiplied.
+#[derive(Debug, Clone)]
+pub struct PackedKernels {
+    geometry: Geometry,
+    /// For every [`DEPTH`] entries of patches, groups of output channels, entry by entry.
+    kernels: Aligned,
+    /// Output channels of a group.
+    at_once: usize,
+    bias: Vec<f32>,
+}
+
+impl PackedKernels {
+    /// Packs kernels `[out, in, height, width]` and a bias `[out]`.
+    ///
+    /// # Panics
+    /// When one has another length.
+    pub fn new(kernels: &[f32], bias: &[f32], geometry: Geometry) -> Self {
+        let ([_, outputs], patch) = (geometry.channels, geometry.patch());
+        assert_eq!(kernels.len(), outputs * patch, "kernels of {geometry:?}");
+        assert_eq!(bias.len(), outputs, "a bias for every output");
+        let at_once = even(outputs, most_rows());
+        let padded = outputs.next_multiple_of(at_once);
+        let mut packed = zeros(padded * patch);
+        for start in (0..patch).step_by(DEPTH) {
+            let depth = start..patch.min(start + DEPTH);
+            pack_rows(kernels, patch, depth, at_once, &mut packed[padded * start..]);
+        }
+        Self { geometry, kernels: packed, at_once, bias: bias.to_vec() }
+    }
+
+    /// How the kernels move.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// Convolves images `[batch, in, height, width]` into `out` `[batch, out, height, width]`.
+    ///
+    /// # Panics
+    /// When a length does not fit.
+    pub fn convolve(&self, images: &[f32], size: [usize; 2], out: &mut [f32]) {
+        let [inputs, outputs] = self.geometry.channels;
+        let [height, width] = self.geometry.output(size);
+        let (image, pixels) = (inputs * size[0] * size[1], height * width);
+        let batch = images.len() / image.max(1);
+        assert_eq!(images.len(), batch * image, "images of {size:?}");
+        assert_eq!(out.len(), batch * outputs * pixels, "room for {height} × {width} pixels");
+        let step = PANELS * 2 * lanes();
+        let (blocks, groups) = (pixels.div_ceil(step), outputs.div_ceil(self.at_once));
+        let tasks = 4 * rayon::current_num_threads();
+        let parts = tasks.div_ceil((batch * blocks).max(1)).min(groups).max(1);
+        let groups_each = groups.div_ceil(parts);
+        let out = Shared::new(out);
+        (0..batch * blocks * parts).into_par_iter().for_each(|task| {
+            let (item, block, part) = (task / parts / blocks, task / parts % blocks, task % parts);
+            with_scratch(DEPTH * step + MAX_ROWS * MAX_WIDTH, |room| {
+                dispatch(Convolve {
+                    kernels: self,
+                    image: &images[item * image..][..image],
+                    size,
+                    pixels: block * step..pixels.min((block + 1) * step),
+                    groups: (part * groups_each).min(groups)..groups.min((part + 1) * groups_each),
+                    out,
+                    first: item * outputs * pixels,
+                    room,
+                });
+            });
+        });
+    }
+}
+
+/// Some pixels of some groups of output channels.
+struct Convolve<'a> {
+    kernels: &'a PackedKernels,
+    image: &'a [f32],
+    size: [usize; 2],
+    pixels: Range<usize>,
+    groups: Range<usize>,
+    out: Shared<'a>,
+    /// Where the image's result begins.
+    first: usize,
+    room: &'a mut [f32],
+}
+
+impl WithSimd for Convolve<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { kernels, image, size, pixels, groups, out, first, room } = self;
+        let PackedKernels { geometry, kernels: packed, at_once, bias } = kernels;
+        let ([_, outputs], patch) = (geometry.channels, geometry.patch());
+        let [height, width] = geometry.output(size);
+        let (lanes, padded) = (2 * S::F32_LANES, outputs.next_multiple_of(*at_once));
+        let (patches, edge) = room.split_at_mut(DEPTH * PANELS * lanes);
+        for start in (0..patch).step_by(DEPTH) {
+            let depth = start..patch.min(start + DEPTH);
+            lay_out(geometry, image, size, pixels.clone(), depth.clone(), lanes, patches);
+            for group in groups.clone() {
+                let channel = group * at_once;
+                let rows = *at_once.min(&(outputs - channel));
+                let left = &packed[padded * start + channel * depth.len()..];
+                let panels = pixels.clone().step_by(lanes).zip(patches.chunks(depth.len() * lanes));
+                for (pixel, right) in panels {
+                    let columns = lanes.min(pixels.end - pixel);
+                    // SAFETY: these pixels of these channels are this task's alone, and what is
+                    // between them is not touched.
+                    let out = |row: usize, length: usize| unsafe {
+                        let at = first + (channel + row) * height * width + pixel;
+                        out.slice(at, length)
+                    };
+                    let tile = Tile {
+                        rows,
+                        depth: depth.len(),
+                        left,
+                        left_step: *at_once,
+                        right,
+                        right_step: lanes,
+                        start: Start::Present,
+                    };
+                    for row in 0..rows {
+                        if start == 0 {
+                            out(row, columns).fill(bias[channel + row]);
+                        }
+                    }
+                    if columns == lanes {
+                        let step = height * width;
+                        tile.run(simd, out(0, (rows - 1) * step + lanes), step);
+                        continue;
+                    }
+                    for (row, edge) in edge.chunks_exact_mut(lanes).take(rows).enumerate() {
+                        edge[..columns].copy_from_slice(out(row, columns));
+                    }
+                    tile.run(simd, edge, lanes);
+                    for (row, edge) in edge.chunks_exact(lanes).take(rows).enumerate() {
+                        out(row, columns).copy_from_slice(&edge[..columns]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Lays out some entries of the patches around some pixels: panels of `lanes` pixels, entry by
+/// entry.
+#[inline(always)]
+fn lay_out(
+    geometry: &Geometry,
+    image: &[f32],
+    size: [usize; 2],
+    pixels: Range<usize>,
+    depth: Range<usize>,
+    lanes: usize,
+    patches: &mut [f32],
+) {
+    let width = geometry.output(size)[1];
+    let [kernel_height, kernel_width] = geometry.kernel;
+    let panels = pixels.clone().step_by(lanes).zip(patches.chunks_mut(depth.len() * lanes));
+    for (first, panel) in panels {
+        let last = pixels.end.min(first + lanes);
+        for (entry, line) in depth.clone().zip(panel.chunks_exact_mut(lanes)) {
+            let (channel, rest) =
+                (entry / (kernel_height * kernel_width), entry % (kernel_height * kernel_width));
+            let (down, right) = (rest / kernel_width, rest % kernel_width);
+            let map = &image[channel * size[0] * size[1]..][..size[0] * size[1]];
+            let mut pixel = first;
+            // Pixels of one row of the result at a time.
+            while pixel < last {
+                let (row, column) = (pixel / width, pixel % width);
+                let end = last.min((row + 1) * width);
+                let line = &mut line[pixel - first..end - first];
+                let source = (row * geometry.stride[0] + down).wrapping_sub(geometry.padding[0]);
+                match map.get(source.wrapping_mul(size[1])..).filter(|_| source < size[0]) {
+                    None => line.fill(0.0),
+                    Some(source) => {
+                        let source = &source[..size[1]];
+                        copy_row(source, column, right, geometry, line);
+                    }
+                }
+                pixel = end;
+            }
+            line[last - first..].fill(0.0);
+        }
+    }
+}
+
+/// Copies what one entry of the patches sees of a row of the image.
+#[inline(always)]
+fn copy_row(row: &[f32], column: usize, right: usize, geometry: &Geometry, line: &mut [f32]) {
+    let (stride, padding) = (geometry.stride[1], geometry.padding[1]);
+    let first = column * stride + right;
+    if stride == 1 {
+        // Entry i of the line shows pixel first + i - padding.
+        let before = padding.saturating_sub(first).min(line.len());
+        let shown = (row.len() + padding).saturating_sub(first).clamp(before, line.len());
+        line[..before].fill(0.0);
+        line[shown..].fill(0.0);
+        if before < shown {
+            let from = first + before - padding;
+            line[before..shown].copy_from_slice(&row[from..from + shown - before]);
+        }
+        return;
+    }
+    for (i, value) in line.iter_mut().enumerate() {
+        let at = (first + i * stride).wrapping_sub(padding);
+        *value = row.get(at).copied().unwrap_or(0.0);
+    }
+}

@@ -1,0 +1,64 @@
+//! Memory of kernels: aligned, reused by its thread, written by several threads at once.
+
+use std::cell::RefCell;
+use std::marker::PhantomData;
+
+use aligned_vec::{AVec, ConstAlign, avec};
+
+/// Floats that begin where a cache line begins.
+pub(crate) type Aligned = AVec<f32, ConstAlign<64>>;
+
+/// Zeros.
+pub(crate) fn zeros(length: usize) -> Aligned {
+    avec![[64] | 0.0; length]
+}
+
+thread_local! {
+    /// Buffers that this thread has used before.
+    static SCRATCH: RefCell<Vec<Aligned>> = const { RefCell::new(vec![]) };
+}
+
+/// Gives `f` floats of any content, in memory that this thread keeps for the next call.
+pub(crate) fn with_scratch<T>(length: usize, f: impl FnOnce(&mut [f32]) -> T) -> T {
+    let mut buffer = SCRATCH.with_borrow_mut(Vec::pop).unwrap_or_else(|| zeros(0));
+    if buffer.len() < length {
+        buffer = zeros(length);
+    }
+    let result = f(&mut buffer[..length]);
+    SCRATCH.with_borrow_mut(|buffers| buffers.push(buffer));
+    result
+}
+
+/// A slice that several tasks write to, each in places of its own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shared<'a> {
+    start: *mut f32,
+    length: usize,
+    slice: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: whoever writes promises, at `slice`, that nobody else has the same entries.
+unsafe impl Send for Shared<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Shared<'_> {}
+
+impl<'a> Shared<'a> {
+    /// Shares a slice.
+    pub(crate) fn new(slice: &'a mut [f32]) -> Self {
+        Self { start: slice.as_mut_ptr(), length: slice.len(), slice: PhantomData }
+    }
+
+    /// The entries from `first` on.
+    ///
+    /// # Safety
+    /// Nobody else has any of them as long as the result lives.
+    ///
+    /// # Panics
+    /// When there are no such entries.
+    #[inline(always)]
+    pub(crate) unsafe fn slice(self, first: usize, length: usize) -> &'a mut [f32] {
+        assert!(first <= self.length && length <= self.length - first, "entries out of bounds");
+        // SAFETY: in bounds, and by the caller's promise nobody else's.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(first), length) }
+    }
+}

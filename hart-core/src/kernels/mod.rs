@@ -1,0 +1,23 @@
+//! What the Flex backend computes with: loops over slices of 32-bit floats, in the widest vectors
+//! the processor has and on all threads of the current `rayon` pool.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`matrix`] | linear layers: multiplication by a matrix packed once |
+//! | [`attention`] | attention that never holds all scores |
+//! | [`heads`] | from a block's projection to queries, keys and values |
+//! | [`norm`], [`elementwise`] | norms, activations and gates |
+//! | [`convolution`], [`winograd`] | convolutions, and those of 3 × 3 with a quarter of the products |
+//! | [`group_norm`] | GroupNorm with its activation |
+
+pub mod attention;
+pub mod convolution;
+pub mod elementwise;
+pub mod group_norm;
+pub mod heads;
+pub mod matrix;
+mod memory;
+pub mod norm;
+mod simd;
+mod tile;
+pub mod winograd;

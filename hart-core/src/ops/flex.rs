@@ -1,0 +1,324 @@
+//! Flex with the kernels of this crate.
+//!
+//! Kernels take 32-bit floats; for tensors of other types, and for masked attention, the plain
+//! operations stay.
+
+use burn::backend::Flex;
+use burn::tensor::{DType, Tensor, TensorData, TensorPrimitive};
+use burn_flex::FlexTensor;
+
+use super::{ConvolutionOptions, GroupNormOptions, HartBackend, Projection, plain};
+use crate::Precision;
+use crate::kernels::attention::{self, Heads};
+use crate::kernels::convolution::{Geometry, PackedKernels};
+use crate::kernels::matrix::PackedMatrix;
+use crate::kernels::norm::{self, Modulation};
+use crate::kernels::winograd::TransformedKernels;
+use crate::kernels::{elementwise, group_norm, heads};
+use crate::nn::Prepared;
+
+/// The most input channels of a convolution whose kernels are transformed: beyond it there are so
+/// many kernels and so few pixels that four times the memory buys little time.
+const TRANSFORMED_CHANNELS: usize = 320;
+
+/// The 32-bit values of a tensor, row by row.
+struct Values(FlexTensor);
+
+impl Values {
+    fn of<const D: usize>(x: Tensor<Flex, D>) -> Self {
+        let x = x.into_primitive().tensor();
+        Self(if x.is_contiguous() { x } else { x.to_contiguous() })
+    }
+
+    fn get(&self) -> &[f32] {
+        self.0.as_slice().expect("contiguous 32-bit values")
+    }
+}
+
+fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<Flex, D> {
+    let data = FlexTensor::from_data(TensorData::new(values, shape));
+    Tensor::from_primitive(TensorPrimitive::Float(data))
+}
+
+/// Room for as many values as a shape has.
+fn room<const D: usize>(shape: [usize; D]) -> Vec<f32> {
+    vec![0.0; shape.iter().product()]
+}
+
+fn is_f32<const D: usize>(x: &Tensor<Flex, D>) -> bool {
+    x.dtype() == DType::F32
+}
+
+/// Changes the values of a tensor in place, or those of a copy when someone else holds it.
+fn change<const D: usize>(x: Tensor<Flex, D>, f: impl FnOnce(&mut [f32])) -> Tensor<Flex, D> {
+    let mut data = x.into_data();
+    f(data.as_mut_slice().expect("32-bit values"));
+    Tensor::from_primitive(TensorPrimitive::Float(FlexTensor::from_data(data)))
+}
+
+/// The heads of `[batch, heads, rows, width]`, where they lie if rows are whole and heads evenly
+/// spaced; in a copy otherwise.
+fn evenly_spaced(x: Tensor<Flex, 4>) -> (FlexTensor, usize) {
+    let [batch, heads, rows, width] = x.dims();
+    let x = x.into_primitive().tensor();
+    let step = match *x.layout().strides() {
+        [entry, head, row, 1]
+            if (row == width as isize || rows == 1)
+                && (entry == head * heads as isize || batch == 1)
+                && head > 0 =>
+        {
+            head as usize
+        }
+        _ => return (x.to_contiguous(), rows * width),
+    };
+    (x, step)
+}
+
+fn heads_of(x: &FlexTensor, rows: usize, step: usize) -> Heads<'_> {
+    Heads { values: &x.storage::<f32>()[x.layout().start_offset()..], rows, step }
+}
+
+impl HartBackend for Flex {
+    fn attend(
+        q: Tensor<Self, 4>,
+        k: Tensor<Self, 4>,
+        v: Tensor<Self, 4>,
+        bias: Option<Tensor<Self, 4>>,
+        scale: f64,
+    ) -> Tensor<Self, 4> {
+        if bias.is_some() || !(is_f32(&q) && is_f32(&k) && is_f32(&v)) {
+            let options = burn::tensor::ops::AttentionModuleOptions {
+                scale: Some(scale),
+                softcap: None,
+                is_causal: false,
+            };
+            return burn::tensor::module::attention(q, k, v, None, bias, options);
+        }
+        let shape = q.dims();
+        let [_, _, queries, width] = shape;
+        let keys = k.dims()[2];
+        let ((q, q_step), (k, k_step), (v, v_step)) =
+            (evenly_spaced(q), evenly_spaced(k), evenly_spaced(v));
+        let mut out = room(shape);
+        attention::attend(
+            heads_of(&q, queries, q_step),
+            heads_of(&k, keys, k_step),
+            heads_of(&v, keys, v_step),
+            width,
+            scale as f32,
+            &mut out,
+        );
+        tensor(out, shape)
+    }
+
+    fn split_heads(qkv: Tensor<Self, 3>, projection: &Projection<Self>) -> [Tensor<Self, 4>; 3] {
+        if !is_f32(&qkv) {
+            return plain::split_heads(qkv, projection);
+        }
+        let [batch, tokens, joined] = qkv.dims();
+        let (heads, width) = (projection.heads, joined / 3 / projection.heads);
+        let shape = [batch, heads, tokens, width];
+        let qkv = Values::of(qkv);
+        let [query_bias, value_bias] =
+            [&projection.query_bias, &projection.value_bias].map(|bias| Values::of(bias.clone()));
+        let scale = projection.query_scale.clone().map(Values::of);
+        let [cos, sin] =
+            [&projection.angles.cos, &projection.angles.sin].map(|part| Values::of(part.clone()));
+        let mut out = [room(shape), room(shape), room(shape)];
+        let [q, k, v] = &mut out;
+        let projection = heads::Projection {
+            values: qkv.get(),
+            heads,
+            width,
+            tokens,
+            query_bias: query_bias.get(),
+            value_bias: value_bias.get(),
+            query_scale: scale.as_ref().map(Values::get),
+            cos: cos.get(),
+            sin: sin.get(),
+        };
+        heads::split_heads(&projection, [q, k, v]);
+        out.map(|values| tensor(values, shape))
+    }
+
+    fn rms_norm(x: Tensor<Self, 3>, weight: Tensor<Self, 1>, epsilon: f64) -> Tensor<Self, 3> {
+        if !is_f32(&x) {
+            return plain::rms_norm(x, weight, epsilon);
+        }
+        let shape = x.dims();
+        let (x, weight, mut out) = (Values::of(x), Values::of(weight), room(shape));
+        norm::rms_norm(x.get(), weight.get(), epsilon as f32, None, &mut out);
+        tensor(out, shape)
+    }
+
+    fn modulated_rms_norm(
+        x: Tensor<Self, 3>,
+        weight: Tensor<Self, 1>,
+        scale: Tensor<Self, 3>,
+        shift: Tensor<Self, 3>,
+        epsilon: f64,
+    ) -> Tensor<Self, 3> {
+        let shape = x.dims();
+        let grouped = scale.dims()[1] == 1 && scale.dims() == shift.dims();
+        if !is_f32(&x) || !grouped {
+            return plain::modulated_rms_norm(x, weight, scale, shift, epsilon);
+        }
+        let rows = shape[0] * shape[1] / scale.dims()[0];
+        let (x, weight, mut out) = (Values::of(x), Values::of(weight), room(shape));
+        let (scale, shift) = (Values::of(scale), Values::of(shift));
+        let modulation = Modulation { scale: scale.get(), shift: shift.get(), rows };
+        norm::rms_norm(x.get(), weight.get(), epsilon as f32, Some(modulation), &mut out);
+        tensor(out, shape)
+    }
+
+    fn add_gated(x: Tensor<Self, 3>, y: Tensor<Self, 3>, gate: Tensor<Self, 3>) -> Tensor<Self, 3> {
+        let [batch, tokens, width] = x.dims();
+        if !is_f32(&x) || !is_f32(&y) || gate.dims()[1] != 1 || y.dims() != x.dims() {
+            return plain::add_gated(x, y, gate);
+        }
+        let rows = batch * tokens / gate.dims()[0];
+        let (y, gate) = (Values::of(y), Values::of(gate));
+        change(x, |x| elementwise::add_gated(x, y.get(), gate.get(), width, rows))
+    }
+
+    fn gated_silu(gate: Tensor<Self, 3>, up: Tensor<Self, 3>) -> Tensor<Self, 3> {
+        if !is_f32(&gate) || !is_f32(&up) {
+            return plain::gated_silu(gate, up);
+        }
+        let up = Values::of(up);
+        change(gate, |gate| elementwise::gated_silu_in_place(gate, up.get()))
+    }
+
+    fn gelu_tanh(x: Tensor<Self, 3>) -> Tensor<Self, 3> {
+        match is_f32(&x) {
+            true => change(x, elementwise::gelu_tanh_in_place),
+            false => plain::gelu_tanh(x),
+        }
+    }
+
+    fn silu<const D: usize>(x: Tensor<Self, D>) -> Tensor<Self, D> {
+        match is_f32(&x) {
+            true => change(x, elementwise::silu_in_place),
+            false => plain::silu(x),
+        }
+    }
+
+    fn group_norm(
+        x: Tensor<Self, 4>,
+        weight: Tensor<Self, 1>,
+        bias: Tensor<Self, 1>,
+        options: &GroupNormOptions,
+    ) -> Tensor<Self, 4> {
+        if !is_f32(&x) {
+            return super::group_norm::forward(x, weight, bias, options);
+        }
+        let shape = x.dims();
+        let (x, mut out) = (Values::of(x), room(shape));
+        let (weight, bias) = (Values::of(weight), Values::of(bias));
+        let norm = group_norm::GroupNorm {
+            groups: options.groups,
+            weight: weight.get(),
+            bias: bias.get(),
+            epsilon: options.epsilon as f32,
+            activate: options.activate,
+        };
+        group_norm::group_norm(x.get(), shape[2] * shape[3], norm, &mut out);
+        tensor(out, shape)
+    }
+
+    fn convolution(
+        x: Tensor<Self, 4>,
+        weight: Tensor<Self, 4>,
+        bias: Tensor<Self, 1>,
+        options: &ConvolutionOptions,
+    ) -> Tensor<Self, 4> {
+        if !is_f32(&x) || !is_f32(&weight) {
+            return super::convolution::forward(x, weight, bias, options);
+        }
+        convolve(&packed(weight, bias, options), x)
+    }
+
+    fn prepare_linear(
+        weight: Tensor<Self, 2>,
+        bias: Option<Tensor<Self, 1>>,
+        precision: Precision,
+    ) -> Option<Prepared> {
+        if precision != Precision::F32 || !is_f32(&weight) {
+            return None;
+        }
+        let shape = weight.dims();
+        let (weight, bias) = (Values::of(weight), bias.map(Values::of));
+        let bias = bias.as_ref().map(Values::get);
+        Some(Prepared::new(PackedMatrix::new(weight.get(), bias, shape)))
+    }
+
+    fn prepared_linear<const D: usize>(layer: &Prepared, x: Tensor<Self, D>) -> Tensor<Self, D> {
+        let matrix: &PackedMatrix = layer.get().expect("a layer that this backend has prepared");
+        let mut shape = x.dims();
+        let x = Values::of(x.cast(DType::F32));
+        shape[D - 1] = matrix.shape()[1];
+        let mut out = room(shape);
+        matrix.multiply(x.get(), &mut out);
+        tensor(out, shape)
+    }
+
+    fn prepare_convolution(
+        weight: Tensor<Self, 4>,
+        bias: Tensor<Self, 1>,
+        options: &ConvolutionOptions,
+        _: Precision,
+    ) -> Option<Prepared> {
+        if !is_f32(&weight) {
+            return None;
+        }
+        let [outputs, inputs, height, width] = weight.dims();
+        let plain = [height, width] == [3, 3]
+            && options.padding == [1, 1]
+            && options.stride == [1, 1]
+            && inputs <= TRANSFORMED_CHANNELS;
+        if !plain {
+            return Some(Prepared::new(packed(weight, bias, options)));
+        }
+        let (weight, bias) = (Values::of(weight), Values::of(bias));
+        let kernels = TransformedKernels::new(weight.get(), bias.get(), [inputs, outputs]);
+        Some(Prepared::new(kernels))
+    }
+
+    fn prepared_convolution(layer: &Prepared, x: Tensor<Self, 4>) -> Tensor<Self, 4> {
+        let x = x.cast(DType::F32);
+        if let Some(kernels) = layer.get::<PackedKernels>() {
+            return convolve(kernels, x);
+        }
+        let kernels: &TransformedKernels =
+            layer.get().expect("a layer that this backend has prepared");
+        let [batch, _, height, width] = x.dims();
+        let shape = [batch, kernels.channels()[1], height, width];
+        let (x, mut out) = (Values::of(x), room(shape));
+        kernels.convolve(x.get(), [height, width], &mut out);
+        tensor(out, shape)
+    }
+}
+
+fn packed(
+    weight: Tensor<Flex, 4>,
+    bias: Tensor<Flex, 1>,
+    options: &ConvolutionOptions,
+) -> PackedKernels {
+    let [outputs, inputs, height, width] = weight.dims();
+    let geometry = Geometry {
+        channels: [inputs, outputs],
+        kernel: [height, width],
+        padding: options.padding,
+        stride: options.stride,
+    };
+    PackedKernels::new(Values::of(weight).get(), Values::of(bias).get(), geometry)
+}
+
+fn convolve(kernels: &PackedKernels, x: Tensor<Flex, 4>) -> Tensor<Flex, 4> {
+    let [batch, _, height, width] = x.dims();
+    let [down, across] = kernels.geometry().output([height, width]);
+    let shape = [batch, kernels.geometry().channels[1], down, across];
+    let (x, mut out) = (Values::of(x), room(shape));
+    kernels.convolve(x.get(), [height, width], &mut out);
+    tensor(out, shape)
+}
