@@ -34,7 +34,7 @@ struct Arguments {
     /// Where to write original, discrete and hybrid picture side by side.
     #[arg(long, value_name = "PATH", default_value = "reconstruction.png")]
     out: PathBuf,
-    /// Element type of the weights: f32, bf16 or f16.
+    /// Element type of the weights: f32, bf16, f16 or int8.
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     precision: Precision,
     /// Backend to work on, and which GPU [default: the fastest compiled in].

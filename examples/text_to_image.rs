@@ -68,7 +68,7 @@ struct Arguments {
     /// Factor of the noise of every diffusion step [default: what suits the model].
     #[arg(long, value_name = "X")]
     temperature: Option<f64>,
-    /// Element type of the weights: f32, bf16 or f16.
+    /// Element type of the weights: f32, bf16, f16 or int8.
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     precision: Precision,
     /// Backend to work on, and which GPU, such as flex or cuda:1 [default: the fastest compiled in].

@@ -24,6 +24,7 @@ pub struct Attention<B: Backend> {
     pub log_scale: Option<Param<Tensor<B, 4>>>,
     output: Linear<B>,
     heads: usize,
+    head_width: usize,
 }
 
 impl<B: Backend> Attention<B> {
@@ -40,23 +41,29 @@ impl<B: Backend> Attention<B> {
                 .then(|| log_scale.init([1, heads, 1, 1], device)),
             output: Linear::init(width, width, device),
             heads,
+            head_width: width / heads,
         }
     }
 }
 
 impl<B: HartBackend> Attention<B> {
-    /// `x` `[batch, tokens, C]` attends to everything in `cache` and to itself, unmasked: padded
-    /// context tokens are attended to as well.
+    /// `x` `[rows, tokens, C]` attends to everything in the caches and to itself, unmasked: padded
+    /// context tokens are attended to as well. Every cache is that of as many rows, in order.
     pub fn forward(
         &self,
         x: Tensor<B, 3>,
         angles: &Angles<B>,
-        cache: &mut LayerCache<B>,
+        caches: &mut [LayerCache<B>],
         keep: Keep,
     ) -> Tensor<B, 3> {
-        let [q, k, v] = self.project(x, angles);
-        let (k, v) = cache.extend(k, v, keep);
-        self.attend(q, k, v, None)
+        let each = x.dims()[0] / caches.len();
+        let projected = self.project(x, angles);
+        let parts = caches.iter_mut().enumerate().map(|(i, cache)| {
+            let [q, k, v] = projected.clone().map(|part| part.narrow(0, i * each, each));
+            let (k, v) = cache.extend(k, v, keep);
+            B::attend_repeated(q, k, v, cache.copies(), self.scale())
+        });
+        self.join(Tensor::cat(parts.collect(), 0))
     }
 
     /// `x` attends to itself under an additive mask broadcastable to `[batch, heads, tokens,
@@ -68,7 +75,7 @@ impl<B: HartBackend> Attention<B> {
         mask: Option<Tensor<B, 4>>,
     ) -> Tensor<B, 3> {
         let [q, k, v] = self.project(x, angles);
-        self.attend(q, k, v, mask)
+        self.join(B::attend(q, k, v, mask, self.scale()))
     }
 
     /// Rotated queries and keys, and values, `[batch, heads, tokens, head width]` each.
@@ -84,20 +91,19 @@ impl<B: HartBackend> Attention<B> {
         B::split_heads(self.qkv.forward(x), &projection)
     }
 
-    fn attend(
-        &self,
-        q: Tensor<B, 4>,
-        k: Tensor<B, 4>,
-        v: Tensor<B, 4>,
-        mask: Option<Tensor<B, 4>>,
-    ) -> Tensor<B, 3> {
-        let [batch, heads, tokens, head_width] = q.dims();
-        let scale = match self.log_scale {
+    /// Factor of the product of a query and a key.
+    fn scale(&self) -> f64 {
+        match &self.log_scale {
             Some(_) => 1.0,
-            None => 0.25 / (head_width as f64).sqrt(),
-        };
-        let attended = swap_neighbours(B::attend(q, k, v, mask, scale), 1);
-        self.output.forward(attended.reshape([batch, tokens, heads * head_width]))
+            None => 0.25 / (self.head_width as f64).sqrt(),
+        }
+    }
+
+    /// The values of all heads `[rows, heads, tokens, head width]` as the result `[rows, tokens, C]`.
+    fn join(&self, attended: Tensor<B, 4>) -> Tensor<B, 3> {
+        let [rows, heads, tokens, head_width] = attended.dims();
+        let attended = swap_neighbours(attended, 1);
+        self.output.forward(attended.reshape([rows, tokens, heads * head_width]))
     }
 }
 

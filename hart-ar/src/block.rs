@@ -37,17 +37,18 @@ impl<B: Backend> Block<B> {
 }
 
 impl<B: HartBackend> Block<B> {
-    /// `x` `[batch, tokens, C]` to the same shape, attending to the cache and to itself.
+    /// `x` `[rows, tokens, C]` to the same shape, attending to the caches and to itself; every cache
+    /// is that of as many rows, in order.
     pub fn forward(
         &self,
         x: Tensor<B, 3>,
         modulation: Option<&ModulationValues<B>>,
         angles: &Angles<B>,
-        cache: &mut LayerCache<B>,
+        caches: &mut [LayerCache<B>],
         keep: Keep,
         tap: &mut dyn Tap,
     ) -> Tensor<B, 3> {
-        let attend = |x| self.attention.forward(x, angles, cache, keep);
+        let attend = |x| self.attention.forward(x, angles, caches, keep);
         self.run(x, modulation, attend, tap)
     }
 

@@ -16,6 +16,8 @@ pub enum Keep {
 pub struct LayerCache<B: Backend> {
     keys: Buffer<B>,
     values: Buffer<B>,
+    /// How many like tokens the first one stands for.
+    copies: usize,
 }
 
 /// A tensor `[batch, heads, capacity, width]` filled from the front.
@@ -31,8 +33,19 @@ struct Buffer<B: Backend> {
 impl<B: Backend> LayerCache<B> {
     /// Room for `capacity` tokens.
     pub fn new(capacity: usize) -> Self {
+        Self::standing_for(1, capacity)
+    }
+
+    /// The same when the first token stands for `copies` like ones: their keys and values are the
+    /// same, so that one of them with a larger share of the softmax does for all.
+    pub fn standing_for(copies: usize, capacity: usize) -> Self {
         let buffer = || Buffer { tensor: None, capacity, length: 0 };
-        Self { keys: buffer(), values: buffer() }
+        Self { keys: buffer(), values: buffer(), copies }
+    }
+
+    /// How many like tokens the first one stands for.
+    pub fn copies(&self) -> usize {
+        self.copies
     }
 
     /// The keys and values of all tokens so far, those of this step `[batch, heads, tokens, width]`

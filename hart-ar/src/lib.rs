@@ -54,6 +54,7 @@ pub mod attention;
 pub mod block;
 pub mod cache;
 pub mod embedding;
+mod halves;
 pub mod head;
 pub mod mask_passes;
 pub mod mlp;

@@ -75,6 +75,15 @@ impl<B: HartBackend> Modulation<B> {
     }
 }
 
+impl<B: Backend> ModulationValues<B> {
+    /// Some of the batch rows.
+    pub fn rows(&self, start: usize, length: usize) -> Self {
+        let rows =
+            |parts: &[Tensor<B, 3>; 2]| parts.clone().map(|part| part.narrow(0, start, length));
+        Self { gates: rows(&self.gates), scales: rows(&self.scales), shifts: rows(&self.shifts) }
+    }
+}
+
 /// The pooled context `[batch, C]` in 32 bits that modulation starts from: of the embedded context
 /// `[batch, T, C]` the mean over the valid tokens, or the largest value over all of them.
 pub fn pool_context<B: Backend>(

@@ -2,12 +2,15 @@
 //!
 //! Rows of every doubled batch are ordered with the conditional half first.
 
+use std::ops::Range;
+
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 use hart_core::nn::{Angles, context_angles, visual_angles};
 use hart_core::tap::{Prefixed, Tap};
 use hart_core::{Error, HartBackend, Result, ScaleSchedule};
 
 use crate::cache::{Keep, LayerCache};
+use crate::halves::Halves;
 use crate::head::HeadModulation;
 use crate::modulation::{ModulationValues, pool_context, pool_max};
 use crate::transformer::Transformer;
@@ -32,13 +35,15 @@ pub struct TextCondition<B: Backend> {
 pub struct Session<'a, B: Backend> {
     transformer: &'a Transformer<B>,
     batch: usize,
-    /// The embedded context with its level, the input of the first step; `[2·batch, T, C]`.
-    context: Option<Tensor<B, 3>>,
+    /// The embedded context with its level, the input of the first step: of the prompts `[batch, T,
+    /// C]`, and one token of the empty one `[batch, 1, C]`, whose T tokens are all alike.
+    context: Option<[Tensor<B, 3>; 2]>,
     context_positions: Vec<Vec<i64>>,
     levels: Tensor<B, 2>,
     modulations: Vec<Option<ModulationValues<B>>>,
     head: HeadModulation<B>,
-    caches: Vec<LayerCache<B>>,
+    /// For each block the cache of the conditional half and that of the unconditional one.
+    caches: Vec<[LayerCache<B>; 2]>,
 }
 
 impl<'a, B: HartBackend> Session<'a, B> {
@@ -73,7 +78,11 @@ impl<'a, B: HartBackend> Session<'a, B> {
         let levels = transformer.levels.rows(scales.count(), &device);
         tap.record("lvl_embed_rows", &|| levels.to_data());
         let middle: usize = (1..scales.last()).map(|scale| scales.tokens(scale)).sum();
-        let capacity = tokens + middle + last_scale_kept;
+        let visual = middle + last_scale_kept;
+        let caches = || {
+            let unconditional = LayerCache::standing_for(tokens, 1 + visual);
+            [LayerCache::new(tokens + visual), unconditional]
+        };
         let session = Self {
             transformer,
             batch,
@@ -81,11 +90,13 @@ impl<'a, B: HartBackend> Session<'a, B> {
             context_positions: text.positions.clone(),
             modulations: modulations.collect(),
             head: transformer.head.modulate(largest),
-            caches: transformer.blocks.iter().map(|_| LayerCache::new(capacity)).collect(),
+            caches: transformer.blocks.iter().map(|_| caches()).collect(),
             levels,
         };
         let context = session.with_level(embedded, 0);
-        Ok(Self { context: Some(context), ..session })
+        let conditional = context.clone().narrow(0, 0, batch);
+        let unconditional = context.narrow(0, batch, batch).narrow(1, 0, 1);
+        Ok(Self { context: Some([conditional, unconditional]), ..session })
     }
 
     /// The first step: all context tokens. Returns the hidden state of the last one, `[2·batch, 1,
@@ -95,18 +106,30 @@ impl<'a, B: HartBackend> Session<'a, B> {
     /// When it is called a second time.
     pub fn context_step(&mut self, tap: &mut dyn Tap) -> Tensor<B, 3> {
         let context = self.context.take().expect("the context is the first step and only that");
-        let [rows, tokens, _] = context.dims();
+        let [conditional, unconditional] = context;
+        let [batch, tokens, _] = conditional.dims();
+        let device = conditional.device();
         let head_width = self.transformer.config().head_width();
-        let unconditional = vec![0; tokens];
-        let positions = self.context_positions.iter();
-        let positions = positions.chain(std::iter::repeat_n(&unconditional, self.batch));
-        let angles: Vec<f32> = positions
-            .flat_map(|positions| context_angles(positions, head_width, CONTEXT_BASE))
-            .collect();
-        let angles = Angles::new(&angles, [rows, tokens, head_width], &context.device());
-        let hidden = self.blocks(context, &angles, Keep::Yes, tap);
-        tap.record("logits_pre_cfg", &|| self.plain_logits(hidden.clone()).to_data());
-        hidden.narrow(1, tokens - 1, 1)
+        let positions = std::mem::take(&mut self.context_positions);
+        let angles = |positions: &[Vec<i64>]| {
+            let rows = positions.iter();
+            let values: Vec<f32> =
+                rows.flat_map(|row| context_angles(row, head_width, CONTEXT_BASE)).collect();
+            Angles::new(&values, [batch, positions[0].len(), head_width], &device)
+        };
+        let mut halves = Halves::new(tokens, &mut *tap);
+        let rotation = angles(&positions);
+        let conditional = self.blocks(conditional, &rotation, 0..1, Keep::Yes, &mut halves);
+        let rotation = angles(&vec![vec![0]; batch]);
+        let second = &mut halves.second();
+        let unconditional = self.blocks(unconditional, &rotation, 1..2, Keep::Yes, second);
+        self.context_positions = positions;
+        tap.record("logits_pre_cfg", &|| {
+            let unconditional = unconditional.clone().repeat_dim(1, tokens);
+            let both = Tensor::cat(vec![conditional.clone(), unconditional], 0);
+            self.plain_logits(both).to_data()
+        });
+        Tensor::cat(vec![conditional.narrow(1, tokens - 1, 1), unconditional], 0)
     }
 
     /// A later step: the tokens of scale `scale` at `positions` (row-major indices, for each image
@@ -123,7 +146,7 @@ impl<'a, B: HartBackend> Session<'a, B> {
         let words = self.transformer.words.forward(image_so_far).repeat_dim(0, 2);
         let x = self.with_level(words, scale);
         let angles = self.visual_angles(scale, positions, &x.device());
-        let hidden = self.blocks(x, &angles, keep, tap);
+        let hidden = self.blocks(x, &angles, 0..2, keep, tap);
         tap.record("logits_pre_cfg", &|| self.plain_logits(hidden.clone()).to_data());
         hidden
     }
@@ -154,18 +177,23 @@ impl<'a, B: HartBackend> Session<'a, B> {
         head.logits(head.features(hidden, &self.head))
     }
 
+    /// All blocks on the rows of some halves of guidance.
     fn blocks(
         &mut self,
         mut x: Tensor<B, 3>,
         angles: &Angles<B>,
+        halves: Range<usize>,
         keep: Keep,
         tap: &mut dyn Tap,
     ) -> Tensor<B, 3> {
         tap.record("x_in", &|| x.to_data());
+        let (first, rows) = (halves.start * self.batch, halves.len() * self.batch);
         let layers = self.transformer.blocks.iter().zip(&self.modulations).zip(&mut self.caches);
-        for (i, ((block, modulation), cache)) in layers.enumerate() {
+        for (i, ((block, modulation), caches)) in layers.enumerate() {
             let mut tap = Prefixed { prefix: format!("block{i}_"), tap: &mut *tap };
-            x = block.forward(x, modulation.as_ref(), angles, cache, keep, &mut tap);
+            let modulation = modulation.as_ref().map(|values| values.rows(first, rows));
+            let caches = &mut caches[halves.clone()];
+            x = block.forward(x, modulation.as_ref(), angles, caches, keep, &mut tap);
         }
         tap.record("blocklast_out", &|| x.to_data());
         x

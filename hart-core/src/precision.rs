@@ -3,9 +3,8 @@
 use std::str::FromStr;
 
 use burn::tensor::DType;
-use burn::tensor::backend::Backend;
 
-use crate::{Error, Result};
+use crate::{Error, HartBackend, Result};
 
 /// How the large weights are stored and in what type activations flow between layers.
 ///
@@ -20,24 +19,29 @@ pub enum Precision {
     Bf16,
     /// IEEE half precision: 11 bits of significand, largest value 65504.
     F16,
+    /// 8-bit integers for the matrices of the large linear layers, rounded as they are loaded:
+    /// every output has a scale of its own, inputs are rounded token by token, and everything else
+    /// is `F32`. For generating, where a backend multiplies integers faster than floats.
+    Int8,
 }
 
 impl Precision {
-    /// The tensor element type.
+    /// The element type of tensors: of `Int8` that of everything but the rounded matrices.
     pub fn dtype(self) -> DType {
         match self {
-            Self::F32 => DType::F32,
+            Self::F32 | Self::Int8 => DType::F32,
             Self::Bf16 => DType::BF16,
             Self::F16 => DType::F16,
         }
     }
 
-    /// The name used on command lines and in picture settings: `f32`, `bf16` or `f16`.
+    /// The name used on command lines and in picture settings: `f32`, `bf16`, `f16` or `int8`.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
             Self::F16 => "f16",
+            Self::Int8 => "int8",
         }
     }
 
@@ -45,8 +49,12 @@ impl Precision {
     ///
     /// # Errors
     /// [`Error::Invalid`] when it does not.
-    pub fn check<B: Backend>(self, device: &B::Device) -> Result<()> {
-        if B::supports_dtype(device, self.dtype()) {
+    pub fn check<B: HartBackend>(self, device: &B::Device) -> Result<()> {
+        let supported = match self {
+            Self::Int8 => B::MULTIPLIES_INT8,
+            _ => B::supports_dtype(device, self.dtype()),
+        };
+        if supported {
             return Ok(());
         }
         let found = format!("{} on the {} backend", self.name(), B::name(device));
@@ -58,10 +66,11 @@ impl FromStr for Precision {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        [Self::F32, Self::Bf16, Self::F16]
+        let expected = "f32, bf16, f16 or int8";
+        [Self::F32, Self::Bf16, Self::F16, Self::Int8]
             .into_iter()
             .find(|precision| precision.name() == name)
-            .ok_or_else(|| Error::invalid("the precision", format!("`{name}`"), "f32, bf16 or f16"))
+            .ok_or_else(|| Error::invalid("the precision", format!("`{name}`"), expected))
     }
 }
 

@@ -36,7 +36,7 @@ struct Arguments {
     /// Generations; the first one also warms up.
     #[arg(long, default_value_t = 1)]
     repeat: usize,
-    /// Element type of the weights: f32, bf16 or f16.
+    /// Element type of the weights: f32, bf16, f16 or int8.
     #[arg(long, default_value = "f32")]
     precision: Precision,
     /// Backend to work on, and which GPU [default: the fastest compiled in].

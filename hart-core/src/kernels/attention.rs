@@ -37,12 +37,23 @@ impl<'a> Heads<'a> {
     }
 }
 
-/// `softmax(q·kᵀ·scale)·v` for every head, rows of `width` entries, into `out`
-/// `[heads, queries, width]`.
+/// What scores are made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Scores {
+    /// Entries of a query and a key.
+    pub width: usize,
+    /// Factor of the product of a query and a key.
+    pub scale: f32,
+    /// Added to the score of the first key: the logarithm of how many like keys it stands for.
+    pub first: f32,
+}
+
+/// `softmax(q·kᵀ·scale)·v` for every head into `out` `[heads, queries, width]`.
 ///
 /// # Panics
 /// When a slice is too short, or keys and values differ in number.
-pub fn attend(q: Heads, k: Heads, v: Heads, width: usize, scale: f32, out: &mut [f32]) {
+pub fn attend(q: Heads, k: Heads, v: Heads, options: Scores, out: &mut [f32]) {
+    let width = options.width;
     assert_eq!(k.rows, v.rows, "a value for every key");
     if out.is_empty() {
         return;
@@ -62,7 +73,7 @@ pub fn attend(q: Heads, k: Heads, v: Heads, width: usize, scale: f32, out: &mut 
         let groups = rows.div_ceil(2 * lanes());
         let length =
             KEYS.next_multiple_of(MAX_ROWS) * width + MAX_WIDTH * (groups * (2 * width + 2) + KEYS);
-        with_scratch(length, |room| dispatch(Head { q, k, v, width, scale, out, room }));
+        with_scratch(length, |room| dispatch(Head { q, k, v, options, out, room }));
     });
 }
 
@@ -71,8 +82,7 @@ struct Head<'a> {
     q: &'a [f32],
     k: &'a [f32],
     v: &'a [f32],
-    width: usize,
-    scale: f32,
+    options: Scores,
     out: &'a mut [f32],
     room: &'a mut [f32],
 }
@@ -92,7 +102,7 @@ impl WithSimd for Head<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { q, k, v, width, scale, out, room } = self;
+        let Self { q, k, v, options: Scores { width, scale, first }, out, room } = self;
         let (lanes, at_once) = (2 * S::F32_LANES, rows_at_once::<S>());
         let (keys, room) = room.split_at_mut(KEYS.next_multiple_of(at_once) * width);
         let (scores, room) = room.split_at_mut(KEYS * lanes);
@@ -109,6 +119,9 @@ impl WithSimd for Head<'_> {
             for (_, room) in groups {
                 let mut group = Group::of(room, width, lanes);
                 group.score(simd, keys, count, width, scores);
+                if start == 0 {
+                    scores[..lanes].iter_mut().for_each(|score| *score += first);
+                }
                 group.weigh(simd, scores, count);
                 group.add(simd, &v[start..end], scores, count, width);
             }

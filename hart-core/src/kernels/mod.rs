@@ -4,6 +4,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`matrix`] | linear layers: multiplication by a matrix packed once |
+//! | [`int8`] | the same by a matrix of 8-bit integers |
 //! | [`attention`] | attention that never holds all scores |
 //! | [`heads`] | from a block's projection to queries, keys and values |
 //! | [`norm`], [`elementwise`] | norms, activations and gates |
@@ -15,6 +16,7 @@ pub mod convolution;
 pub mod elementwise;
 pub mod group_norm;
 pub mod heads;
+pub mod int8;
 pub mod matrix;
 mod memory;
 pub mod norm;

@@ -9,8 +9,9 @@ use burn_flex::FlexTensor;
 
 use super::{ConvolutionOptions, GroupNormOptions, HartBackend, Projection, plain};
 use crate::Precision;
-use crate::kernels::attention::{self, Heads};
+use crate::kernels::attention::{self, Heads, Scores};
 use crate::kernels::convolution::{Geometry, PackedKernels};
+use crate::kernels::int8::Int8Matrix;
 use crate::kernels::matrix::PackedMatrix;
 use crate::kernels::norm::{self, Modulation};
 use crate::kernels::winograd::TransformedKernels;
@@ -79,6 +80,8 @@ fn heads_of(x: &FlexTensor, rows: usize, step: usize) -> Heads<'_> {
 }
 
 impl HartBackend for Flex {
+    const MULTIPLIES_INT8: bool = true;
+
     fn attend(
         q: Tensor<Self, 4>,
         k: Tensor<Self, 4>,
@@ -94,21 +97,20 @@ impl HartBackend for Flex {
             };
             return burn::tensor::module::attention(q, k, v, None, bias, options);
         }
-        let shape = q.dims();
-        let [_, _, queries, width] = shape;
-        let keys = k.dims()[2];
-        let ((q, q_step), (k, k_step), (v, v_step)) =
-            (evenly_spaced(q), evenly_spaced(k), evenly_spaced(v));
-        let mut out = room(shape);
-        attention::attend(
-            heads_of(&q, queries, q_step),
-            heads_of(&k, keys, k_step),
-            heads_of(&v, keys, v_step),
-            width,
-            scale as f32,
-            &mut out,
-        );
-        tensor(out, shape)
+        attend(q, k, v, scale, 1)
+    }
+
+    fn attend_repeated(
+        q: Tensor<Self, 4>,
+        k: Tensor<Self, 4>,
+        v: Tensor<Self, 4>,
+        copies: usize,
+        scale: f64,
+    ) -> Tensor<Self, 4> {
+        match is_f32(&q) && is_f32(&k) && is_f32(&v) {
+            true => attend(q, k, v, scale, copies),
+            false => plain::attend_repeated(q, k, v, copies, scale),
+        }
     }
 
     fn split_heads(qkv: Tensor<Self, 3>, projection: &Projection<Self>) -> [Tensor<Self, 4>; 3] {
@@ -243,23 +245,32 @@ impl HartBackend for Flex {
         bias: Option<Tensor<Self, 1>>,
         precision: Precision,
     ) -> Option<Prepared> {
-        if precision != Precision::F32 || !is_f32(&weight) {
+        if !is_f32(&weight) {
             return None;
         }
         let shape = weight.dims();
         let (weight, bias) = (Values::of(weight), bias.map(Values::of));
-        let bias = bias.as_ref().map(Values::get);
-        Some(Prepared::new(PackedMatrix::new(weight.get(), bias, shape)))
+        let (weight, bias) = (weight.get(), bias.as_ref().map(Values::get));
+        Some(match precision {
+            Precision::Int8 => Prepared::new(Int8Matrix::new(weight, bias, shape)),
+            _ => Prepared::new(PackedMatrix::new(weight, bias, shape)),
+        })
     }
 
     fn prepared_linear<const D: usize>(layer: &Prepared, x: Tensor<Self, D>) -> Tensor<Self, D> {
-        let matrix: &PackedMatrix = layer.get().expect("a layer that this backend has prepared");
         let mut shape = x.dims();
         let x = Values::of(x.cast(DType::F32));
-        shape[D - 1] = matrix.shape()[1];
-        let mut out = room(shape);
-        matrix.multiply(x.get(), &mut out);
-        tensor(out, shape)
+        let mut multiply = |outputs: usize, multiply: &dyn Fn(&[f32], &mut [f32])| {
+            shape[D - 1] = outputs;
+            let mut out = room(shape);
+            multiply(x.get(), &mut out);
+            tensor(out, shape)
+        };
+        if let Some(matrix) = layer.get::<Int8Matrix>() {
+            return multiply(matrix.shape()[1], &|x, out| matrix.multiply(x, out));
+        }
+        let matrix: &PackedMatrix = layer.get().expect("a layer that this backend has prepared");
+        multiply(matrix.shape()[1], &|x, out| matrix.multiply(x, out))
     }
 
     fn prepare_convolution(
@@ -297,6 +308,30 @@ impl HartBackend for Flex {
         kernels.convolve(x.get(), [height, width], &mut out);
         tensor(out, shape)
     }
+}
+
+/// Attention without a mask.
+fn attend(
+    q: Tensor<Flex, 4>,
+    k: Tensor<Flex, 4>,
+    v: Tensor<Flex, 4>,
+    scale: f64,
+    copies: usize,
+) -> Tensor<Flex, 4> {
+    let shape = q.dims();
+    let [_, _, queries, width] = shape;
+    let keys = k.dims()[2];
+    let ((q, q_step), (k, k_step), (v, v_step)) =
+        (evenly_spaced(q), evenly_spaced(k), evenly_spaced(v));
+    let mut out = room(shape);
+    attention::attend(
+        heads_of(&q, queries, q_step),
+        heads_of(&k, keys, k_step),
+        heads_of(&v, keys, v_step),
+        Scores { width, scale: scale as f32, first: (copies as f32).ln() },
+        &mut out,
+    );
+    tensor(out, shape)
 }
 
 fn packed(

@@ -43,6 +43,9 @@ pub struct Projection<B: Backend> {
 /// Every method has a default in plain burn; a backend overrides what pays. Statistics (norms,
 /// softmax) are always taken in 32 bits, results have the type of the first argument.
 pub trait HartBackend: Backend {
+    /// Whether [`Self::prepare_linear`] rounds to [`Precision::Int8`].
+    const MULTIPLIES_INT8: bool = false;
+
     /// `softmax(q·kᵀ·scale + bias)·v`. Shapes: `q` `[batch, heads, queries, width]`, `k` and `v`
     /// `[batch, heads, keys, width]`, `bias` broadcastable to `[batch, heads, queries, keys]`.
     fn attend(
@@ -53,6 +56,17 @@ pub trait HartBackend: Backend {
         scale: f64,
     ) -> Tensor<Self, 4> {
         attention::in_blocks(q, k, v, bias, scale)
+    }
+
+    /// [`Self::attend`] when the first key, with its value, stands for `copies` like ones.
+    fn attend_repeated(
+        q: Tensor<Self, 4>,
+        k: Tensor<Self, 4>,
+        v: Tensor<Self, 4>,
+        copies: usize,
+        scale: f64,
+    ) -> Tensor<Self, 4> {
+        plain::attend_repeated(q, k, v, copies, scale)
     }
 
     /// The projection `[batch, tokens, 3·C]` of a block as queries, keys and values, `[batch, heads,

@@ -1,7 +1,7 @@
 //! The operations in plain burn: what a backend does that overrides nothing.
 
 use burn::tensor::activation::{self, gelu_approximate};
-use burn::tensor::{DType, Tensor, backend::Backend};
+use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 
 use super::{HartBackend, Projection, swap_neighbours, unit_length};
 
@@ -30,6 +30,26 @@ pub(super) fn split_heads<B: HartBackend>(
     let angles = &projection.angles;
     let rotate = |x| B::rotate(x, angles.cos.clone(), angles.sin.clone()).cast(dtype);
     [rotate(q), rotate(k), part(2, Some(&projection.value_bias))]
+}
+
+/// The plain form of [`HartBackend::attend_repeated`]: so many equal powers are one power of a score
+/// that is larger by the logarithm of their number.
+pub(super) fn attend_repeated<B: HartBackend>(
+    q: Tensor<B, 4>,
+    k: Tensor<B, 4>,
+    v: Tensor<B, 4>,
+    copies: usize,
+    scale: f64,
+) -> Tensor<B, 4> {
+    if copies == 1 {
+        return B::attend(q, k, v, None, scale);
+    }
+    let keys = k.dims()[2];
+    let mut bias = vec![0.0; keys];
+    bias[0] = (copies as f32).ln();
+    let bias = TensorData::new(bias, [1, 1, 1, keys]);
+    let bias = Tensor::from_data(bias, (&q.device(), q.dtype()));
+    B::attend(q, k, v, Some(bias), scale)
 }
 
 /// The plain form of [`HartBackend::rms_norm`].

@@ -1,6 +1,7 @@
 //! Whole generations on the toy model.
 
 mod hostile;
+mod int8;
 mod pictures;
 mod seeds;
 

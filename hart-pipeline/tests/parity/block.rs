@@ -133,7 +133,8 @@ impl<B: HartBackend> Inputs<B> {
         let (start, length) = self.span(step);
         let x = self.x.clone().narrow(1, start, length);
         let angles = self.tensor(self.angles(step, &vec![cells; self.positions.len()]));
-        block.forward(x, self.modulation.as_ref(), &angles, cache, keep, &mut ())
+        let caches = std::slice::from_mut(cache);
+        block.forward(x, self.modulation.as_ref(), &angles, caches, keep, &mut ())
     }
 }
 
