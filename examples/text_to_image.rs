@@ -2,8 +2,7 @@
 //!
 //! ```text
 //! cargo run --release --example text_to_image -- \
-//!     --model fixtures/hart-tiny --text-encoder fixtures/qwen-tiny \
-//!     --seed 7 --out heart.png "a red heart"
+//!     --seed 7 --out heart.png "a red heart, flat style"
 //! ```
 #![allow(clippy::print_stdout)]
 
@@ -101,12 +100,15 @@ struct Arguments {
 const EMBEDDED_ENLARGED: u32 = 8;
 
 #[cfg(feature = "embedded")]
-fn embedded<B: HartBackend>(device: &B::Device) -> anyhow::Result<HartPipeline<B>> {
-    Ok(HartPipeline::embedded(device)?)
+fn embedded<B: HartBackend>(
+    precision: Precision,
+    device: &B::Device,
+) -> anyhow::Result<HartPipeline<B>> {
+    Ok(HartPipeline::embedded_in(precision, device)?)
 }
 
 #[cfg(not(feature = "embedded"))]
-fn embedded<B: HartBackend>(_: &B::Device) -> anyhow::Result<HartPipeline<B>> {
+fn embedded<B: HartBackend>(_: Precision, _: &B::Device) -> anyhow::Result<HartPipeline<B>> {
     bail!("`--model` is needed: this program was built without the embedded model")
 }
 
@@ -196,7 +198,7 @@ impl Arguments {
 
     fn pipeline<B: HartBackend>(&self, device: B::Device) -> anyhow::Result<HartPipeline<B>> {
         let Some(model) = &self.model else {
-            return embedded(&device);
+            return embedded(self.precision, &device);
         };
         let mut builder = HartPipeline::<B>::builder()
             .model(model)

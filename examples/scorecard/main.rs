@@ -24,8 +24,8 @@ use anyhow::ensure;
 use clap::Parser;
 use hart_core::HartBackend;
 use hart_examples::run_on;
-use hart_pipeline::HartPipeline;
 use hart_pipeline::backend::OnBackend;
+use hart_pipeline::{HartPipeline, Precision};
 
 use crate::painter::Painter;
 use crate::scores::Scores;
@@ -46,6 +46,9 @@ struct Arguments {
     /// The most pictures of one score; fewer are spread evenly.
     #[arg(long, value_name = "N", default_value_t = 1200)]
     most: usize,
+    /// Element type of the weights: f32, bf16, f16 or int8.
+    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    precision: Precision,
     /// Guidance instead of the model's own.
     #[arg(long, value_name = "X")]
     guidance: Option<f64>,
@@ -89,9 +92,9 @@ fn open<B: HartBackend>(
     let builder = match &arguments.model {
         Some(folder) => HartPipeline::builder().model(folder),
         #[cfg(feature = "embedded")]
-        None => return Ok(HartPipeline::embedded(&device)?),
+        None => return Ok(HartPipeline::embedded_in(arguments.precision, &device)?),
         #[cfg(not(feature = "embedded"))]
         None => anyhow::bail!("`--model` is needed: this program was built without a model"),
     };
-    Ok(builder.device(device).build()?)
+    Ok(builder.device(device).precision(arguments.precision).build()?)
 }

@@ -40,7 +40,17 @@ impl<B: HartBackend> HartPipeline<B> {
     /// [`Error::Malformed`], [`Error::Config`] or [`Error::Weights`] when the crate was built from
     /// a damaged archive.
     pub fn embedded(device: &B::Device) -> Result<Self> {
-        Archive::open(ARCHIVE)?.pipeline(device)
+        Self::embedded_in(Precision::F32, device)
+    }
+
+    /// The same in another precision.
+    ///
+    /// # Errors
+    /// As [`Self::embedded`], and [`Error::Invalid`] when the device does not support the precision.
+    pub fn embedded_in(precision: Precision, device: &B::Device) -> Result<Self> {
+        precision.check::<B>(device)?;
+        let options = LoadOptions { precision, prepare: true };
+        Archive::open(ARCHIVE)?.pipeline(options, device)
     }
 }
 
@@ -70,7 +80,11 @@ impl<'a> Archive<'a> {
         Checkpoint::from_safetensors(format!("{NAME}/{name}"), self.file(name)?)
     }
 
-    fn pipeline<B: HartBackend>(mut self, device: &B::Device) -> Result<HartPipeline<B>> {
+    fn pipeline<B: HartBackend>(
+        mut self,
+        options: LoadOptions,
+        device: &B::Device,
+    ) -> Result<HartPipeline<B>> {
         let defaults = ModelDefaults::read(&self.config("generation.json")?)?;
         let config = ModelConfig {
             transformer: TransformerConfig::read(&self.config("llm/config.json")?)?,
@@ -80,10 +94,9 @@ impl<'a> Archive<'a> {
             transformer: self.weights("llm/model.safetensors")?,
             tokenizer: self.weights("tokenizer/model.safetensors")?,
         };
-        let options = LoadOptions { prepare: true, ..Default::default() };
         let model = HartModel::load(&config, &files, options, device)?;
         let encoder = self.text_encoder(&config, &defaults, options, device)?;
-        let (device, precision) = (device.clone(), Precision::F32);
+        let (device, precision) = (device.clone(), options.precision);
         let pictures = batch_size(&config.transformer, precision);
         let name = NAME.to_string();
         Ok(HartPipeline::new(model, encoder, device, precision, name, pictures, defaults))

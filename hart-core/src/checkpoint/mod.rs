@@ -176,7 +176,9 @@ impl StoredTensor {
         let bytes = self.file.bytes();
         let mut packed = Vec::with_capacity(self.elements() * size);
         if self.is_row_major() {
-            packed.extend_from_slice(&bytes[self.start..self.start + self.elements() * size]);
+            let length = self.elements() * size;
+            packed.extend_from_slice(&bytes[self.start..self.start + length]);
+            self.file.forget(self.start, length);
         } else {
             let mut position = vec![0; self.shape.len()];
             for _ in 0..self.elements() {

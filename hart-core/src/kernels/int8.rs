@@ -7,7 +7,7 @@
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
-use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix, QuantParams};
+use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix};
 use rten_tensor::NdTensorView;
 
 use super::simd::{dispatch, get, vectors};
@@ -28,6 +28,8 @@ pub struct Int8Matrix {
     packed: PackedBMatrix<i8>,
     /// What a unit of each column is worth.
     scales: Vec<f32>,
+    /// The sum of each column, which a zero that is no zero multiplies.
+    sums: Vec<i32>,
     bias: Vec<f32>,
 }
 
@@ -61,11 +63,17 @@ impl Int8Matrix {
                 *rounded = (value * unit).round() as i8;
             }
         });
+        let mut sums = vec![0; outputs];
+        for row in rounded.chunks_exact(outputs) {
+            for (sum, &value) in sums.iter_mut().zip(row) {
+                *sum += i32::from(value);
+            }
+        }
         let rounded = NdTensorView::from_data([inputs, outputs], rounded.as_slice());
         let packed = EXECUTOR.with(|executor| executor.prepack_b(rounded));
         let bias = bias.map_or_else(|| vec![0.0; outputs], <[f32]>::to_vec);
         assert_eq!(bias.len(), outputs, "a bias for every output");
-        Self { packed, scales, bias }
+        Self { packed, scales, sums, bias }
     }
 
     /// Inputs and outputs.
@@ -96,21 +104,19 @@ impl Int8Matrix {
         tasks.with_min_len(8).for_each(|((rounded, row), scale)| {
             *scale = dispatch(Round { row, rounded });
         });
-        let zeros: Vec<u8> = scales.iter().map(|scale| scale.zero).collect();
-        let options = GemmOptions {
-            a_quant: Some(QuantParams { zero_point: &zeros }),
-            ..GemmOptions::default()
-        };
         // Sums of integers take the place of the floats that they become.
         let sums: &mut [i32] = bytemuck::cast_slice_mut(out);
         let left =
             GemmInputA::Unpacked(NdTensorView::from_data([count, inputs], rounded.as_slice()));
         let right = GemmInputB::Packed(&self.packed);
-        let product = EXECUTOR.with(|executor| executor.gemm(sums, left, right, options));
+        // The executor's own correction for zero points (0.27) takes that of another row beyond the
+        // first rows it works on together; ours comes with the scale.
+        let product =
+            EXECUTOR.with(|executor| executor.gemm(sums, left, right, GemmOptions::default()));
         product.expect("shapes that were checked");
         let tasks = out.par_chunks_mut(outputs).zip(&scales).with_min_len(8);
-        tasks.for_each(|(row, scale)| {
-            dispatch(Scale { row, factor: scale.unit, scales: &self.scales, bias: &self.bias });
+        tasks.for_each(|(row, rounding)| {
+            dispatch(Scale { row, rounding: *rounding, matrix: self });
         });
     }
 }
@@ -164,9 +170,8 @@ impl WithSimd for Round<'_> {
 /// Turns sums of integers into floats.
 struct Scale<'a> {
     row: &'a mut [f32],
-    factor: f32,
-    scales: &'a [f32],
-    bias: &'a [f32],
+    rounding: Rounding,
+    matrix: &'a Int8Matrix,
 }
 
 impl WithSimd for Scale<'_> {
@@ -174,10 +179,12 @@ impl WithSimd for Scale<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { row, factor, scales, bias } = self;
-        for ((value, scale), bias) in row.iter_mut().zip(scales).zip(bias) {
-            let sum = value.to_bits() as i32;
-            *value = (sum as f32 * factor).mul_add(*scale, *bias);
+        let Self { row, rounding: Rounding { unit, zero }, matrix } = self;
+        let Int8Matrix { scales, sums, bias, .. } = matrix;
+        let columns = scales.iter().zip(sums).zip(bias);
+        for (value, ((scale, sum), bias)) in row.iter_mut().zip(columns) {
+            let product = value.to_bits() as i32 - i32::from(zero) * sum;
+            *value = (product as f32 * unit).mul_add(*scale, *bias);
         }
     }
 }

@@ -116,10 +116,21 @@ impl WithSimd for Multiply<'_> {
             let depth = start..inputs.min(start + DEPTH);
             pack_rows(rows, inputs, depth.clone(), at_once, packed);
             for panel in panels.clone() {
-                matrix.panel(simd, panel, depth.clone(), packed, at_once, block.clone(), out);
+                let rows = PackedRows { values: packed, at_once, block: block.clone() };
+                matrix.panel(simd, panel, depth.clone(), &rows, out);
             }
         }
     }
+}
+
+/// Some rows, packed.
+struct PackedRows<'a> {
+    /// Groups of rows, each column by column.
+    values: &'a [f32],
+    /// Rows of a group.
+    at_once: usize,
+    /// Which rows they are.
+    block: Range<usize>,
 }
 
 impl PackedMatrix {
@@ -130,20 +141,19 @@ impl PackedMatrix {
         simd: S,
         panel: usize,
         depth: Range<usize>,
-        packed: &[f32],
-        at_once: usize,
-        block: Range<usize>,
+        packed: &PackedRows<'_>,
         out: Shared<'_>,
     ) {
         let Self { panels, bias, inputs, outputs, width } = self;
-        let first = panel * width;
+        let PackedRows { values, at_once, block } = packed;
+        let (first, at_once) = (panel * width, *at_once);
         let columns = *width.min(&(outputs - first));
         let right = &panels[(panel * inputs + depth.start) * width..][..depth.len() * width];
         let start = match depth.start {
             0 => Start::Row(&bias[first..][..*width]),
             _ => Start::Present,
         };
-        let groups = packed.chunks_exact(at_once * depth.len());
+        let groups = values.chunks_exact(at_once * depth.len());
         for (row, left) in block.clone().step_by(at_once).zip(groups) {
             let rows = at_once.min(block.end - row);
             let (depth, right_step) = (depth.len(), *width);

@@ -77,7 +77,7 @@ pub(crate) fn silu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 /// `u = √(2/π)·(x + 0.044715·x³)`.
 #[inline(always)]
 pub(crate) fn gelu_tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    const FACTOR: f32 = 0.797_884_56;
+    const FACTOR: f32 = 0.797_884_6;
     let one = simd.splat_f32s(1.0);
     let square = simd.mul_f32s(x, x);
     let inner = simd.mul_add_e_f32s(square, simd.splat_f32s(0.044_715), one);

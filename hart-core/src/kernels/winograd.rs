@@ -5,6 +5,7 @@
 //! matrices over channels (the algorithm F(4 × 4, 3 × 3) of A. Lavin and S. Gray, "Fast Algorithms
 //! for Convolutional Neural Networks", 2015). Transformed kernels take four times the memory, so
 //! this is for layers of few channels over many pixels.
+#![expect(clippy::needless_range_loop, reason = "rows and columns of small matrices")]
 
 use std::ops::Range;
 

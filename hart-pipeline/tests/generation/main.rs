@@ -1,5 +1,7 @@
 //! Whole generations on the toy model.
 
+#[cfg(feature = "embedded")]
+mod embedded;
 mod hostile;
 mod int8;
 mod pictures;
