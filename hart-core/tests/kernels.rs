@@ -310,13 +310,13 @@ fn convolve(
     geometry: &Geometry,
     [height, width]: [usize; 2],
 ) -> Vec<f64> {
-    let [inputs, outputs] = geometry.channels;
+    let [inputs, _] = geometry.channels;
     let [down, across] = geometry.output([height, width]);
     let mut out = vec![];
     for image in images.chunks(inputs * height * width) {
-        for output in 0..outputs {
+        for (output, bias) in bias.iter().enumerate() {
             for (y, x) in (0..down).flat_map(|y| (0..across).map(move |x| (y, x))) {
-                let mut sum = f64::from(bias[output]);
+                let mut sum = f64::from(*bias);
                 for input in 0..inputs {
                     for (i, j) in (0..geometry.kernel[0])
                         .flat_map(|i| (0..geometry.kernel[1]).map(move |j| (i, j)))

@@ -178,7 +178,8 @@ impl<'a> Group<'a> {
                 right_step: lanes,
                 start: Start::Zero,
             };
-            tile.run(simd, &mut scores[first * lanes..], lanes);
+            // SAFETY: the scores are ours.
+            unsafe { tile.run(simd, Shared::new(&mut scores[first * lanes..]), lanes) };
         }
     }
 
@@ -224,7 +225,8 @@ impl<'a> Group<'a> {
                 right_step: lanes,
                 start: Start::Present,
             };
-            tile.run(simd, &mut self.sums[first * lanes..], lanes);
+            // SAFETY: the sums are ours.
+            unsafe { tile.run(simd, Shared::new(&mut self.sums[first * lanes..]), lanes) };
         }
     }
 

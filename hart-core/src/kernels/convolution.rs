@@ -152,12 +152,9 @@ impl WithSimd for Convolve<'_> {
                 let panels = pixels.clone().step_by(lanes).zip(patches.chunks(depth.len() * lanes));
                 for (pixel, right) in panels {
                     let columns = lanes.min(pixels.end - pixel);
-                    // SAFETY: these pixels of these channels are this task's alone, and what is
-                    // between them is not touched.
-                    let out = |row: usize, length: usize| unsafe {
-                        let at = first + (channel + row) * height * width + pixel;
-                        out.slice(at, length)
-                    };
+                    let at = first + channel * height * width + pixel;
+                    // SAFETY: these pixels of these channels are this task's alone.
+                    let row = |row: usize| unsafe { out.slice(at + row * height * width, columns) };
                     let tile = Tile {
                         rows,
                         depth: depth.len(),
@@ -167,22 +164,21 @@ impl WithSimd for Convolve<'_> {
                         right_step: lanes,
                         start: Start::Present,
                     };
-                    for row in 0..rows {
-                        if start == 0 {
-                            out(row, columns).fill(bias[channel + row]);
-                        }
+                    if start == 0 {
+                        (0..rows).for_each(|i| row(i).fill(bias[channel + i]));
                     }
                     if columns == lanes {
-                        let step = height * width;
-                        tile.run(simd, out(0, (rows - 1) * step + lanes), step);
+                        // SAFETY: as above.
+                        unsafe { tile.run(simd, out.from(at), height * width) };
                         continue;
                     }
-                    for (row, edge) in edge.chunks_exact_mut(lanes).take(rows).enumerate() {
-                        edge[..columns].copy_from_slice(out(row, columns));
+                    for (i, edge) in edge.chunks_exact_mut(lanes).take(rows).enumerate() {
+                        edge[..columns].copy_from_slice(row(i));
                     }
-                    tile.run(simd, edge, lanes);
-                    for (row, edge) in edge.chunks_exact(lanes).take(rows).enumerate() {
-                        out(row, columns).copy_from_slice(&edge[..columns]);
+                    // SAFETY: `edge` is ours.
+                    unsafe { tile.run(simd, Shared::new(edge), lanes) };
+                    for (i, edge) in edge.chunks_exact(lanes).take(rows).enumerate() {
+                        row(i).copy_from_slice(&edge[..columns]);
                     }
                 }
             }

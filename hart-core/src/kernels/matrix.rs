@@ -158,22 +158,23 @@ impl PackedMatrix {
             let rows = at_once.min(block.end - row);
             let (depth, right_step) = (depth.len(), *width);
             let tile = Tile { rows, depth, left, left_step: at_once, right, right_step, start };
-            // SAFETY: these columns of these rows are this task's alone, and what is between them
-            // is not touched.
-            let out =
-                |row: usize, length: usize| unsafe { out.slice(row * outputs + first, length) };
             if columns == *width {
-                tile.run(simd, out(row, (rows - 1) * outputs + width), *outputs);
+                let out = out.from(row * outputs + first);
+                // SAFETY: these columns of these rows are this task's alone.
+                unsafe { tile.run(simd, out, *outputs) };
                 continue;
             }
             // The last panel is wider than what is left of a row.
             let mut whole = [0.0; MAX_ROWS * MAX_WIDTH];
+            // SAFETY: as above.
+            let part = |row: usize| unsafe { out.slice(row * outputs + first, columns) };
             for (i, whole) in whole.chunks_exact_mut(*width).take(rows).enumerate() {
-                whole[..columns].copy_from_slice(out(row + i, columns));
+                whole[..columns].copy_from_slice(part(row + i));
             }
-            tile.run(simd, &mut whole, *width);
+            // SAFETY: `whole` is ours.
+            unsafe { tile.run(simd, Shared::new(&mut whole), *width) };
             for (i, whole) in whole.chunks_exact(*width).take(rows).enumerate() {
-                out(row + i, columns).copy_from_slice(&whole[..columns]);
+                part(row + i).copy_from_slice(&whole[..columns]);
             }
         }
     }

@@ -48,7 +48,29 @@ impl<'a> Shared<'a> {
         Self { start: slice.as_mut_ptr(), length: slice.len(), slice: PhantomData }
     }
 
-    /// The entries from `first` on.
+    /// The entries from `first` on, still shared.
+    ///
+    /// # Panics
+    /// When there are not so many.
+    #[inline(always)]
+    pub(crate) fn from(self, first: usize) -> Self {
+        assert!(first <= self.length, "entries out of bounds");
+        Self { start: self.start.wrapping_add(first), length: self.length - first, ..self }
+    }
+
+    /// How many entries there are.
+    #[inline(always)]
+    pub(crate) fn len(self) -> usize {
+        self.length
+    }
+
+    /// Where the first entry is; the others follow.
+    #[inline(always)]
+    pub(crate) fn start(self) -> *mut f32 {
+        self.start
+    }
+
+    /// Some entries as a slice.
     ///
     /// # Safety
     /// Nobody else has any of them as long as the result lives.

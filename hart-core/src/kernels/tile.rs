@@ -2,6 +2,8 @@
 
 use pulp::Simd;
 
+use super::memory::Shared;
+
 /// The most rows of a tile on any processor.
 pub(crate) const MAX_ROWS: usize = 14;
 /// The most entries of two vectors on any processor.
@@ -48,12 +50,16 @@ pub(crate) struct Tile<'a> {
 }
 
 impl Tile<'_> {
-    /// Writes the product to `out`, whose rows lie `step` apart.
+    /// Writes the product to the beginning of `out`, whose rows lie `step` apart. What is between
+    /// rows is neither read nor written.
+    ///
+    /// # Safety
+    /// Nobody else has the entries of these rows meanwhile.
     ///
     /// # Panics
     /// When a slice is too short.
     #[inline(always)]
-    pub(crate) fn run<S: Simd>(self, simd: S, out: &mut [f32], step: usize) {
+    pub(crate) unsafe fn run<S: Simd>(self, simd: S, out: Shared<'_>, step: usize) {
         let width = 2 * S::F32_LANES;
         let reach = |count: usize, step: usize, last: usize| match count {
             0 => 0,
@@ -65,8 +71,8 @@ impl Tile<'_> {
         if let Start::Row(row) = self.start {
             assert!(row.len() >= width, "the first row is too short");
         }
-        let out = out.as_mut_ptr();
-        // SAFETY: all slices reach as far as a tile of `rows` rows goes.
+        let out = out.start();
+        // SAFETY: all slices reach as far as a tile of `rows` rows goes, and those of `out` are ours.
         unsafe {
             match self.rows {
                 0 => {}

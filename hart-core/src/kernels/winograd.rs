@@ -164,7 +164,9 @@ impl WithSimd for Block<'_> {
                     right_step: width,
                     start: Start::Zero,
                 };
-                tile.run(simd, &mut products[entry * at_once * width..], width);
+                let products = Shared::new(&mut products[entry * at_once * width..]);
+                // SAFETY: the products are ours.
+                unsafe { tile.run(simd, products, width) };
             }
             for row in 0..rows {
                 for half in 0..2 {
