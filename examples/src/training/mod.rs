@@ -6,6 +6,7 @@
 //! uninterrupted one would have given.
 
 pub mod config;
+pub mod folder;
 pub mod metrics;
 pub mod optimizer;
 pub mod plot;
