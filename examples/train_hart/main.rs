@@ -13,6 +13,7 @@
 mod batches;
 mod export;
 mod learner;
+mod part;
 mod training;
 
 use std::path::PathBuf;
@@ -136,6 +137,6 @@ impl OnBackend for Program {
         let (experiment, text): (Experiment, _) = read(&self.0.experiment)?;
         experiment.run.check()?;
         experiment.optimizer.check()?;
-        train(HartTraining::<B>::start(experiment, &text, device)?)
+        train(HartTraining::<B>::start(experiment, &text, &device)?)
     }
 }

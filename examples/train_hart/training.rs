@@ -10,6 +10,7 @@ use hart_core::config::AutoencoderConfig;
 use hart_core::random::SeededDraws;
 use hart_diffusion::{DiffusionLoss, NoiseSchedule, ResidualHead};
 use hart_examples::data::Records;
+use hart_examples::training::devices::Devices;
 use hart_examples::training::optimizer::{ScalarF64, Trainee};
 use hart_examples::training::picture_grid;
 use hart_examples::training::prefetch::Prefetch;
@@ -24,6 +25,7 @@ use crate::Experiment;
 use crate::batches::{Batch, Batches, DataSet};
 use crate::export::export;
 use crate::learner::{Configs, Learner};
+use crate::part::Part;
 
 /// The seed of the pictures.
 const PICTURES: u64 = 7;
@@ -38,13 +40,14 @@ pub(crate) struct HartTraining<B: HartBackend> {
     run: Run,
     configs: Configs,
     words: TextFiles,
-    tokenizer: HybridTokenizer<B>,
+    /// The tokenizer on every device.
+    tokenizers: Vec<HybridTokenizer<B>>,
     /// The parts of all steps to come.
     batches: Prefetch<Batch>,
     validation: Batches,
     learner: Trainee<Autodiff<B>, Learner<Autodiff<B>>>,
-    diffusion: DiffusionLoss,
-    device: B::Device,
+    diffusion: Arc<DiffusionLoss>,
+    devices: Devices<B::Device>,
 }
 
 impl<B: HartBackend> HartTraining<B> {
@@ -52,28 +55,30 @@ impl<B: HartBackend> HartTraining<B> {
     pub(crate) fn start(
         experiment: Experiment,
         text: &str,
-        device: B::Device,
+        device: &B::Device,
     ) -> anyhow::Result<Self> {
+        let devices = Devices::open::<B>(device, experiment.run.devices)?;
+        let device = devices.first();
         let train = Records::open(&experiment.data.records)?;
         let validation = Records::open(&experiment.data.validation)?;
         let run = Run::open(&experiment.run, &experiment.optimizer, text)?;
         let words = begin_words(&experiment, &run, &train)?;
         let configs = Configs::read(&experiment, &words)?;
-        let tokenizer = open_tokenizer(&experiment, &configs.model.autoencoder, &device)?;
+        let tokenizer = open_tokenizer(&experiment, &configs.model.autoencoder, device)?;
         let weights = std::fs::read(experiment.data.tokenizer.join("model.safetensors"))?;
         let data = |records: Records, name: &str| -> anyhow::Result<Arc<DataSet>> {
             let path = run.folder.path().join(format!("{name}-tokens.safetensors"));
-            let tokens = TokenCache::open(&path, &records, &tokenizer, &weights, &device)?;
+            let tokens = TokenCache::open(&path, &records, &tokenizer, &weights, device)?;
             Ok(Arc::new(DataSet { records, tokens }))
         };
         let train = data(train, "train")?;
         let validation = data(validation, "validation")?;
         let train = Batches::new(&experiment, &configs, train, words.tokenizer()?);
         let validation = train.for_validation(validation);
-        let learner = Learner::start(&experiment, &configs, &device)?;
+        let learner = Learner::start(&experiment, &configs, device)?;
         let mut learner = Trainee::new(learner, experiment.optimizer.clone());
         if let Some(snapshot) = &run.snapshot {
-            learner = learner.restore("learner", &|name| snapshot.read(name), &device)?;
+            learner = learner.restore("learner", &|name| snapshot.read(name), device)?;
         }
         // Every part of a batch has draws of its own.
         let parts = run.settings.accumulate;
@@ -84,12 +89,12 @@ impl<B: HartBackend> HartTraining<B> {
             run,
             configs,
             words,
-            tokenizer,
+            tokenizers: devices.copies::<B, _>(&tokenizer),
             batches,
             validation,
             learner,
-            diffusion: DiffusionLoss::default(),
-            device,
+            diffusion: Arc::new(DiffusionLoss::default()),
+            devices,
         })
     }
 
@@ -97,11 +102,12 @@ impl<B: HartBackend> HartTraining<B> {
     fn validate(&self) -> anyhow::Result<[f64; 2]> {
         let learner = Learner::<Autodiff<B>>::from_inner(self.learner.averaged());
         let count = self.validation.records().min(self.experiment.data.validation_images);
+        let (tokenizer, device) = (&self.tokenizers[0], self.devices.first());
         let mut sums = [0.0; 2];
         for start in (0..count).step_by(VALIDATION_BATCH) {
             let items: Vec<usize> = (start..count.min(start + VALIDATION_BATCH)).collect();
             let batch = self.validation.make(start as u64, &items)?;
-            let terms = batch.loss(&learner, &self.tokenizer, &self.diffusion, &self.device)?;
+            let terms = batch.loss(&learner, tokenizer, &self.diffusion, device)?;
             let share = items.len() as f64 / count as f64;
             sums[0] += terms.cross_entropy.clone().into_scalar_f64() * share;
             sums[1] += terms.diffusion.total().into_scalar_f64() * share;
@@ -118,10 +124,11 @@ impl<B: HartBackend> HartTraining<B> {
         let Learner { text, transformer, residual } = self.learner.averaged();
         let config = &self.configs.model;
         let steps = config.transformer.residual_head.sampling_steps.clone();
-        let mut head = ResidualHead::init(&config.residual_head_size(), &steps, &self.device)?;
+        let mut head =
+            ResidualHead::init(&config.residual_head_size(), &steps, self.devices.first())?;
         head.network = residual;
         let model =
-            HartModel { tokenizer: self.tokenizer.clone(), transformer, residual_head: head };
+            HartModel { tokenizer: self.tokenizers[0].clone(), transformer, residual_head: head };
         let encoder = TextEncoder::new(
             self.words.tokenizer()?,
             text,
@@ -162,20 +169,30 @@ impl<B: HartBackend> Training for HartTraining<B> {
 
     fn step(&mut self, _: u64, rate: f64) -> anyhow::Result<Measured> {
         let parts = self.experiment.run.accumulate;
-        let count = parts as f64;
-        let weight = self.experiment.loss.diffusion;
+        let (weight, count) = (self.experiment.loss.diffusion, parts as f64);
         let [mut cross_entropy, mut diffusion, mut accuracy] = [0.0; 3];
+        let copies = self.devices.copies::<Autodiff<B>, _>(&self.learner.module);
         let mut accumulated = self.learner.accumulator();
-        for _ in 0..parts {
-            let batch = self.batches.take()?;
-            let learner = &self.learner.module;
-            let terms = batch.loss(learner, &self.tokenizer, &self.diffusion, &self.device)?;
-            let of_residual = terms.diffusion.total();
-            let loss = terms.cross_entropy.clone() + of_residual.clone() * weight;
-            cross_entropy += terms.cross_entropy.clone().into_scalar_f64() / count;
-            diffusion += of_residual.into_scalar_f64() / count;
-            accuracy += Batch::accuracy(&terms) / count;
-            accumulated.add(learner, (loss / count).backward());
+        for round in self.devices.rounds(parts) {
+            let mut work = vec![];
+            for (place, learner) in copies.iter().enumerate().take(round.len()) {
+                work.push(Part {
+                    batch: self.batches.take()?,
+                    learner: learner.clone(),
+                    tokenizer: self.tokenizers[place].clone(),
+                    device: self.devices.all()[place].clone(),
+                });
+            }
+            let terms = self.diffusion.clone();
+            let learn = move |part: Part<B>| part.learn(&terms, weight, count);
+            // Whichever device is ready first, sums are made in the order of the parts.
+            for (copy, found) in copies.iter().zip(self.devices.at_once(work, learn)) {
+                let found = found?;
+                cross_entropy += found.cross_entropy / count;
+                diffusion += found.diffusion / count;
+                accuracy += found.accuracy / count;
+                accumulated.add(copy, found.gradients);
+            }
         }
         let gradient = self.learner.step(accumulated, rate);
         let loss = cross_entropy + diffusion * weight;

@@ -118,6 +118,6 @@ impl OnBackend for Program {
         let (experiment, text): (Experiment, _) = read(&self.0.experiment)?;
         experiment.run.check()?;
         experiment.optimizer.check()?;
-        train(TokenizerTraining::<B>::start(experiment, &text, device)?)
+        train(TokenizerTraining::<B>::start(experiment, &text, &device)?)
     }
 }

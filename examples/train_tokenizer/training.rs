@@ -1,5 +1,6 @@
 //! The tokenizer and its adversary in training.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use burn::backend::Autodiff;
@@ -9,6 +10,7 @@ use hart_core::HartBackend;
 use hart_core::checkpoint::{Checkpoint, LoadOptions, save_safetensors};
 use hart_core::config::{AutoencoderConfig, ConfigReader};
 use hart_examples::data::Records;
+use hart_examples::training::devices::Devices;
 use hart_examples::training::optimizer::{ScalarF64, Trainee};
 use hart_examples::training::prefetch::Prefetch;
 use hart_examples::training::run::{Measured, Run, Training};
@@ -31,8 +33,11 @@ pub(crate) struct TokenizerTraining<B: HartBackend> {
     tokenizer: Trainee<Autodiff<B>, HybridTokenizer<Autodiff<B>>>,
     adversary: Option<Trainee<Autodiff<B>, PatchDiscriminator<Autodiff<B>>>>,
     codes: CodeUse,
-    device: B::Device,
+    devices: Devices<B::Device>,
 }
+
+/// A part of a batch on its device: the tokenizer's reconstruction, and the images themselves.
+type Reconstructed<B> = (Reconstruction<Autodiff<B>>, Tensor<Autodiff<B>, 4>);
 
 /// The parts of a step's loss.
 #[derive(Default)]
@@ -48,25 +53,27 @@ impl<B: HartBackend> TokenizerTraining<B> {
     pub(crate) fn start(
         experiment: Experiment,
         text: &str,
-        device: B::Device,
+        device: &B::Device,
     ) -> anyhow::Result<Self> {
+        let devices = Devices::open::<B>(device, experiment.run.devices)?;
+        let device = devices.first();
         let json = serde_json::to_vec(&experiment.tokenizer)?;
         let config = AutoencoderConfig::read(&ConfigReader::parse("[tokenizer]", &json)?)?;
         let train = Arc::new(Records::open(&experiment.data.records)?);
         let validation = Records::open(&experiment.data.validation)?;
         let run = Run::open(&experiment.run, &experiment.optimizer, text)?;
-        let mut tokenizer = begin_tokenizer(&experiment, &config, &device)?;
+        let mut tokenizer = begin_tokenizer(&experiment, &config, device)?;
         let mut adversary = (experiment.loss.adversarial > 0.0).then(|| {
             let channels = experiment.loss.discriminator_channels;
-            let module = PatchDiscriminator::init(channels, &device);
+            let module = PatchDiscriminator::init(channels, device);
             Trainee::new(module.initialize(experiment.run.seed), experiment.optimizer.clone())
         });
         let mut codes = CodeUse::new(config.codebook_size);
         if let Some(snapshot) = &run.snapshot {
             let read = |name: &str| snapshot.read(name);
-            tokenizer = tokenizer.restore("tokenizer", &read, &device)?;
+            tokenizer = tokenizer.restore("tokenizer", &read, device)?;
             adversary = match adversary {
-                Some(adversary) => Some(adversary.restore("adversary", &read, &device)?),
+                Some(adversary) => Some(adversary.restore("adversary", &read, device)?),
                 None => None,
             };
             codes = CodeUse::from_bytes(&snapshot.read("unused.json")?)?;
@@ -81,8 +88,34 @@ impl<B: HartBackend> TokenizerTraining<B> {
             tokenizer,
             adversary,
             codes,
-            device,
+            devices,
         })
+    }
+
+    /// Reconstructs some parts of a batch at once, each by a copy of the tokenizer on its device.
+    fn reconstruct(
+        &self,
+        copies: &[HybridTokenizer<Autodiff<B>>],
+        batch: &Batch,
+        parts: Range<usize>,
+    ) -> anyhow::Result<Vec<Reconstructed<B>>> {
+        let size = batch.continuous.len() / self.experiment.run.accumulate;
+        let side = self.config.image_side();
+        let pixels = 3 * side * side * size;
+        let places = copies.iter().zip(self.devices.all()).zip(parts);
+        let items = places.map(|((tokenizer, device), part)| {
+            let images = batch.images[part * pixels..][..pixels].to_vec();
+            let continuous = batch.continuous[part * size..][..size].to_vec();
+            (tokenizer.clone(), device.clone(), images, continuous)
+        });
+        let commitment = self.config.commitment;
+        let found = self.devices.at_once(items.collect(), move |item| {
+            let (tokenizer, device, images, continuous) = item;
+            let images = tensor(images, [size, 3, side, side], &device);
+            let found = tokenizer.reconstruct(images.clone(), &continuous, commitment)?;
+            Ok((found, images))
+        });
+        found.into_iter().collect()
     }
 
     /// The adversarial term of the tokenizer's loss, after a step of the adversary on the same
@@ -92,7 +125,7 @@ impl<B: HartBackend> TokenizerTraining<B> {
         step: u64,
         rate: f64,
         found: &Reconstruction<Autodiff<B>>,
-        images: &Tensor<Autodiff<B>, 4>,
+        images: Tensor<Autodiff<B>, 4>,
         terms: &mut Terms,
     ) -> Option<Tensor<Autodiff<B>, 1>> {
         let adversary = self.adversary.as_mut()?;
@@ -104,8 +137,12 @@ impl<B: HartBackend> TokenizerTraining<B> {
         terms.adversarial = pull.loss.clone().into_scalar_f64();
         let term = pull.term(found) * self.experiment.loss.adversarial;
 
-        let reconstructed = adversary.module.forward(found.images.clone().detach());
-        let loss = hinge_loss(adversary.module.forward(images.clone()), reconstructed);
+        // The adversary stays on the first device and learns from part after part: every one
+        // moves it, and its batch norms count what each thread has seen on its own.
+        let device = self.devices.first();
+        let reconstructed = found.images.clone().detach().to_device(device);
+        let reconstructed = adversary.module.forward(reconstructed);
+        let loss = hinge_loss(adversary.module.forward(images.to_device(device)), reconstructed);
         terms.discriminator = loss.clone().into_scalar_f64();
         let mut gradients = adversary.accumulator();
         gradients.add(&adversary.module, loss.backward());
@@ -148,27 +185,29 @@ impl<B: HartBackend> Training for TokenizerTraining<B> {
     fn step(&mut self, step: u64, rate: f64) -> anyhow::Result<Measured> {
         let batch = self.batches.take()?;
         let parts = self.experiment.run.accumulate;
-        let size = batch.continuous.len() / parts;
-        let side = self.config.image_side();
         let mut terms = Terms::default();
-        let mut accumulated = self.tokenizer.accumulator();
         let mut latents = vec![];
-        for part in 0..parts {
-            let pixels = 3 * side * side * size;
-            let images = batch.images[part * pixels..][..pixels].to_vec();
-            let images = tensor(images, [size, 3, side, side], &self.device);
-            let continuous = &batch.continuous[part * size..][..size];
-            let module = &self.tokenizer.module;
-            let found = module.reconstruct(images.clone(), continuous, self.config.commitment)?;
-            let quantizer = found.latent.loss.clone();
-            let mut loss = found.error.clone() + quantizer.clone() * self.experiment.loss.quantizer;
-            terms.reconstruction += found.error.clone().into_scalar_f64() / parts as f64;
-            terms.quantizer += quantizer.into_scalar_f64() / parts as f64;
-            if let Some(term) = self.adversarial(step, rate, &found, &images, &mut terms) {
-                loss = loss + term;
+        let copies = self.devices.copies::<Autodiff<B>, _>(&self.tokenizer.module);
+        let mut accumulated = self.tokenizer.accumulator();
+        for round in self.devices.rounds(parts) {
+            let mut losses = vec![];
+            for (found, images) in self.reconstruct(&copies, &batch, round)? {
+                let quantizer = found.latent.loss.clone();
+                let weight = self.experiment.loss.quantizer;
+                let mut loss = found.error.clone() + quantizer.clone() * weight;
+                terms.reconstruction += found.error.clone().into_scalar_f64() / parts as f64;
+                terms.quantizer += quantizer.into_scalar_f64() / parts as f64;
+                if let Some(term) = self.adversarial(step, rate, &found, images, &mut terms) {
+                    loss = loss + term;
+                }
+                losses.push(loss / parts as f64);
+                latents.push(found.latent);
             }
-            accumulated.add(&self.tokenizer.module, (loss / parts as f64).backward());
-            latents.push(found.latent);
+            let gradients = self.devices.at_once(losses, |loss| loss.backward());
+            // Whichever device is ready first, sums are made in the order of the parts.
+            for (copy, gradients) in copies.iter().zip(gradients) {
+                accumulated.add(copy, gradients);
+            }
         }
         let gradient = self.tokenizer.step(accumulated, rate);
         self.codes.count(&latents);
@@ -193,7 +232,8 @@ impl<B: HartBackend> Training for TokenizerTraining<B> {
         let tokenizer = self.tokenizer.averaged();
         let count = self.experiment.data.validation_images;
         let pictures = self.run.pictures(step);
-        let decibels = evaluate(&tokenizer, &self.validation, count, &pictures, &self.device)?;
+        let decibels =
+            evaluate(&tokenizer, &self.validation, count, &pictures, self.devices.first())?;
         let [discrete, continuous] = decibels;
         Ok(Measured {
             values: decibels.to_vec(),

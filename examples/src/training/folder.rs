@@ -25,7 +25,8 @@ pub struct Snapshot {
 
 impl RunFolder {
     /// Makes the folder, or opens one of an earlier start of the same run: `experiment`, its
-    /// configuration, must be the same up to the number of steps.
+    /// configuration, must be the same but for what its model does not depend on, or only by its
+    /// length.
     ///
     /// # Errors
     /// When it cannot be written, or holds a run of another configuration.
@@ -116,7 +117,7 @@ impl Snapshot {
 
 /// A configuration without what may change between two starts of a run.
 fn comparable(experiment: &str) -> Vec<&str> {
-    let changeable = ["steps", "log_every", "evaluate_every", "save_every", "folder"];
+    let changeable = ["steps", "log_every", "evaluate_every", "save_every", "folder", "devices"];
     let lines = experiment.lines().map(|line| line.split('#').next().unwrap_or("").trim());
     lines
         .filter(|line| !line.is_empty())

@@ -111,6 +111,13 @@ prompts = ["a red heart, flat style", "a robot"]
     experiment(folder, run, 4, &own)
 }
 
+/// Spreads an experiment over so many devices.
+pub(crate) fn spread(experiment: &Path, devices: usize) {
+    let text = fs::read_to_string(experiment).expect("an experiment");
+    let text = text.replace("accumulate = 2", &format!("accumulate = 2\ndevices = {devices}"));
+    fs::write(experiment, text).expect("a writable folder");
+}
+
 /// The column `name` of a run's metrics.
 pub(crate) fn column(run: &Path, name: &str) -> Vec<f64> {
     let text = fs::read_to_string(run.join("metrics.csv")).expect("metrics");

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use tempfile::TempDir;
 
 use crate::experiments::{
-    assert_same_metrics, column, hart_experiment, mean, sample, tokenizer_experiment,
+    assert_same_metrics, column, hart_experiment, mean, sample, spread, tokenizer_experiment,
 };
 use crate::programs::{fails, kill_after_first_snapshot, program, succeeds};
 
@@ -79,6 +79,36 @@ fn a_model_learns_goes_on_exactly_after_a_kill_and_paints() {
         fs::read(folder.path().join(run).join("model/text/model.safetensors")).expect("weights")
     };
     assert!(text("taught") == text("whole"), "a frozen part has changed");
+}
+
+#[test]
+fn the_number_of_devices_changes_nothing() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name);
+    let weights = |run: &Path, file: &str| fs::read(run.join(file)).expect("weights");
+
+    let one = trained_tokenizer().join("tokenizer");
+    let experiment = tokenizer_experiment(folder.path(), "two", &sample());
+    spread(&experiment, 2);
+    succeeds("train_tokenizer", &[&experiment]);
+    assert_same_metrics(&one, &path("two"));
+    // The adversary, with the statistics of its norms, is in there as well.
+    let file = "tokenizer/model.safetensors";
+    assert!(weights(&one, file) == weights(&path("two"), file), "another tokenizer");
+
+    for (run, devices) in [("hart-one", 1), ("hart-two", 2)] {
+        let experiment = hart_experiment(folder.path(), run, &one.join("tokenizer"), "");
+        spread(&experiment, devices);
+        succeeds("train_hart", &[&experiment]);
+    }
+    assert_same_metrics(&path("hart-one"), &path("hart-two"));
+    let file = "model/llm/model.safetensors";
+    assert!(weights(&path("hart-one"), file) == weights(&path("hart-two"), file), "another model");
+
+    let experiment = tokenizer_experiment(folder.path(), "three", &sample());
+    spread(&experiment, 3);
+    let said = fails("train_tokenizer", &[&experiment]);
+    assert!(said.contains("`devices` is 3") && said.contains("raise `accumulate`"), "{said}");
 }
 
 #[test]
