@@ -9,11 +9,11 @@
 //! and at every save `model/`, a model in the released layout that `text_to_image --model` takes.
 //! Start the same command again to continue a run that was stopped or killed. With `start_from` a
 //! trained model is taught more.
-#![allow(clippy::print_stderr)]
 
 mod batches;
 mod export;
 mod learner;
+mod part;
 mod training;
 
 use std::path::PathBuf;
@@ -23,10 +23,11 @@ use clap::Parser;
 use hart_core::HartBackend;
 use hart_examples::run_on;
 use hart_examples::training::config::{OptimizerSettings, RunSettings, read};
+use hart_examples::training::run::train;
 use hart_pipeline::backend::OnBackend;
 use serde::Deserialize;
 
-use crate::training::Training;
+use crate::training::HartTraining;
 
 /// Train transformer, residual head and text encoder.
 #[derive(Parser)]
@@ -122,11 +123,6 @@ fn some() -> usize {
     128
 }
 
-/// A line on standard error.
-fn say(text: &str) {
-    eprintln!("{text}");
-}
-
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     run_on(arguments.device.clone(), Program(arguments))
@@ -141,6 +137,6 @@ impl OnBackend for Program {
         let (experiment, text): (Experiment, _) = read(&self.0.experiment)?;
         experiment.run.check()?;
         experiment.optimizer.check()?;
-        Training::<B>::start(experiment, &text, device)?.run()
+        train(HartTraining::<B>::start(experiment, &text, &device)?)
     }
 }

@@ -1,21 +1,22 @@
-//! The run.
+//! Text encoder, transformer and residual head in training.
 
 use std::sync::Arc;
 
-use anyhow::ensure;
 use burn::backend::Autodiff;
+use burn::module::AutodiffModule;
 use hart_core::HartBackend;
 use hart_core::checkpoint::{Checkpoint, LoadOptions};
 use hart_core::config::AutoencoderConfig;
 use hart_core::random::SeededDraws;
 use hart_diffusion::{DiffusionLoss, NoiseSchedule, ResidualHead};
 use hart_examples::data::Records;
-use hart_examples::training::metrics::Metrics;
+use hart_examples::training::devices::Devices;
 use hart_examples::training::optimizer::{ScalarF64, Trainee};
-use hart_examples::training::run::RunFolder;
+use hart_examples::training::picture_grid;
+use hart_examples::training::prefetch::Prefetch;
+use hart_examples::training::run::{Measured, Run, Training};
 use hart_examples::training::text::TextFiles;
 use hart_examples::training::tokens::TokenCache;
-use hart_examples::training::{Clock, picture_grid};
 use hart_pipeline::text::{SystemPrompt, TextEncoder};
 use hart_pipeline::{GenerationSettings, HartModel};
 use hart_tokenizer::{HybridTokenizer, to_pixels};
@@ -24,18 +25,8 @@ use crate::Experiment;
 use crate::batches::{Batch, Batches, DataSet};
 use crate::export::export;
 use crate::learner::{Configs, Learner};
+use crate::part::Part;
 
-/// The columns of the metrics.
-const COLUMNS: [&str; 8] = [
-    "loss",
-    "cross_entropy",
-    "diffusion",
-    "accuracy",
-    "gradient",
-    "rate",
-    "validation_cross_entropy",
-    "validation_diffusion",
-];
 /// The seed of the pictures.
 const PICTURES: u64 = 7;
 /// Pictures a row.
@@ -44,163 +35,79 @@ const PICTURE_COLUMNS: usize = 8;
 const VALIDATION_BATCH: usize = 32;
 
 /// A run in progress.
-pub(crate) struct Training<B: HartBackend> {
+pub(crate) struct HartTraining<B: HartBackend> {
     experiment: Experiment,
+    run: Run,
     configs: Configs,
     words: TextFiles,
-    folder: RunFolder,
-    tokenizer: HybridTokenizer<B>,
-    train: Batches,
+    /// The tokenizer on every device.
+    tokenizers: Vec<HybridTokenizer<B>>,
+    /// The parts of all steps to come.
+    batches: Prefetch<Batch>,
     validation: Batches,
     learner: Trainee<Autodiff<B>, Learner<Autodiff<B>>>,
-    diffusion: DiffusionLoss,
-    step: u64,
-    device: B::Device,
+    diffusion: Arc<DiffusionLoss>,
+    devices: Devices<B::Device>,
 }
 
-/// What is measured of a step.
-#[derive(Default)]
-struct Measured {
-    cross_entropy: f64,
-    diffusion: f64,
-    accuracy: f64,
-    gradient: f64,
-}
-
-impl<B: HartBackend> Training<B> {
+impl<B: HartBackend> HartTraining<B> {
     /// Begins a run, or continues it from its last snapshot.
     pub(crate) fn start(
         experiment: Experiment,
         text: &str,
-        device: B::Device,
+        device: &B::Device,
     ) -> anyhow::Result<Self> {
+        let devices = Devices::open::<B>(device, experiment.run.devices)?;
+        let device = devices.first();
         let train = Records::open(&experiment.data.records)?;
         let validation = Records::open(&experiment.data.validation)?;
-        let folder = RunFolder::open(&experiment.run.folder, text)?;
-        let snapshot = folder.latest()?;
-        let words = match (&snapshot, &experiment.data.start_from) {
-            (Some(snapshot), _) => TextFiles::from_bytes(&snapshot.read("words.json")?)?,
-            (None, Some(model)) => TextFiles::open(&model.join("text"))?,
-            (None, None) => {
-                let captions = train.records.iter().flat_map(|record| &record.captions);
-                let vocabulary =
-                    experiment.text.get("vocab_size").and_then(toml::Value::as_integer);
-                let vocabulary = usize::try_from(vocabulary.unwrap_or(2048))?;
-                TextFiles::learn(captions.map(String::as_str), vocabulary)?
-            }
-        };
+        let run = Run::open(&experiment.run, &experiment.optimizer, text)?;
+        let words = begin_words(&experiment, &run, &train)?;
         let configs = Configs::read(&experiment, &words)?;
-        let tokenizer = open_tokenizer(&experiment, &configs.model.autoencoder, &device)?;
+        let tokenizer = open_tokenizer(&experiment, &configs.model.autoencoder, device)?;
         let weights = std::fs::read(experiment.data.tokenizer.join("model.safetensors"))?;
         let data = |records: Records, name: &str| -> anyhow::Result<Arc<DataSet>> {
-            let path = folder.path().join(format!("{name}-tokens.safetensors"));
-            let tokens = TokenCache::open(&path, &records, &tokenizer, &weights, &device)?;
+            let path = run.folder.path().join(format!("{name}-tokens.safetensors"));
+            let tokens = TokenCache::open(&path, &records, &tokenizer, &weights, device)?;
             Ok(Arc::new(DataSet { records, tokens }))
         };
         let train = data(train, "train")?;
         let validation = data(validation, "validation")?;
         let train = Batches::new(&experiment, &configs, train, words.tokenizer()?);
         let validation = train.for_validation(validation);
-        let learner = Learner::start(&experiment, &configs, &device)?;
+        let learner = Learner::start(&experiment, &configs, device)?;
         let mut learner = Trainee::new(learner, experiment.optimizer.clone());
-        let mut step = 0;
-        if let Some(snapshot) = snapshot {
-            learner = learner.restore("learner", &|name| snapshot.read(name), &device)?;
-            step = snapshot.step;
-            crate::say(&format!("continuing after step {step}"));
+        if let Some(snapshot) = &run.snapshot {
+            learner = learner.restore("learner", &|name| snapshot.read(name), device)?;
         }
+        // Every part of a batch has draws of its own.
+        let parts = run.settings.accumulate;
+        let steps = run.done() * parts as u64..run.settings.steps * parts as u64;
+        let batches = train.prefetch(steps, run.settings.batch / parts);
         Ok(Self {
             experiment,
+            run,
             configs,
             words,
-            folder,
-            tokenizer,
-            train,
+            tokenizers: devices.copies::<B, _>(&tokenizer),
+            batches,
             validation,
             learner,
-            diffusion: DiffusionLoss::default(),
-            step,
-            device,
+            diffusion: Arc::new(DiffusionLoss::default()),
+            devices,
         })
-    }
-
-    /// Trains to the end.
-    pub(crate) fn run(mut self) -> anyhow::Result<()> {
-        let run = self.experiment.run.clone();
-        let mut metrics = Metrics::open(self.folder.path(), &COLUMNS, self.step)?;
-        let part = run.batch / run.accumulate;
-        let parts = run.accumulate as u64;
-        // Every part of a batch has draws of its own.
-        let mut batches = self.train.clone().prefetch(self.step * parts..run.steps * parts, part);
-        let clock = Clock::start(self.step, run.steps);
-        while self.step < run.steps {
-            let rate = self.experiment.optimizer.rate(self.step, run.steps);
-            let mut step = Vec::with_capacity(run.accumulate);
-            for _ in 0..parts {
-                step.push(batches.take()?);
-            }
-            let measured = self.train_step(&step, rate)?;
-            self.step += 1;
-            let last = self.step == run.steps;
-            let evaluate = last || self.step.is_multiple_of(run.evaluate_every);
-            if evaluate || self.step.is_multiple_of(run.log_every) {
-                let validation = if evaluate { self.validate()? } else { [f64::NAN; 2] };
-                let Measured { cross_entropy, diffusion, accuracy, gradient } = measured;
-                let loss = cross_entropy + diffusion * self.experiment.loss.diffusion;
-                let row = [loss, cross_entropy, diffusion, accuracy, gradient, rate];
-                metrics.add(self.step, &[&row[..], &validation].concat())?;
-                clock.report(
-                    self.step,
-                    &format!("entropy {cross_entropy:.3}, diffusion {diffusion:.3}"),
-                );
-                ensure!(loss.is_finite(), "the training has diverged: the loss is {loss}");
-                if evaluate {
-                    metrics.draw()?;
-                    self.paint()?;
-                    let [entropy, diffusion] = validation;
-                    clock.line(&format!(
-                        "step {}: validation entropy {entropy:.3}, diffusion {diffusion:.3}",
-                        self.step
-                    ));
-                }
-            }
-            if last || self.step.is_multiple_of(run.save_every) {
-                self.save()?;
-            }
-        }
-        clock.finish();
-        Ok(())
-    }
-
-    fn train_step(&mut self, parts: &[Batch], rate: f64) -> anyhow::Result<Measured> {
-        let count = parts.len() as f64;
-        let mut measured = Measured::default();
-        let mut accumulated = self.learner.accumulator();
-        for batch in parts {
-            let learner = &self.learner.module;
-            let terms = batch.loss(learner, &self.tokenizer, &self.diffusion, &self.device)?;
-            let diffusion = terms.diffusion.total();
-            let loss =
-                terms.cross_entropy.clone() + diffusion.clone() * self.experiment.loss.diffusion;
-            measured.cross_entropy += terms.cross_entropy.clone().into_scalar_f64() / count;
-            measured.diffusion += diffusion.into_scalar_f64() / count;
-            measured.accuracy += Batch::accuracy(&terms) / count;
-            accumulated.add(learner, (loss / count).backward());
-        }
-        measured.gradient = self.learner.step(accumulated, rate);
-        Ok(measured)
     }
 
     /// Cross entropy and diffusion loss on the validation records, by the mean of the weights.
     fn validate(&self) -> anyhow::Result<[f64; 2]> {
-        use burn::module::AutodiffModule;
         let learner = Learner::<Autodiff<B>>::from_inner(self.learner.averaged());
         let count = self.validation.records().min(self.experiment.data.validation_images);
+        let (tokenizer, device) = (&self.tokenizers[0], self.devices.first());
         let mut sums = [0.0; 2];
         for start in (0..count).step_by(VALIDATION_BATCH) {
             let items: Vec<usize> = (start..count.min(start + VALIDATION_BATCH)).collect();
             let batch = self.validation.make(start as u64, &items)?;
-            let terms = batch.loss(&learner, &self.tokenizer, &self.diffusion, &self.device)?;
+            let terms = batch.loss(&learner, tokenizer, &self.diffusion, device)?;
             let share = items.len() as f64 / count as f64;
             sums[0] += terms.cross_entropy.clone().into_scalar_f64() * share;
             sums[1] += terms.diffusion.total().into_scalar_f64() * share;
@@ -209,7 +116,7 @@ impl<B: HartBackend> Training<B> {
     }
 
     /// Makes the pictures of the fixed prompts with the mean of the weights.
-    fn paint(&self) -> anyhow::Result<()> {
+    fn paint(&self, step: u64) -> anyhow::Result<()> {
         let pictures = &self.experiment.pictures;
         if pictures.prompts.is_empty() {
             return Ok(());
@@ -217,10 +124,11 @@ impl<B: HartBackend> Training<B> {
         let Learner { text, transformer, residual } = self.learner.averaged();
         let config = &self.configs.model;
         let steps = config.transformer.residual_head.sampling_steps.clone();
-        let mut head = ResidualHead::init(&config.residual_head_size(), &steps, &self.device)?;
+        let mut head =
+            ResidualHead::init(&config.residual_head_size(), &steps, self.devices.first())?;
         head.network = residual;
         let model =
-            HartModel { tokenizer: self.tokenizer.clone(), transformer, residual_head: head };
+            HartModel { tokenizer: self.tokenizers[0].clone(), transformer, residual_head: head };
         let encoder = TextEncoder::new(
             self.words.tokenizer()?,
             text,
@@ -244,19 +152,87 @@ impl<B: HartBackend> Training<B> {
             model.generate_latent(&prompts.text, &settings, &draws, &mut |_| Ok(()), &mut ())?;
         let images = to_pixels(model.tokenizer.decode_latent(latent, &mut ()));
         let values: Vec<f32> = images.into_data().iter::<f32>().collect();
-        let path = self.folder.path().join(format!("pictures/{:07}.png", self.step));
-        picture_grid(&path, &values, model.tokenizer.image_side(), PICTURE_COLUMNS)
+        let side = model.tokenizer.image_side();
+        picture_grid(&self.run.pictures(step), &values, side, PICTURE_COLUMNS)
+    }
+}
+
+impl<B: HartBackend> Training for HartTraining<B> {
+    const STEP: &'static [&'static str] =
+        &["loss", "cross_entropy", "diffusion", "accuracy", "gradient"];
+    const EVALUATION: &'static [&'static str] =
+        &["validation_cross_entropy", "validation_diffusion"];
+
+    fn run(&self) -> &Run {
+        &self.run
     }
 
-    /// A snapshot, and a model in the released layout.
-    fn save(&self) -> anyhow::Result<()> {
+    fn step(&mut self, _: u64, rate: f64) -> anyhow::Result<Measured> {
+        let parts = self.experiment.run.accumulate;
+        let (weight, count) = (self.experiment.loss.diffusion, parts as f64);
+        let [mut cross_entropy, mut diffusion, mut accuracy] = [0.0; 3];
+        let copies = self.devices.copies::<Autodiff<B>, _>(&self.learner.module);
+        let mut accumulated = self.learner.accumulator();
+        for round in self.devices.rounds(parts) {
+            let mut work = vec![];
+            for (place, learner) in copies.iter().enumerate().take(round.len()) {
+                work.push(Part {
+                    batch: self.batches.take()?,
+                    learner: learner.clone(),
+                    tokenizer: self.tokenizers[place].clone(),
+                    device: self.devices.all()[place].clone(),
+                });
+            }
+            let terms = self.diffusion.clone();
+            let learn = move |part: Part<B>| part.learn(&terms, weight, count);
+            // Whichever device is ready first, sums are made in the order of the parts.
+            for (copy, found) in copies.iter().zip(self.devices.at_once(work, learn)) {
+                let found = found?;
+                cross_entropy += found.cross_entropy / count;
+                diffusion += found.diffusion / count;
+                accuracy += found.accuracy / count;
+                accumulated.add(copy, found.gradients);
+            }
+        }
+        let gradient = self.learner.step(accumulated, rate);
+        let loss = cross_entropy + diffusion * weight;
+        Ok(Measured {
+            values: vec![loss, cross_entropy, diffusion, accuracy, gradient],
+            message: format!("entropy {cross_entropy:.3}, diffusion {diffusion:.3}"),
+        })
+    }
+
+    fn evaluate(&self, step: u64) -> anyhow::Result<Measured> {
+        let [entropy, diffusion] = self.validate()?;
+        self.paint(step)?;
+        Ok(Measured {
+            values: vec![entropy, diffusion],
+            message: format!("validation entropy {entropy:.3}, diffusion {diffusion:.3}"),
+        })
+    }
+
+    fn save(&self, step: u64) -> anyhow::Result<()> {
         let mut files = self.learner.files("learner")?;
         files.push(("words.json".to_string(), self.words.to_bytes()?));
-        self.folder.save(self.step, &files)?;
-        use burn::module::AutodiffModule;
+        self.run.folder.save(step, &files)?;
         let (present, mean) = (self.learner.module.valid(), self.learner.averaged());
-        let folder = self.folder.path().join("model");
+        let folder = self.run.folder.path().join("model");
         export(&folder, &self.experiment, &self.configs, &self.words, &present, &mean)
+    }
+}
+
+/// The text tokenizer: of the run that is continued, of the model that is started from, or learned
+/// from the captions.
+fn begin_words(experiment: &Experiment, run: &Run, train: &Records) -> anyhow::Result<TextFiles> {
+    match (&run.snapshot, &experiment.data.start_from) {
+        (Some(snapshot), _) => TextFiles::from_bytes(&snapshot.read("words.json")?),
+        (None, Some(model)) => TextFiles::open(&model.join("text")),
+        (None, None) => {
+            let captions = train.records.iter().flat_map(|record| &record.captions);
+            let vocabulary = experiment.text.get("vocab_size").and_then(toml::Value::as_integer);
+            let vocabulary = usize::try_from(vocabulary.unwrap_or(2048))?;
+            TextFiles::learn(captions.map(String::as_str), vocabulary)
+        }
     }
 }
 

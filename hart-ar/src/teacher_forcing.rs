@@ -4,6 +4,7 @@
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
 use hart_core::nn::{Angles, context_angles};
+use hart_core::ops::pick_rows;
 use hart_core::{Error, HartBackend, Result, ScaleSchedule};
 
 use crate::modulation::{pool_context, pool_max};
@@ -144,17 +145,12 @@ fn keep_rows<B: Backend>(
     tokens: Tensor<B, 3>,
     kept: &[Vec<usize>],
 ) -> Tensor<B, 3> {
-    let [batch, count, channels] = tokens.dims();
-    let first = count - scales.tokens(scales.last());
-    let rows = kept.iter().enumerate().flat_map(|(image, kept)| {
-        let positions = (0..first).chain(kept.iter().map(move |position| first + position));
-        positions.map(move |position| (image * count + position) as i64)
-    });
-    let rows: Vec<i64> = rows.collect();
-    let length = rows.len();
-    let rows = Tensor::<B, 1, Int>::from_data(TensorData::new(rows, [length]), &tokens.device());
-    let flat = tokens.reshape([batch * count, channels]);
-    flat.select(0, rows).reshape([batch, length / batch, channels])
+    let first = tokens.dims()[1] - scales.tokens(scales.last());
+    let of_image = |kept: &Vec<usize>| {
+        (0..first).chain(kept.iter().map(|position| first + position)).collect()
+    };
+    let positions: Vec<Vec<usize>> = kept.iter().map(of_image).collect();
+    pick_rows(tokens, &positions)
 }
 
 /// `[1, 1, n, n]`: tokens see the prompt and all tokens of their own scale and those before it.

@@ -1,10 +1,11 @@
 //! The generation: scale after scale, then the residual (sections 4.4 and 4.5).
 
-use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
+use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 use hart_ar::cache::Keep;
 use hart_ar::mask_passes::mask_passes;
 use hart_ar::sampling::{SampledTokens, sample_tokens};
 use hart_ar::{Session, TextCondition};
+use hart_core::ops::pick_rows;
 use hart_core::random::Draws;
 use hart_core::tap::{Prefixed, Tap};
 use hart_core::{HartBackend, Result, ScaleSchedule};
@@ -147,7 +148,7 @@ impl<B: HartBackend> Generation<'_, B> {
         for (pass, positions) in passes.iter().enumerate() {
             let mut tap = Prefixed { prefix: format!("m{pass}."), tap: &mut *tap };
             let keep = if pass + 1 == passes.len() { Keep::No } else { Keep::Yes };
-            let rows = self.gather(input.clone(), positions);
+            let rows = gather(input.clone(), positions);
             let hidden = session.scale_step(scale, positions, rows, keep, &mut tap);
             let sampled = self.sample(session, hidden.clone(), scale, positions, &mut tap)?;
             let tokens = self.upload(sampled.vectors, positions[0].len());
@@ -162,7 +163,7 @@ impl<B: HartBackend> Generation<'_, B> {
                 report(Stage::MaskPass { pass, passes: passes.len() })?;
             }
         }
-        let tokens = self.gather(Tensor::cat(predicted, 1), &inverse(passes));
+        let tokens = gather(Tensor::cat(predicted, 1), &inverse(passes));
         Ok(latent + to_map(tokens, self.scales().latent_side()))
     }
 
@@ -246,23 +247,19 @@ impl<B: HartBackend> Generation<'_, B> {
         self.upload(values, positions[0].len())
     }
 
-    /// The rows of `[batch, tokens, Z]` at the positions of each image.
-    fn gather(&self, tokens: Tensor<B, 3>, positions: &[Vec<usize>]) -> Tensor<B, 3> {
-        let [batch, count, channels] = tokens.dims();
-        if positions.iter().all(|cells| cells.iter().copied().eq(0..count)) {
-            return tokens;
-        }
-        let rows = positions.iter().enumerate();
-        let rows = rows.flat_map(|(image, cells)| cells.iter().map(move |p| image * count + p));
-        let rows: Vec<i64> = rows.map(|row| row as i64).collect();
-        let rows = Tensor::<B, 1, Int>::from_data(TensorData::from(rows.as_slice()), &self.device);
-        let flat = tokens.reshape([batch * count, channels]);
-        flat.select(0, rows).reshape([batch, positions[0].len(), channels])
-    }
-
     fn upload(&self, values: Vec<f32>, tokens: usize) -> Tensor<B, 3> {
         let shape = [self.batch, tokens, self.channels];
         Tensor::from_data(TensorData::new(values, shape), (&self.device, DType::F32))
+    }
+}
+
+/// The tokens of `[batch, tokens, Z]` at the positions of each image; nothing is moved where those
+/// are all of them in order.
+fn gather<B: Backend>(tokens: Tensor<B, 3>, positions: &[Vec<usize>]) -> Tensor<B, 3> {
+    let count = tokens.dims()[1];
+    match positions.iter().all(|cells| cells.iter().copied().eq(0..count)) {
+        true => tokens,
+        false => pick_rows(tokens, positions),
     }
 }
 

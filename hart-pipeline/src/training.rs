@@ -7,6 +7,7 @@
 use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
 use hart_ar::sampling::{choose, filter};
 use hart_ar::{TextCondition, Transformer, cross_entropy, kept_tokens};
+use hart_core::ops::pick_rows;
 use hart_core::random::{Pick, generator, uniform};
 use hart_core::{Error, HartBackend, Result, ScaleSchedule};
 use hart_diffusion::schedule::TRAINING_STEPS;
@@ -170,7 +171,8 @@ pub fn hart_loss<B: HartBackend>(
     let rows = upload(&chosen, [images, kept]).reshape([images * kept]);
     let codes = batch.codebook.clone().select(0, rows);
     let channels = codes.dims()[1];
-    let residual = rows_at(batch.residual.clone(), &draws.kept) - codes.clone();
+    let residual = pick_rows(batch.residual.clone(), &draws.kept);
+    let residual = residual.reshape([images * kept, channels]) - codes.clone();
     let codes = codes.reshape([images, kept, channels]);
     let condition = transformer.residual_condition(predicted.hidden, codes);
     let width = condition.dims()[2];
@@ -208,18 +210,6 @@ fn pick<B: Backend>(logits: Tensor<B, 3>, picks: &[Pick]) -> Result<Vec<usize>> 
         Ok(choose(&filter(logits, TOP_K, TOP_P), pick))
     })
     .collect()
-}
-
-/// The rows of `[batch, tokens, Z]` at the positions of each image: `[batch · positions, Z]`.
-fn rows_at<B: Backend>(tokens: Tensor<B, 3>, positions: &[Vec<usize>]) -> Tensor<B, 2> {
-    let [batch, count, channels] = tokens.dims();
-    let rows = positions.iter().enumerate();
-    let rows =
-        rows.flat_map(|(image, cells)| cells.iter().map(move |p| (image * count + p) as i64));
-    let rows: Vec<i64> = rows.collect();
-    let shape = [rows.len()];
-    let rows = Tensor::<B, 1, Int>::from_data(TensorData::new(rows, shape), &tokens.device());
-    tokens.reshape([batch * count, channels]).select(0, rows)
 }
 
 fn check<B: Backend>(

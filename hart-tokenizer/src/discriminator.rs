@@ -116,7 +116,8 @@ pub struct AdversarialPull<B: Backend> {
 
 impl<B: AutodiffBackend + HartBackend> AdversarialPull<B> {
     /// Of a discriminator on `reconstruction`, which `last_layer` made of its features, when
-    /// `images` were wanted.
+    /// `images` were wanted. It is computed on the device of `last_layer` and the discriminator,
+    /// wherever the others are.
     ///
     /// Only the last layer is differentiated for the weight; the pull is handed on as a gradient by
     /// the images, so that one pass back through the tokenizer serves both losses: add
@@ -127,11 +128,14 @@ impl<B: AutodiffBackend + HartBackend> AdversarialPull<B> {
         reconstruction: &Reconstruction<B>,
         images: Tensor<B, 4>,
     ) -> Self {
-        let leaf = reconstruction.images.clone().detach().require_grad();
+        let device = last_layer.weight.device();
+        let here = |x: &Tensor<B, 4>| x.clone().detach().to_device(&device);
+        let images = here(&images);
+        let leaf = here(&reconstruction.images).require_grad();
         let loss = adversarial_loss(discriminator.forward(leaf.clone()));
         let grads = loss.backward();
         let gradient = leaf.grad(&grads).map_or_else(|| leaf.zeros_like(), Tensor::from_inner);
-        let features = reconstruction.features.clone().detach();
+        let features = here(&reconstruction.features);
         let length = |loss: &dyn Fn(Tensor<B, 4>) -> Tensor<B, 1>| {
             let grads = loss(last_layer.forward(features.clone())).backward();
             last_layer.weight().grad(&grads).map_or(0.0, length)
@@ -145,7 +149,8 @@ impl<B: AutodiffBackend + HartBackend> AdversarialPull<B> {
     /// What is added to the tokenizer's loss: its gradient is the weighted adversarial one, its
     /// value means nothing.
     pub fn term(&self, reconstruction: &Reconstruction<B>) -> Tensor<B, 1> {
-        (reconstruction.images.clone() * self.gradient.clone()).sum()
+        let device = reconstruction.images.device();
+        (reconstruction.images.clone() * self.gradient.clone().to_device(&device)).sum()
     }
 }
 

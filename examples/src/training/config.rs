@@ -34,6 +34,10 @@ pub struct RunSettings {
     /// The batch is made of so many parts whose gradients are added.
     #[serde(default = "one")]
     pub accumulate: usize,
+    /// The parts of the batch are spread over so many devices of the backend, from the chosen one
+    /// on, at most as many as there are parts. The model does not depend on it.
+    #[serde(default = "one")]
+    pub devices: usize,
     /// A row of metrics every so many steps.
     #[serde(default = "ten")]
     pub log_every: u64,
@@ -114,6 +118,7 @@ impl RunSettings {
             ("steps", self.steps),
             ("batch", self.batch as u64),
             ("accumulate", self.accumulate as u64),
+            ("devices", self.devices as u64),
             ("log_every", self.log_every),
             ("evaluate_every", self.evaluate_every),
             ("save_every", self.save_every),
@@ -124,6 +129,12 @@ impl RunSettings {
         ensure!(
             self.batch.is_multiple_of(self.accumulate),
             "`batch` must be a multiple of `accumulate`"
+        );
+        ensure!(
+            self.devices <= self.accumulate,
+            "`devices` is {}, more than the {} parts of a batch: raise `accumulate`",
+            self.devices,
+            self.accumulate
         );
         Ok(())
     }

@@ -6,6 +6,9 @@
 //! uninterrupted one would have given.
 
 pub mod config;
+pub mod devices;
+pub mod folder;
+pub mod gradients;
 pub mod metrics;
 pub mod optimizer;
 pub mod plot;

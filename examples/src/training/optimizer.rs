@@ -1,17 +1,17 @@
-//! AdamW in two groups, global-norm clipping, gradient accumulation and a running mean of the
-//! weights.
+//! AdamW in two groups, and a running mean of the weights.
 
 use std::collections::HashMap;
 
 use anyhow::Context;
 use burn::module::{AutodiffModule, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::adaptor::OptimizerAdaptor;
-use burn::optim::{AdamW, AdamWConfig, GradientsAccumulator, GradientsParams, Optimizer};
+use burn::optim::{AdamW, AdamWConfig, Optimizer};
 use burn::record::{BinBytesRecorder, FullPrecisionSettings, Record, Recorder};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Tensor, TensorPrimitive};
 
 use super::config::OptimizerSettings;
+use super::gradients::{Accumulated, groups};
 
 /// A module in training.
 pub struct Trainee<B: AutodiffBackend, M: AutodiffModule<B> + 'static> {
@@ -25,6 +25,7 @@ pub struct Trainee<B: AutodiffBackend, M: AutodiffModule<B> + 'static> {
     mean: RunningMean<B::InnerBackend>,
     steps: u64,
     groups: [Vec<ParamId>; 2],
+    device: B::Device,
 }
 
 impl<B: AutodiffBackend, M: AutodiffModule<B> + 'static> Trainee<B, M>
@@ -41,39 +42,29 @@ where
                 .with_weight_decay(decay)
                 .init()
         };
-        let mut lister = Groups::default();
-        module.visit(&mut lister);
+        let device = module.devices().pop().expect("a module in training has parameters");
         Self {
             decayed: optimizer(settings.weight_decay),
             plain: optimizer(0.0),
             mean: RunningMean::of(&module.valid()),
             steps: 0,
-            groups: [lister.decayed, lister.plain],
+            groups: groups(&module),
+            device,
             module,
             settings,
         }
     }
 
     /// Where the gradients of one step are collected.
-    pub fn accumulator(&self) -> Accumulated<M> {
-        Accumulated {
-            parts: [GradientsAccumulator::new(), GradientsAccumulator::new()],
-            groups: self.groups.clone(),
-        }
+    pub fn accumulator(&self) -> Accumulated<B, M> {
+        Accumulated::new(self.groups.clone(), self.device.clone())
     }
 
     /// One step at the given learning rate. Returns the length that the gradient had before it was
     /// clipped.
-    pub fn step(&mut self, gradients: Accumulated<M>, rate: f64) -> f64 {
-        let mut parts = gradients.parts.map(|mut part| part.grads());
-        let mut length = Length::<B::InnerBackend> { parts: &parts, sum: None };
-        self.module.visit(&mut length);
-        let norm = length.sum.map_or(0.0, |sum| sum.sqrt().into_scalar_f64());
-        if norm.is_finite() && norm > self.settings.clip_norm {
-            let factor = self.settings.clip_norm / norm;
-            self.module.visit(&mut Scale { parts: &mut parts, factor });
-        }
-        let [decayed, plain] = parts;
+    pub fn step(&mut self, gradients: Accumulated<B, M>, rate: f64) -> f64 {
+        let longest = self.settings.clip_norm;
+        let ([decayed, plain], norm) = gradients.clipped(&self.module, longest);
         let module = self.decayed.step(rate, self.module.clone(), decayed);
         self.module = self.plain.step(rate, module, plain);
         // The mean begins short, so that it does not remember how the weights began.
@@ -126,29 +117,8 @@ where
         let steps = file("steps")?.try_into();
         let steps = steps.map_err(|_| anyhow::anyhow!("a damaged snapshot"))?;
         self.steps = u64::from_le_bytes(steps);
-        let mut lister = Groups::default();
-        self.module.visit(&mut lister);
-        self.groups = [lister.decayed, lister.plain];
+        self.groups = groups(&self.module);
         Ok(self)
-    }
-}
-
-/// The gradients of one step, those of several parts of a batch added.
-pub struct Accumulated<M> {
-    parts: [GradientsAccumulator<M>; 2],
-    groups: [Vec<ParamId>; 2],
-}
-
-impl<M> Accumulated<M> {
-    /// Adds the gradients of a part.
-    pub fn add<B: AutodiffBackend>(&mut self, module: &M, mut gradients: B::Gradients)
-    where
-        M: AutodiffModule<B>,
-    {
-        for (part, ids) in self.parts.iter_mut().zip(&self.groups) {
-            let found = GradientsParams::from_params(&mut gradients, module, ids);
-            part.accumulate(module, found);
-        }
     }
 }
 
@@ -160,69 +130,6 @@ fn bytes<B: Backend, R: Record<B>>(record: R) -> anyhow::Result<Vec<u8>> {
 fn record<B: Backend, R: Record<B>>(bytes: Vec<u8>, device: &B::Device) -> anyhow::Result<R> {
     let recorder = BinBytesRecorder::<FullPrecisionSettings>::default();
     Recorder::<B>::load(&recorder, bytes, device).context("a snapshot of another model")
-}
-
-/// Sorts parameters by whether they are decayed: matrices and kernels are.
-#[derive(Default)]
-struct Groups {
-    decayed: Vec<ParamId>,
-    plain: Vec<ParamId>,
-    path: Vec<String>,
-}
-
-impl<B: Backend> ModuleVisitor<B> for Groups {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.to_string());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        let is_weight = self.path.last().is_some_and(|name| name == "weight");
-        let is_embedding = self.path.iter().any(|name| name == "embedding" || name == "levels");
-        let group = match is_weight && D >= 2 && !is_embedding {
-            true => &mut self.decayed,
-            false => &mut self.plain,
-        };
-        group.push(param.id);
-    }
-}
-
-/// The squared length of all gradients.
-struct Length<'a, B: Backend> {
-    parts: &'a [GradientsParams; 2],
-    sum: Option<Tensor<B, 1>>,
-}
-
-impl<B: AutodiffBackend> ModuleVisitor<B> for Length<'_, B::InnerBackend> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        let gradient = self.parts.iter().find_map(|p| p.get::<B::InnerBackend, D>(param.id));
-        if let Some(gradient) = gradient {
-            let square = gradient.square().sum();
-            self.sum = Some(match self.sum.take() {
-                Some(sum) => sum + square,
-                None => square,
-            });
-        }
-    }
-}
-
-/// Multiplies all gradients.
-struct Scale<'a> {
-    parts: &'a mut [GradientsParams; 2],
-    factor: f64,
-}
-
-impl<B: AutodiffBackend> ModuleVisitor<B> for Scale<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        for part in &mut *self.parts {
-            if let Some(gradient) = part.remove::<B::InnerBackend, D>(param.id) {
-                part.register(param.id, gradient * self.factor);
-            }
-        }
-    }
 }
 
 /// A running mean of all parameters.

@@ -1,125 +1,130 @@
-//! The folder of a run: snapshots that are whole or not there.
+//! The loop that the training programs share: steps, metrics, evaluations, snapshots.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, ensure};
-use hart_core::write_atomically;
+use anyhow::ensure;
 
-/// How many snapshots are kept.
-const KEPT: usize = 2;
+use super::Clock;
+use super::config::{OptimizerSettings, RunSettings};
+use super::folder::{RunFolder, Snapshot};
+use super::metrics::Metrics;
 
-/// The folder of a run.
+/// A run as it was started.
 #[derive(Debug, Clone)]
-pub struct RunFolder {
-    path: PathBuf,
+pub struct Run {
+    /// How long it is and what it leaves behind.
+    pub settings: RunSettings,
+    /// Its learning rates.
+    pub optimizer: OptimizerSettings,
+    /// Where it leaves that.
+    pub folder: RunFolder,
+    /// What it continues from.
+    pub snapshot: Option<Snapshot>,
 }
 
-/// A state to continue from.
-#[derive(Debug, Clone)]
-pub struct Snapshot {
-    /// Steps that were done.
-    pub step: u64,
-    path: PathBuf,
+impl Run {
+    /// Begins a run in its folder, or continues it from the newest snapshot there; `experiment` is
+    /// its configuration as it was written.
+    ///
+    /// # Errors
+    /// As those of [`RunFolder::open`].
+    pub fn open(
+        settings: &RunSettings,
+        optimizer: &OptimizerSettings,
+        experiment: &str,
+    ) -> anyhow::Result<Self> {
+        let folder = RunFolder::open(&settings.folder, experiment)?;
+        let snapshot = folder.latest()?;
+        Ok(Self { settings: settings.clone(), optimizer: optimizer.clone(), folder, snapshot })
+    }
+
+    /// How many steps were done before.
+    pub fn done(&self) -> u64 {
+        self.snapshot.as_ref().map_or(0, |snapshot| snapshot.step)
+    }
+
+    /// The file for the pictures made after `step` steps.
+    pub fn pictures(&self, step: u64) -> PathBuf {
+        self.folder.path().join(format!("pictures/{step:07}.png"))
+    }
 }
 
-impl RunFolder {
-    /// Makes the folder, or opens one of an earlier start of the same run: `experiment`, its
-    /// configuration, must be the same up to the number of steps.
+/// Values of some columns of the metrics, and what is said of them.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    /// A value a column.
+    pub values: Vec<f64>,
+    /// For people.
+    pub message: String,
+}
+
+/// What is trained in a run.
+pub trait Training {
+    /// The columns that every step measures, the loss first.
+    const STEP: &'static [&'static str];
+    /// The columns that every evaluation measures.
+    const EVALUATION: &'static [&'static str];
+
+    /// The run it is trained in.
+    fn run(&self) -> &Run;
+
+    /// Makes a step at a learning rate; `step` counts from 0.
     ///
     /// # Errors
-    /// When it cannot be written, or holds a run of another configuration.
-    pub fn open(path: &Path, experiment: &str) -> anyhow::Result<Self> {
-        let name = path.display();
-        fs::create_dir_all(path.join("snapshots"))
-            .with_context(|| format!("cannot make the folder {name}"))?;
-        let file = path.join("experiment.toml");
-        if let Ok(earlier) = fs::read_to_string(&file) {
-            ensure!(
-                comparable(&earlier) == comparable(experiment),
-                "{name} holds a run of another configuration: name another folder, or remove it"
-            );
-        }
-        write_atomically(&file, experiment.as_bytes())?;
-        Ok(Self { path: path.to_path_buf() })
-    }
+    /// When the data cannot be read, or the training has diverged.
+    fn step(&mut self, step: u64, rate: f64) -> anyhow::Result<Measured>;
 
-    /// The folder itself.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The newest snapshot.
+    /// Measures what steps do not, and makes pictures, after `step` steps.
     ///
     /// # Errors
-    /// When the folder cannot be read.
-    pub fn latest(&self) -> anyhow::Result<Option<Snapshot>> {
-        Ok(self.snapshots()?.pop())
-    }
+    /// When the data cannot be read or the pictures cannot be written.
+    fn evaluate(&self, step: u64) -> anyhow::Result<Measured>;
 
-    /// Writes a snapshot: first into a temporary folder, which is renamed when all of it is on the
-    /// disk. Only then older ones are removed, so that a full disk or a kill loses nothing.
+    /// Leaves a snapshot and a model in the released layout, after `step` steps.
     ///
     /// # Errors
-    /// When it cannot be written; earlier snapshots stay.
-    pub fn save(&self, step: u64, files: &[(String, Vec<u8>)]) -> anyhow::Result<()> {
-        let folder = self.path.join("snapshots");
-        let temporary = tempfile::Builder::new().prefix("unfinished-").tempdir_in(&folder);
-        let temporary =
-            temporary.with_context(|| format!("cannot write into {}", folder.display()))?;
-        for (name, bytes) in files {
-            let path = temporary.path().join(name);
-            write_atomically(&path, bytes)
-                .with_context(|| format!("cannot save step {step}; earlier snapshots are kept"))?;
-        }
-        let path = folder.join(format!("step-{step:09}"));
-        if !path.exists() {
-            let temporary = temporary.keep();
-            fs::rename(&temporary, &path)
-                .with_context(|| format!("cannot save {}", path.display()))?;
-        }
-        let snapshots = self.snapshots()?;
-        for old in &snapshots[..snapshots.len().saturating_sub(KEPT)] {
-            fs::remove_dir_all(&old.path)
-                .with_context(|| format!("cannot remove {}", old.path.display()))?;
-        }
-        Ok(())
-    }
+    /// When they cannot be written.
+    fn save(&self, step: u64) -> anyhow::Result<()>;
+}
 
-    /// All snapshots, the oldest first. Leftovers of interrupted ones are removed.
-    fn snapshots(&self) -> anyhow::Result<Vec<Snapshot>> {
-        let folder = self.path.join("snapshots");
-        let entries = fs::read_dir(&folder)
-            .with_context(|| format!("cannot read the folder {}", folder.display()))?;
-        let mut found = vec![];
-        for path in entries.flatten().map(|entry| entry.path()) {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if let Some(step) = name.strip_prefix("step-").and_then(|step| step.parse().ok()) {
-                found.push(Snapshot { step, path });
+/// Trains to the end of the run.
+///
+/// # Errors
+/// Those of the training, and when it has diverged: the loss is not finite.
+pub fn train<T: Training>(mut training: T) -> anyhow::Result<()> {
+    let Run { settings, optimizer, folder, .. } = training.run().clone();
+    let begin = training.run().done();
+    let columns = [T::STEP, &["rate"], T::EVALUATION].concat();
+    let mut metrics = Metrics::open(folder.path(), &columns, begin)?;
+    let not_evaluated = vec![f64::NAN; T::EVALUATION.len()];
+    let clock = Clock::start(begin, settings.steps);
+    if begin > 0 {
+        clock.line(&format!("continuing after step {begin}"));
+    }
+    for step in begin..settings.steps {
+        let rate = optimizer.rate(step, settings.steps);
+        let measured = training.step(step, rate)?;
+        let done = step + 1;
+        let due = |every: u64| done == settings.steps || done.is_multiple_of(every);
+        let evaluate = due(settings.evaluate_every);
+        if evaluate || done.is_multiple_of(settings.log_every) {
+            let loss = measured.values[0];
+            // The row of a training that has diverged is still of use, an evaluation is not.
+            let evaluated = (evaluate && loss.is_finite()).then(|| training.evaluate(done));
+            let evaluated = evaluated.transpose()?;
+            let rest = evaluated.as_ref().map_or(&not_evaluated, |found| &found.values);
+            metrics.add(done, &[&measured.values[..], &[rate], rest].concat())?;
+            clock.report(done, &measured.message);
+            ensure!(loss.is_finite(), "the training has diverged: the loss is {loss}");
+            if let Some(evaluated) = evaluated {
+                metrics.draw()?;
+                clock.line(&format!("step {done}: {}", evaluated.message));
             }
         }
-        found.sort_by_key(|snapshot| snapshot.step);
-        Ok(found)
+        if due(settings.save_every) {
+            training.save(done)?;
+        }
     }
-}
-
-impl Snapshot {
-    /// One of its files.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn read(&self, name: &str) -> anyhow::Result<Vec<u8>> {
-        let path = self.path.join(name);
-        fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
-    }
-}
-
-/// A configuration without what may change between two starts of a run.
-fn comparable(experiment: &str) -> Vec<&str> {
-    let changeable = ["steps", "log_every", "evaluate_every", "save_every", "folder"];
-    let lines = experiment.lines().map(|line| line.split('#').next().unwrap_or("").trim());
-    lines
-        .filter(|line| !line.is_empty())
-        .filter(|line| !changeable.contains(&line.split('=').next().unwrap_or("").trim()))
-        .collect()
+    clock.finish();
+    Ok(())
 }

@@ -14,7 +14,7 @@ mod pullback;
 use burn::nn::GroupNorm;
 use burn::tensor::activation::softmax;
 use burn::tensor::module;
-use burn::tensor::{DType, Tensor, backend::Backend};
+use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
 
 use crate::Precision;
 use crate::nn::{Angles, Prepared};
@@ -241,6 +241,22 @@ pub fn swap_neighbours<B: Backend, const D: usize>(x: Tensor<B, D>, axis: usize)
     }
     shape.swap(axis, axis + 1);
     x.reshape(shape)
+}
+
+/// The tokens of `[batch, count, channels]` at the `positions` of each image, in their order:
+/// `[batch, picked, channels]`. Every image has as many positions, all below `count`.
+///
+/// A gradient goes back to the tokens that were picked.
+pub fn pick_rows<B: Backend>(tokens: Tensor<B, 3>, positions: &[Vec<usize>]) -> Tensor<B, 3> {
+    let [batch, count, channels] = tokens.dims();
+    let rows = positions.iter().enumerate().flat_map(|(image, positions)| {
+        positions.iter().map(move |position| (image * count + position) as i64)
+    });
+    let rows: Vec<i64> = rows.collect();
+    let length = rows.len();
+    let rows = Tensor::<B, 1, Int>::from_data(TensorData::new(rows, [length]), &tokens.device());
+    let flat = tokens.reshape([batch * count, channels]);
+    flat.select(0, rows).reshape([batch, length / batch, channels])
 }
 
 /// Vectors scaled to length 1 over the last axis; a zero vector stays zero.

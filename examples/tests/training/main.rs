@@ -1,197 +1,20 @@
 //! The training programs as a user runs them: on the sample of the repository, killed and continued,
 //! with damaged data and a full disk.
 
+mod experiments;
+mod programs;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// How long a program may take to reach its first snapshot.
-const PATIENCE: Duration = Duration::from_secs(300);
-
-/// A program of this package, built beside this test.
-fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("this test has a path");
-    let target = test.parent().and_then(Path::parent).expect("it is in target/<profile>/deps");
-    target.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
-}
-
-fn sample() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("data/sample/captions.jsonl")
-}
-
-/// An experiment with a tokenizer of 16 pixels.
-fn tokenizer_experiment(folder: &Path, run: &str, records: &Path) -> PathBuf {
-    let text = format!(
-        r#"
-[run]
-folder = {run:?}
-seed = 3
-steps = 18
-batch = 8
-accumulate = 2
-log_every = 1
-evaluate_every = 9
-save_every = 6
-
-[data]
-records = {records:?}
-validation = {records:?}
-validation_images = 8
-augmentation = {{ mirror = 0.5, least_crop = 0.7 }}
-
-[tokenizer]
-quantizer_type = "var_hybrid"
-ch = 8
-ch_mult = [1, 2, 2]
-norm_groups = 4
-z_channels = 4
-vocab_size = 32
-v_patch_nums = [1, 2, 4]
-
-[loss]
-revive_after = 4
-adversarial = 0.1
-adversarial_start = 3
-discriminator_channels = 4
-
-[optimizer]
-learning_rate = 3e-3
-warm_up = 2
-ema = 0.9
-"#,
-        run = folder.join(run)
-    );
-    let path = folder.join(format!("{run}.toml"));
-    fs::write(&path, text).expect("a writable folder");
-    path
-}
-
-/// An experiment with a model over a trained tokenizer.
-fn hart_experiment(folder: &Path, run: &str, tokenizer: &Path, more: &str) -> PathBuf {
-    let text = format!(
-        r#"
-[run]
-folder = {run:?}
-seed = 4
-steps = 18
-batch = 8
-accumulate = 2
-log_every = 1
-evaluate_every = 9
-save_every = 6
-
-[data]
-records = {records:?}
-validation = {records:?}
-validation_images = 8
-tokenizer = {tokenizer:?}
-{more}
-
-[hart]
-context_token = 12
-depth = 1
-embed_dim = 32
-num_heads = 2
-mlp_type = "llama"
-mlp_ratio = 1.0
-attn_l2_norm = true
-disable_aln = true
-shared_aln = true
-use_timestep_embed = true
-use_context_norm = true
-diff_width = 32
-diff_depth = 1
-num_sampling_steps = "4"
-diffusion_batch_mul = 2
-
-[text]
-hidden_size = 16
-intermediate_size = 32
-num_hidden_layers = 1
-num_attention_heads = 2
-num_key_value_heads = 1
-max_position_embeddings = 32
-vocab_size = 300
-
-[loss]
-spoiled = 0.1
-
-[optimizer]
-learning_rate = 3e-3
-warm_up = 2
-ema = 0.9
-
-[pictures]
-prompts = ["a red heart, flat style", "a robot"]
-"#,
-        run = folder.join(run),
-        records = sample(),
-    );
-    let path = folder.join(format!("{run}.toml"));
-    fs::write(&path, text).expect("a writable folder");
-    path
-}
-
-fn run(name: &str, arguments: &[&Path]) -> Output {
-    let output = Command::new(program(name)).args(arguments).stdin(Stdio::null()).output();
-    output.unwrap_or_else(|error| panic!("cannot run {name}: {error}"))
-}
-
-fn succeeds(name: &str, arguments: &[&Path]) {
-    let output = run(name, arguments);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{name} failed: {said}");
-}
-
-/// The reason a program gives for its failure.
-fn fails(name: &str, arguments: &[&Path]) -> String {
-    let output = run(name, arguments);
-    assert!(!output.status.success(), "{name} succeeded");
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Starts a program and kills it as soon as its first snapshot is there.
-fn kill_after_first_snapshot(name: &str, experiment: &Path, run: &Path) {
-    let mut child = Command::new(program(name))
-        .arg(experiment)
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the program starts");
-    let began = Instant::now();
-    while !run.join("snapshots/step-000000006").is_dir() {
-        assert!(began.elapsed() < PATIENCE, "{name} wrote no snapshot");
-        assert!(child.try_wait().expect("a child").is_none(), "{name} ended too early");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    child.kill().expect("the program is killed");
-    child.wait().expect("the program has ended");
-    assert!(!run.join("snapshots/step-000000018").exists(), "{name} was faster than the kill");
-}
-
-/// The column `name` of a run's metrics.
-fn column(run: &Path, name: &str) -> Vec<f64> {
-    let text = fs::read_to_string(run.join("metrics.csv")).expect("metrics");
-    let mut lines = text.lines();
-    let names: Vec<&str> = lines.next().expect("a heading").split(',').collect();
-    let index = names.iter().position(|column| *column == name).expect("a column of that name");
-    lines
-        .map(|line| line.split(',').nth(index).expect("a field").parse().expect("a number"))
-        .collect()
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
-}
-
-/// A run that was killed and continued has the metrics of one that was not, to the last digit.
-fn assert_same_metrics(one: &Path, other: &Path) {
-    let read = |run: &Path| fs::read_to_string(run.join("metrics.csv")).expect("metrics");
-    assert_eq!(read(one), read(other));
-}
+use crate::experiments::{
+    assert_same_metrics, column, hart_experiment, mean, sample, spread, tokenizer_experiment,
+};
+use crate::programs::{fails, kill_after_first_snapshot, program, succeeds};
 
 /// A folder with the finished run `tokenizer`, trained once for all tests.
 fn trained_tokenizer() -> &'static Path {
@@ -256,6 +79,36 @@ fn a_model_learns_goes_on_exactly_after_a_kill_and_paints() {
         fs::read(folder.path().join(run).join("model/text/model.safetensors")).expect("weights")
     };
     assert!(text("taught") == text("whole"), "a frozen part has changed");
+}
+
+#[test]
+fn the_number_of_devices_changes_nothing() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name);
+    let weights = |run: &Path, file: &str| fs::read(run.join(file)).expect("weights");
+
+    let one = trained_tokenizer().join("tokenizer");
+    let experiment = tokenizer_experiment(folder.path(), "two", &sample());
+    spread(&experiment, 2);
+    succeeds("train_tokenizer", &[&experiment]);
+    assert_same_metrics(&one, &path("two"));
+    // The adversary, with the statistics of its norms, is in there as well.
+    let file = "tokenizer/model.safetensors";
+    assert!(weights(&one, file) == weights(&path("two"), file), "another tokenizer");
+
+    for (run, devices) in [("hart-one", 1), ("hart-two", 2)] {
+        let experiment = hart_experiment(folder.path(), run, &one.join("tokenizer"), "");
+        spread(&experiment, devices);
+        succeeds("train_hart", &[&experiment]);
+    }
+    assert_same_metrics(&path("hart-one"), &path("hart-two"));
+    let file = "model/llm/model.safetensors";
+    assert!(weights(&path("hart-one"), file) == weights(&path("hart-two"), file), "another model");
+
+    let experiment = tokenizer_experiment(folder.path(), "three", &sample());
+    spread(&experiment, 3);
+    let said = fails("train_tokenizer", &[&experiment]);
+    assert!(said.contains("`devices` is 3") && said.contains("raise `accumulate`"), "{said}");
 }
 
 #[test]

@@ -1,0 +1,53 @@
+//! How good the reconstructions are.
+
+use std::path::Path;
+
+use hart_core::HartBackend;
+use hart_examples::data::Records;
+use hart_examples::training::optimizer::ScalarF64;
+use hart_examples::training::{picture_grid, tensor};
+use hart_tokenizer::{HybridTokenizer, to_pixels};
+use rayon::prelude::*;
+
+/// Images measured at a time.
+const BATCH: usize = 32;
+/// Images in the pictures of an evaluation.
+const SHOWN: usize = 12;
+
+/// Decibels of the discrete and the continuous reconstruction of the first `count` images of some
+/// records; the first of these, as they are and as both reconstructions, go into `pictures`.
+pub(crate) fn evaluate<B: HartBackend>(
+    tokenizer: &HybridTokenizer<B>,
+    records: &Records,
+    count: usize,
+    pictures: &Path,
+    device: &B::Device,
+) -> anyhow::Result<[f64; 2]> {
+    let side = tokenizer.image_side();
+    let count = records.len().min(count);
+    let mut errors = [0.0; 2];
+    for start in (0..count).step_by(BATCH) {
+        let items: Vec<usize> = (start..count.min(start + BATCH)).collect();
+        let images: anyhow::Result<Vec<Vec<f32>>> =
+            items.par_iter().map(|&item| records.image(item, side)).collect();
+        let images = tensor::<B, 4>(images?.concat(), [items.len(), 3, side, side], device);
+        let latent = tokenizer.encode_latent(images.clone(), &mut ());
+        let quantized = tokenizer.quantizer.quantize(latent.clone(), 0.0);
+        let decoded = [quantized.discrete, latent]
+            .map(|latent| to_pixels(tokenizer.decode_latent(latent, &mut ())));
+        let images = to_pixels(images);
+        for (error, decoded) in errors.iter_mut().zip(&decoded) {
+            let square = (decoded.clone() - images.clone()).square().mean();
+            *error += square.into_scalar_f64() * items.len() as f64 / count as f64;
+        }
+        if start == 0 {
+            let [discrete, continuous] = decoded;
+            let columns = SHOWN.min(items.len());
+            let rows = [images, discrete, continuous];
+            let rows = rows.map(|row| row.narrow(0, 0, columns).into_data());
+            let shown: Vec<f32> = rows.iter().flat_map(|row| row.iter::<f32>()).collect();
+            picture_grid(pictures, &shown, side, columns)?;
+        }
+    }
+    Ok(errors.map(|error| -10.0 * error.log10()))
+}
