@@ -128,7 +128,7 @@ impl<B: AutodiffBackend + HartBackend> AdversarialPull<B> {
         reconstruction: &Reconstruction<B>,
         images: Tensor<B, 4>,
     ) -> Self {
-        let device = last_layer.weight.device();
+        let device = last_layer.weight().device();
         let here = |x: &Tensor<B, 4>| x.clone().detach().to_device(&device);
         let images = here(&images);
         let leaf = here(&reconstruction.images).require_grad();
