@@ -5,35 +5,45 @@
 //! ```
 //!
 //! The archive is the model's folder in the released layout with the mean of the weights alone, in
-//! 16 bits.
+//! 16 bits. `--unpack` makes a folder of an archive again, which training can start from:
+//!
+//! ```sh
+//! cargo run --release --example pack -- --unpack hart-pipeline/embedded/model.zip --out runs/embedded
+//! ```
 #![allow(clippy::print_stdout)]
 
 use std::collections::BTreeMap;
-use std::io::{Cursor, Write};
+use std::io::{Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use burn::tensor::{DType, TensorData};
 use clap::Parser;
-use hart_core::checkpoint::{Checkpoint, StoredType, to_safetensors};
+use hart_core::checkpoint::{Checkpoint, StoredType, save_torch, to_safetensors};
 use hart_core::write_atomically;
 use hart_examples::exit;
 use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, DateTime, ZipWriter};
+use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
-/// Packs a trained model into one small archive.
+/// Packs a trained model into one small archive, or unpacks one.
 #[derive(Parser)]
 struct Arguments {
-    /// Folder of the model, with its text encoder in `text/`.
+    /// Folder of the model, with its text encoder in `text/`; with `--unpack` an archive.
     model: PathBuf,
-    /// File to write.
-    #[arg(long, value_name = "FILE")]
+    /// File to write, or folder.
+    #[arg(long, value_name = "PATH")]
     out: PathBuf,
+    /// Make a folder of an archive.
+    #[arg(long)]
+    unpack: bool,
     /// The most bytes the archive may have.
     #[arg(long, value_name = "N", default_value_t = 8 << 20)]
     most: usize,
 }
+
+/// The most bytes of a file that is unpacked.
+const MOST_UNPACKED: u64 = 1 << 30;
 
 /// Files that are taken as they are.
 const PLAIN: [&str; 7] = [
@@ -47,10 +57,11 @@ const PLAIN: [&str; 7] = [
 ];
 
 fn main() -> ExitCode {
-    exit(run(&Arguments::parse()))
+    let arguments = Arguments::parse();
+    exit(if arguments.unpack { unpack(&arguments) } else { pack(&arguments) })
 }
 
-fn run(arguments: &Arguments) -> anyhow::Result<()> {
+fn pack(arguments: &Arguments) -> anyhow::Result<()> {
     let folder = &arguments.model;
     let mut files = BTreeMap::new();
     for name in PLAIN {
@@ -66,7 +77,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     ];
     let mut parameters = 0;
     for (name, checkpoint) in &weights {
-        let tensors = in_16_bits(checkpoint)?;
+        let tensors = in_bits(checkpoint, DType::F16)?;
         parameters += tensors.values().map(|data| data.shape.num_elements()).sum::<usize>();
         files.insert(name, to_safetensors(&tensors)?);
     }
@@ -83,13 +94,41 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The folder of an archive, in the released layout: the mean of the weights in both places of the
+/// transformer's.
+fn unpack(arguments: &Arguments) -> anyhow::Result<()> {
+    let path = arguments.model.display();
+    let bytes = std::fs::read(&arguments.model).with_context(|| format!("cannot read {path}"))?;
+    let archive = ZipArchive::new(Cursor::new(bytes));
+    let mut archive = archive.with_context(|| format!("{path} is no archive"))?;
+    for index in 0..archive.len() {
+        let mut file = archive.by_index(index).with_context(|| format!("{path} is damaged"))?;
+        let name = file.enclosed_name().with_context(|| format!("{path} has unsafe names"))?;
+        let mut content = vec![];
+        file.by_ref().take(MOST_UNPACKED).read_to_end(&mut content)?;
+        let target = arguments.out.join(&name);
+        if let Some(folder) = target.parent() {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        }
+        write_atomically(&target, &content)?;
+        if name == Path::new("llm/model.safetensors") {
+            let checkpoint = Checkpoint::from_safetensors(&name, content)?;
+            let tensors = in_bits(&checkpoint, DType::F32)?;
+            save_torch(arguments.out.join("llm/ema_model.bin"), &tensors)?;
+        }
+    }
+    println!("{}", arguments.out.display());
+    Ok(())
+}
+
 /// All weights of a checkpoint but those of the adversary, which generating does not need.
-fn in_16_bits(checkpoint: &Checkpoint) -> anyhow::Result<BTreeMap<String, TensorData>> {
+fn in_bits(checkpoint: &Checkpoint, dtype: DType) -> anyhow::Result<BTreeMap<String, TensorData>> {
     let mut tensors = BTreeMap::new();
     for name in checkpoint.names().filter(|name| !name.starts_with("disc.")) {
         let floats = checkpoint.get(name).map(|tensor| tensor.dtype());
         if matches!(floats, Some(StoredType::Float(_))) {
-            let data = checkpoint.read(name)?.convert_dtype(DType::F16);
+            let data = checkpoint.read(name)?.convert_dtype(dtype);
             tensors.insert(name.to_string(), data);
         }
     }

@@ -43,6 +43,9 @@ struct Arguments {
     /// Folder of the model, with its text encoder in `text/` [default: the embedded model].
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
+    /// Records of things the model was taught later, to be scored too.
+    #[arg(long, value_name = "FILE")]
+    new: Option<PathBuf>,
     /// The most pictures of one score; fewer are spread evenly.
     #[arg(long, value_name = "N", default_value_t = 1200)]
     most: usize,
@@ -76,7 +79,7 @@ impl OnBackend for Program {
         std::fs::create_dir_all(&arguments.out)?;
         let pipeline = open::<B>(&arguments, device)?;
         let painter = Painter::new(&pipeline, &arguments.out, arguments.guidance, arguments.seed);
-        let scores = Scores::open(&arguments.data, painter, arguments.most)?;
+        let scores = Scores::open(&arguments.data, arguments.new.as_deref(), painter, arguments.most)?;
         let mut table = Table::default();
         scores.all(&mut table)?;
         table.save(&arguments.out)?;

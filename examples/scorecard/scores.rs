@@ -21,6 +21,8 @@ use crate::tokenizer::{decibels, reconstruct};
 
 /// Pictures of which the time is taken.
 const TIMED: usize = 9;
+/// Pictures of each caption of a thing that was taught later.
+const REPEATED: usize = 8;
 /// The three-dimensional style in captions.
 const ROUND: &str = "3D";
 /// The flat style in captions.
@@ -71,14 +73,22 @@ pub(crate) struct Scores<'a, B: HartBackend> {
     heldout_style: Vec<Truth>,
     heldout_background: Vec<Truth>,
     heldout_scenes: Vec<Truth>,
+    /// What the model was taught later.
+    new: Vec<Truth>,
 }
 
 impl<'a, B: HartBackend> Scores<'a, B> {
     /// Reads the data set; `most` pictures are made for a score at the most.
-    pub(crate) fn open(data: &Path, painter: Painter<'a, B>, most: usize) -> anyhow::Result<Self> {
+    /// `new` are records of things that it was taught later.
+    pub(crate) fn open(
+        data: &Path,
+        new: Option<&Path>,
+        painter: Painter<'a, B>,
+        most: usize,
+    ) -> anyhow::Result<Self> {
         let side = painter.side() as usize;
-        let read = |name: &str| -> anyhow::Result<Vec<Truth>> {
-            let records = Records::open(&data.join(format!("{name}.jsonl")))?;
+        let read_file = |path: &Path| -> anyhow::Result<Vec<Truth>> {
+            let records = Records::open(path)?;
             let mut seen = BTreeSet::new();
             let mut truths = vec![];
             for (index, record) in records.records.iter().enumerate() {
@@ -89,6 +99,7 @@ impl<'a, B: HartBackend> Scores<'a, B> {
             }
             Ok(truths)
         };
+        let read = |name: &str| read_file(&data.join(format!("{name}.jsonl")));
         Ok(Self {
             painter,
             most,
@@ -97,6 +108,7 @@ impl<'a, B: HartBackend> Scores<'a, B> {
             heldout_style: read("heldout_style")?,
             heldout_background: read("heldout_background")?,
             heldout_scenes: read("heldout_scenes")?,
+            new: new.map_or_else(|| Ok(vec![]), read_file)?,
         })
     }
 
@@ -106,6 +118,7 @@ impl<'a, B: HartBackend> Scores<'a, B> {
         let painted = self.concepts(table)?;
         self.synonyms(table)?;
         self.styles(table)?;
+        self.later(table)?;
         let pairs = self.backgrounds(table)?;
         self.scenes(table)?;
         self.clouds(&painted, table)?;
@@ -236,6 +249,30 @@ impl<'a, B: HartBackend> Scores<'a, B> {
         table.add(score.ceiling(truth).target(0.7));
         let name = "withheld style: control, flat copies taken for 3D";
         table.add(Score::new(name, finish.round_share(&copies), count));
+        Ok(())
+    }
+
+    /// Things that the model was taught later, among those and all others.
+    fn later(&self, table: &mut Table) -> anyhow::Result<()> {
+        if self.new.is_empty() {
+            return Ok(());
+        }
+        let entries = self.plain().into_iter().chain(&self.new);
+        let gallery = Gallery::new(entries.map(|truth| (truth.label(), truth.picture.clone())));
+        let (mut captions, mut labels) = (vec![], vec![]);
+        for truth in &self.new {
+            captions.extend(std::iter::repeat_n(truth.record.captions[0].clone(), REPEATED));
+            labels.extend(std::iter::repeat_n(truth.label(), REPEATED));
+        }
+        let painted = self.painter.paint("new", &captions)?;
+        let found = lookup(&gallery, &painted, &labels);
+        let one = 1.0 / gallery.len() as f64;
+        let add = |table: &mut Table, name: &str, i: usize, chance: f64| {
+            let score = Score::new(format!("taught later: {name}"), found[i], painted.len());
+            table.add(score.chance(chance).ceiling(1.0));
+        };
+        add(table, "top-1", 0, self.new.len() as f64 * one);
+        add(table, "top-1 in the right style", 2, one);
         Ok(())
     }
 

@@ -22,6 +22,8 @@ use crate::learner::{Configs, Learner};
 
 /// The stream of a seed that spoiled codes are drawn from.
 const SPOILING: u64 = 140;
+/// The stream of a seed that decides where new records are trained on.
+const NEW: u64 = 141;
 /// The seed of validation draws.
 const VALIDATION: u64 = 0x5eed;
 
@@ -47,6 +49,8 @@ pub(crate) struct Batch {
 #[derive(Debug, Clone)]
 pub(crate) struct Batches {
     data: Arc<DataSet>,
+    /// Records that take the place of others with this probability.
+    new: Option<(Arc<DataSet>, f64)>,
     words: PromptTokenizer,
     configs: Configs,
     seed: u64,
@@ -61,10 +65,12 @@ impl Batches {
         experiment: &Experiment,
         configs: &Configs,
         data: Arc<DataSet>,
+        new: Option<Arc<DataSet>>,
         words: PromptTokenizer,
     ) -> Self {
         Self {
             data,
+            new: new.map(|new| (new, experiment.data.new_share)),
             words,
             configs: configs.clone(),
             seed: experiment.run.seed,
@@ -77,7 +83,7 @@ impl Batches {
     /// Of other records, for measuring: first captions, nothing spoiled, no prompt withheld.
     pub(crate) fn for_validation(&self, data: Arc<DataSet>) -> Self {
         let rates = Self { plain: 1.0, spoiled: 0.0, drop_rate: 0.0, ..self.clone() };
-        Self { data, seed: VALIDATION, ..rates }
+        Self { data, new: None, seed: VALIDATION, ..rates }
     }
 
     /// How many records there are.
@@ -91,20 +97,35 @@ impl Batches {
         Prefetch::start(steps, move |step| self.make(step, &order.batch(step, batch)))
     }
 
+    /// The record for a place of a batch: that of the order, or a new one instead.
+    fn choose(&self, [step, place]: [u64; 2], item: usize) -> (&DataSet, usize) {
+        let Some((new, share)) = &self.new else { return (&self.data, item) };
+        let mut draws = generator(self.seed, NEW, [step, place]);
+        if uniform(draws.next_u64()) >= *share {
+            return (&self.data, item);
+        }
+        (new, (draws.next_u64() % new.records.len() as u64) as usize)
+    }
+
     /// The batch of some records, with the draws of a step.
     pub(crate) fn make(&self, step: u64, items: &[usize]) -> anyhow::Result<Batch> {
         let config = &self.configs.model.transformer;
-        let prompts: anyhow::Result<Vec<_>> = items
+        let chosen: Vec<(&DataSet, usize)> = items
             .iter()
             .enumerate()
-            .map(|(place, &item)| {
+            .map(|(place, &item)| self.choose([step, place as u64], item))
+            .collect();
+        let prompts: anyhow::Result<Vec<_>> = chosen
+            .iter()
+            .enumerate()
+            .map(|(place, (data, item))| {
                 let address = [step, place as u64];
-                let caption = self.data.records.caption(item, self.plain, self.seed, address);
+                let caption = data.records.caption(*item, self.plain, self.seed, address);
                 Ok(self.words.tokenize(caption, config.context_tokens)?)
             })
             .collect();
         let codes: Vec<Vec<usize>> =
-            items.iter().map(|&item| self.data.tokens.codes(item)).collect();
+            chosen.iter().map(|(data, item)| data.tokens.codes(*item)).collect();
         let entries = self.configs.model.autoencoder.codebook_size as u64;
         let mut spoiling = generator(self.seed, SPOILING, [step, 0]);
         let mut spoil = |&code: &usize| {
@@ -117,10 +138,11 @@ impl Batches {
         let inputs = codes.iter().map(|codes| codes.iter().map(&mut spoil).collect()).collect();
         let sizes =
             [config.residual_head.training_repeats, self.configs.model.autoencoder.latent_channels];
+        let residuals = chosen.iter().flat_map(|(data, item)| data.tokens.residual(*item));
         Ok(Batch {
             prompts: prompts?,
             inputs,
-            residuals: items.iter().flat_map(|&i| self.data.tokens.residual(i)).copied().collect(),
+            residuals: residuals.copied().collect(),
             draws: StepDraws::new(
                 self.seed,
                 step,

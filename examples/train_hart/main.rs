@@ -19,6 +19,7 @@ mod training;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::ensure;
 use clap::Parser;
 use hart_core::HartBackend;
 use hart_examples::run_on;
@@ -73,6 +74,11 @@ struct Data {
     plain_captions: f64,
     /// A model to start from, with its text encoder in `text/`.
     start_from: Option<PathBuf>,
+    /// Records that are new to the model, which take the place of others in every batch.
+    new: Option<PathBuf>,
+    /// Their share of the batches; the others keep the model from forgetting.
+    #[serde(default = "half")]
+    new_share: f64,
     /// Parts that stay as they are: `text`, `transformer`, `residual`.
     #[serde(default)]
     freeze: Vec<String>,
@@ -136,6 +142,8 @@ impl OnBackend for Program {
     fn run<B: HartBackend>(self, device: B::Device) -> Self::Output {
         let (experiment, text): (Experiment, _) = read(&self.0.experiment)?;
         experiment.run.check()?;
+        let share = experiment.data.new_share;
+        ensure!((0.0..=1.0).contains(&share), "`new_share` is {share}, expected a share");
         experiment.optimizer.check()?;
         train(HartTraining::<B>::start(experiment, &text, &device)?)
     }

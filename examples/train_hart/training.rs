@@ -62,7 +62,8 @@ impl<B: HartBackend> HartTraining<B> {
         let train = Records::open(&experiment.data.records)?;
         let validation = Records::open(&experiment.data.validation)?;
         let run = Run::open(&experiment.run, &experiment.optimizer, text)?;
-        let words = begin_words(&experiment, &run, &train)?;
+        let new = experiment.data.new.as_deref().map(Records::open).transpose()?;
+        let words = begin_words(&experiment, &run, &train, new.as_ref())?;
         let configs = Configs::read(&experiment, &words)?;
         let tokenizer = open_tokenizer(&experiment, &configs.model.autoencoder, device)?;
         let weights = std::fs::read(experiment.data.tokenizer.join("model.safetensors"))?;
@@ -72,8 +73,9 @@ impl<B: HartBackend> HartTraining<B> {
             Ok(Arc::new(DataSet { records, tokens }))
         };
         let train = data(train, "train")?;
+        let new = new.map(|new| data(new, "new")).transpose()?;
         let validation = data(validation, "validation")?;
-        let train = Batches::new(&experiment, &configs, train, words.tokenizer()?);
+        let train = Batches::new(&experiment, &configs, train, new, words.tokenizer()?);
         let validation = train.for_validation(validation);
         let learner = Learner::start(&experiment, &configs, device)?;
         let mut learner = Trainee::new(learner, experiment.optimizer.clone());
@@ -223,12 +225,21 @@ impl<B: HartBackend> Training for HartTraining<B> {
 
 /// The text tokenizer: of the run that is continued, of the model that is started from, or learned
 /// from the captions.
-fn begin_words(experiment: &Experiment, run: &Run, train: &Records) -> anyhow::Result<TextFiles> {
+fn begin_words(
+    experiment: &Experiment,
+    run: &Run,
+    train: &Records,
+    new: Option<&Records>,
+) -> anyhow::Result<TextFiles> {
+    let records = train.records.iter().chain(new.into_iter().flat_map(|new| &new.records));
+    let captions = records.flat_map(|record| &record.captions);
     match (&run.snapshot, &experiment.data.start_from) {
         (Some(snapshot), _) => TextFiles::from_bytes(&snapshot.read("words.json")?),
-        (None, Some(model)) => TextFiles::open(&model.join("text")),
+        (None, Some(model)) => {
+            let words = TextFiles::open(&model.join("text"))?;
+            Ok(words.with_captions(captions.map(String::as_str)))
+        }
         (None, None) => {
-            let captions = train.records.iter().flat_map(|record| &record.captions);
             let vocabulary = experiment.text.get("vocab_size").and_then(toml::Value::as_integer);
             let vocabulary = usize::try_from(vocabulary.unwrap_or(2048))?;
             TextFiles::learn(captions.map(String::as_str), vocabulary)

@@ -61,11 +61,16 @@ impl TextFiles {
         let tokenizer = tokenizer.to_string(false).map_err(failed)?.into_bytes();
         let config = json!({ "pad_token": PAD, "padding_side": "right" });
         let words: BTreeSet<String> = captions.flat_map(words).collect();
-        Ok(Self {
-            tokenizer,
-            config: serde_json::to_vec_pretty(&config)?,
-            words: words.into_iter().fold(String::new(), |text, word| text + &word + "\n"),
-        })
+        Ok(Self { tokenizer, config: serde_json::to_vec_pretty(&config)?, words: lines(words) })
+    }
+
+    /// The same files with the words of more captions: the vocabulary spells them, and training
+    /// makes them known.
+    pub fn with_captions<'a>(mut self, captions: impl Iterator<Item = &'a str>) -> Self {
+        let mut known: BTreeSet<String> = words(&self.words).collect();
+        known.extend(captions.flat_map(words));
+        self.words = lines(known);
+        self
     }
 
     /// Reads the files of a folder; words may be missing.
@@ -121,4 +126,8 @@ impl TextFiles {
             words: text("words")?,
         })
     }
+}
+
+fn lines(words: BTreeSet<String>) -> String {
+    words.into_iter().fold(String::new(), |text, word| text + &word + "\n")
 }
