@@ -58,7 +58,13 @@ impl OnBackend for Arguments {
         let config = released_config(self.px, self.depth)?;
         let start = Instant::now();
         let options = LoadOptions { precision: self.precision, prepare: true };
-        let model = HartModel::<B>::init(&config, &device)?.cast(options);
+        let model = HartModel::<B>::init(&config, &device)?;
+        // Weights are made when they are first looked at, so that preparing holds those of one
+        // layer at a time; a cast looks at all of them.
+        let model = match self.precision {
+            Precision::Bf16 | Precision::F16 => model.cast(options),
+            _ => model,
+        };
         let model = model.prepared(self.precision);
         B::sync(&device)?;
         println!("{:.1} s for random weights", start.elapsed().as_secs_f64());

@@ -38,7 +38,7 @@ pub struct Projection<'a> {
 /// # Panics
 /// When lengths do not fit.
 pub fn split_heads(projection: &Projection<'_>, out: [&mut [f32]; 3]) {
-    let Projection { values, heads, width, tokens, cos, .. } = *projection;
+    let Projection { values, heads, width, cos, .. } = *projection;
     let row = heads * width;
     let count = values.len() / (3 * row);
     assert_eq!(values.len(), count * 3 * row, "rows of queries, keys and values");
@@ -46,7 +46,6 @@ pub fn split_heads(projection: &Projection<'_>, out: [&mut [f32]; 3]) {
     assert!(projection.query_bias.len() == row && projection.value_bias.len() == row);
     assert!(projection.query_scale.is_none_or(|scale| scale.len() == heads));
     assert!(cos.len() == projection.sin.len() && (count * width).is_multiple_of(cos.len().max(1)));
-    let _ = tokens;
     let out = out.map(Shared::new);
     (0..count.div_ceil(TOKENS)).into_par_iter().for_each(|task| {
         let rows = task * TOKENS..count.min((task + 1) * TOKENS);
