@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The archive is the model's folder in the released layout with the mean of the weights alone, in
-//! 16 bits. `--unpack` makes a folder of an archive again, which training can start from:
+//! 16 bits, whose high and low bytes are stored apart. `--unpack` makes a folder of an archive again, which training can start from:
 //!
 //! ```sh
 //! cargo run --release --example pack -- --unpack hart-pipeline/embedded/model.zip --out runs/embedded
@@ -20,7 +20,9 @@ use std::process::ExitCode;
 use anyhow::{Context, ensure};
 use burn::tensor::{DType, TensorData};
 use clap::Parser;
-use hart_core::checkpoint::{Checkpoint, StoredType, save_torch, to_safetensors};
+use hart_core::checkpoint::{
+    Checkpoint, StoredType, join_planes, save_torch, split_planes, to_safetensors,
+};
 use hart_core::write_atomically;
 use hart_examples::exit;
 use zip::write::SimpleFileOptions;
@@ -38,7 +40,7 @@ struct Arguments {
     #[arg(long)]
     unpack: bool,
     /// The most bytes the archive may have.
-    #[arg(long, value_name = "N", default_value_t = 8 << 20)]
+    #[arg(long, value_name = "N", default_value_t = 8_000_000)]
     most: usize,
 }
 
@@ -71,15 +73,15 @@ fn pack(arguments: &Arguments) -> anyhow::Result<()> {
         files.insert(name, bytes);
     }
     let weights = [
-        ("llm/model.safetensors", Checkpoint::open_torch(folder.join("llm/ema_model.bin"))?),
-        ("tokenizer/model.safetensors", Checkpoint::open_folder(folder.join("tokenizer"))?),
-        ("text/model.safetensors", Checkpoint::open_folder(folder.join("text"))?),
+        ("llm/model.safetensors.planes", Checkpoint::open_torch(folder.join("llm/ema_model.bin"))?),
+        ("tokenizer/model.safetensors.planes", Checkpoint::open_folder(folder.join("tokenizer"))?),
+        ("text/model.safetensors.planes", Checkpoint::open_folder(folder.join("text"))?),
     ];
     let mut parameters = 0;
     for (name, checkpoint) in &weights {
         let tensors = in_bits(checkpoint, DType::F16)?;
         parameters += tensors.values().map(|data| data.shape.num_elements()).sum::<usize>();
-        files.insert(name, to_safetensors(&tensors)?);
+        files.insert(name, split_planes(&to_safetensors(&tensors)?));
     }
     let bytes = archive(&files)?;
     ensure!(
@@ -106,6 +108,10 @@ fn unpack(arguments: &Arguments) -> anyhow::Result<()> {
         let name = file.enclosed_name().with_context(|| format!("{path} has unsafe names"))?;
         let mut content = vec![];
         file.by_ref().take(MOST_UNPACKED).read_to_end(&mut content)?;
+        let (name, content) = match name.extension().is_some_and(|ending| ending == "planes") {
+            true => (name.with_extension(""), join_planes(&content)),
+            false => (name, content),
+        };
         let target = arguments.out.join(&name);
         if let Some(folder) = target.parent() {
             std::fs::create_dir_all(folder)

@@ -79,7 +79,8 @@ impl OnBackend for Program {
         std::fs::create_dir_all(&arguments.out)?;
         let pipeline = open::<B>(&arguments, device)?;
         let painter = Painter::new(&pipeline, &arguments.out, arguments.guidance, arguments.seed);
-        let scores = Scores::open(&arguments.data, arguments.new.as_deref(), painter, arguments.most)?;
+        let scores =
+            Scores::open(&arguments.data, arguments.new.as_deref(), painter, arguments.most)?;
         let mut table = Table::default();
         scores.all(&mut table)?;
         table.save(&arguments.out)?;

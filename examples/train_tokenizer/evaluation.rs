@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use burn::tensor::Tensor;
 use hart_core::HartBackend;
 use hart_examples::data::Records;
 use hart_examples::training::optimizer::ScalarF64;
@@ -28,9 +29,7 @@ pub(crate) fn evaluate<B: HartBackend>(
     let mut errors = [0.0; 2];
     for start in (0..count).step_by(BATCH) {
         let items: Vec<usize> = (start..count.min(start + BATCH)).collect();
-        let images: anyhow::Result<Vec<Vec<f32>>> =
-            items.par_iter().map(|&item| records.image(item, side)).collect();
-        let images = tensor::<B, 4>(images?.concat(), [items.len(), 3, side, side], device);
+        let images = read(records, &items, side, device)?;
         let latent = tokenizer.encode_latent(images.clone(), &mut ());
         let quantized = tokenizer.quantizer.quantize(latent.clone(), 0.0);
         let decoded = [quantized.discrete, latent]
@@ -50,4 +49,35 @@ pub(crate) fn evaluate<B: HartBackend>(
         }
     }
     Ok(errors.map(|error| -10.0 * error.log10()))
+}
+
+/// The standard deviation of the residuals of the first `count` images of some records.
+pub(crate) fn residual_spread<B: HartBackend>(
+    tokenizer: &HybridTokenizer<B>,
+    records: &Records,
+    count: usize,
+    device: &B::Device,
+) -> anyhow::Result<f64> {
+    let count = records.len().min(count);
+    let mut square = 0.0;
+    for start in (0..count).step_by(BATCH) {
+        let items: Vec<usize> = (start..count.min(start + BATCH)).collect();
+        let images = read(records, &items, tokenizer.image_side(), device)?;
+        let latent = tokenizer.encode_latent(images, &mut ());
+        let residual = tokenizer.quantizer.encode(latent).residual;
+        square += residual.square().mean().into_scalar_f64() * items.len() as f64 / count as f64;
+    }
+    Ok(square.sqrt())
+}
+
+/// Images in [-1, 1], `[items, 3, side, side]`.
+fn read<B: HartBackend>(
+    records: &Records,
+    items: &[usize],
+    side: usize,
+    device: &B::Device,
+) -> anyhow::Result<Tensor<B, 4>> {
+    let images: anyhow::Result<Vec<Vec<f32>>> =
+        items.par_iter().map(|&item| records.image(item, side)).collect();
+    Ok(tensor(images?.concat(), [items.len(), 3, side, side], device))
 }

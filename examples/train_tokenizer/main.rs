@@ -49,6 +49,17 @@ struct Experiment {
     loss: Loss,
     #[serde(default)]
     optimizer: OptimizerSettings,
+    #[serde(default)]
+    export: Export,
+}
+
+/// What is done to the tokenizer that is written for others.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Export {
+    /// Latents are scaled so that the residuals of the validation images have this standard
+    /// deviation: the residual head takes them for values in ±0.6. Left as they are without it.
+    residual_spread: Option<f64>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

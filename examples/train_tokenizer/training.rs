@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use anyhow::ensure;
 use burn::backend::Autodiff;
 use burn::module::AutodiffModule;
 use burn::tensor::Tensor;
@@ -21,7 +22,7 @@ use hart_tokenizer::{HybridTokenizer, PatchDiscriminator, QuantizedLatent, Recon
 use crate::Experiment;
 use crate::batches::{Batch, batches};
 use crate::codes::CodeUse;
-use crate::evaluation::evaluate;
+use crate::evaluation::{evaluate, residual_spread};
 
 /// A run in progress.
 pub(crate) struct TokenizerTraining<B: HartBackend> {
@@ -250,7 +251,14 @@ impl<B: HartBackend> Training for TokenizerTraining<B> {
         self.run.folder.save(step, &files)?;
         let folder = self.run.folder.path().join("tokenizer");
         std::fs::create_dir_all(&folder)?;
-        let mut tensors = self.tokenizer.averaged().tensors(&self.config);
+        let mut tokenizer = self.tokenizer.averaged();
+        if let Some(wanted) = self.experiment.export.residual_spread {
+            let count = self.experiment.data.validation_images;
+            let found = residual_spread(&tokenizer, &self.validation, count, self.devices.first())?;
+            ensure!(found > 0.0, "there are no residuals to scale: their spread is {found}");
+            tokenizer = tokenizer.scale_latents(wanted / found);
+        }
+        let mut tensors = tokenizer.tensors(&self.config);
         if let Some(adversary) = &self.adversary {
             tensors.extend(adversary.module.valid().tensors());
         }

@@ -6,7 +6,7 @@
 
 use std::io::{Cursor, Read};
 
-use hart_core::checkpoint::{Checkpoint, LoadOptions};
+use hart_core::checkpoint::{Checkpoint, LoadOptions, join_planes};
 use hart_core::config::{AutoencoderConfig, ConfigReader, TransformerConfig};
 use hart_core::{Error, HartBackend, Precision, Result};
 
@@ -16,7 +16,8 @@ use crate::model::{HartModel, ModelCheckpoints, ModelConfig};
 use crate::pipeline::HartPipeline;
 use crate::text::{KnownWords, PromptTokenizer, Qwen2, TextEncoder, TextEncoderConfig};
 
-/// A model's folder in the released layout, weights in 16 bits, as a zip archive.
+/// A model's folder in the released layout, weights in 16 bits and their bytes in planes, as a zip
+/// archive; the example `pack` makes it.
 const ARCHIVE: &[u8] = include_bytes!("../embedded/model.zip");
 
 /// Its name in the settings of pictures.
@@ -77,7 +78,8 @@ impl<'a> Archive<'a> {
     }
 
     fn weights(&mut self, name: &str) -> Result<Checkpoint> {
-        Checkpoint::from_safetensors(format!("{NAME}/{name}"), self.file(name)?)
+        let planes = self.file(&format!("{name}.planes"))?;
+        Checkpoint::from_safetensors(format!("{NAME}/{name}"), join_planes(&planes))
     }
 
     fn pipeline<B: HartBackend>(

@@ -65,6 +65,18 @@ impl<B: Backend> HybridTokenizer<B> {
         self
     }
 
+    /// The same tokenizer with latents `factor` times as large: images get the same codes and codes
+    /// the same images, but residuals grow with the latents.
+    ///
+    /// The residual head takes residuals for values in ±0.6 (section 5) and cuts what is beyond;
+    /// those of much smaller latents would drown in its noise.
+    pub fn scale_latents(mut self, factor: f64) -> Self {
+        self.before_quantizer = self.before_quantizer.scale(factor, factor);
+        self.quantizer = self.quantizer.scale_codes(factor);
+        self.after_quantizer = self.after_quantizer.scale(1.0 / factor, 1.0);
+        self
+    }
+
     /// The side of the images it is made for, in pixels.
     pub fn image_side(&self) -> usize {
         self.quantizer.scales().latent_side() * self.downsampling

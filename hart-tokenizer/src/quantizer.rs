@@ -73,6 +73,16 @@ impl<B: Backend> Quantizer<B> {
     }
 }
 
+impl<B: Backend> Quantizer<B> {
+    /// The same quantizer of latents that are `factor` times as large.
+    pub(crate) fn scale_codes(mut self, factor: f64) -> Self {
+        self.codebook = self.codebook.map(|codes| codes * factor);
+        let convolutions = std::mem::take(&mut self.convolutions).into_iter();
+        self.convolutions = convolutions.map(|layer| layer.scale(1.0, factor)).collect();
+        self
+    }
+}
+
 impl<B: HartBackend> Quantizer<B> {
     /// The codes of `indices` `[batch, tokens]`: `[batch, tokens, Z]`.
     pub fn embed(&self, indices: Tensor<B, 2, Int>) -> Tensor<B, 3> {

@@ -50,6 +50,30 @@ fn the_residual_restores_the_latent() {
 }
 
 #[test]
+fn larger_latents_are_the_same_pictures() {
+    for form in FORMS {
+        let (plain, factor) = (tokenizer(form), 2.5);
+        let scaled = plain.clone().scale_latents(factor);
+        let side = plain.image_side();
+        let images = Tensor::random(
+            [1, 3, side, side],
+            Distribution::Uniform(0.0, 1.0),
+            &Default::default(),
+        );
+        let (before, after) = (plain.encode(images.clone()), scaled.encode(images));
+        let (before, after) = (before.expect("tokens"), after.expect("tokens"));
+        for (before, after) in before.indices.iter().zip(&after.indices) {
+            assert_eq!(before.to_data(), after.to_data(), "{form}");
+        }
+        let grown = before.residual.clone() * factor;
+        assert!(largest_difference(grown, after.residual.clone()) < 1e-4, "{form}");
+        let pictures = [plain.decode(&before), scaled.decode(&after)];
+        let [before, after] = pictures.map(|images| images.expect("pictures"));
+        assert!(largest_difference(before, after) < 1e-4, "{form}");
+    }
+}
+
+#[test]
 fn tokens_have_the_sides_of_their_scales() {
     let tokens = tokenizer("").quantizer.encode(latent(3));
     let dims: Vec<_> = tokens.indices.iter().map(|indices| indices.dims()).collect();

@@ -10,6 +10,7 @@ mod map;
 mod names;
 mod pickle;
 mod pickled;
+mod planes;
 mod safetensors;
 mod save;
 mod torch;
@@ -23,6 +24,7 @@ use burn::tensor::{DType, TensorData};
 pub(crate) use load::Place;
 pub use load::{LoadOptions, cast, check, inspect, load, load_part, parameters};
 pub use names::NameTable;
+pub use planes::{join_planes, split_planes};
 pub use save::{save_safetensors, save_torch, tensors, to_safetensors};
 
 use crate::{Error, Result};

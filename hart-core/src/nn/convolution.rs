@@ -77,6 +77,15 @@ impl<B: Backend> Convolution<B> {
     }
 }
 
+impl<B: Backend> Convolution<B> {
+    /// The same layer with weights and bias times a factor each; a prepared one stays as it is.
+    pub fn scale(mut self, weight: f64, bias: f64) -> Self {
+        self.weight = self.weight.map(|values| values.map(|values| values * weight));
+        self.bias = self.bias.map(|values| values.map(|values| values * bias));
+        self
+    }
+}
+
 impl<B: HartBackend> Convolution<B> {
     /// `[batch, in, height, width]` to `[batch, out, …]`; the input takes the type the weights are
     /// stored in.
