@@ -1,7 +1,7 @@
 //! Attention that never holds all scores.
 //!
 //! Two vectors of queries attend at a time: their scores stand key by key, so that maximum, sum and
-//! factor of the softmax are vectors themselves, and both products are those of [`Tile`]. Keys are
+//! factor of the softmax are vectors themselves, and both products are those of tiles. Keys are
 //! taken in blocks; what was added up before is scaled when a block brings a larger score (the
 //! online softmax of M. Milakov and N. Gimelshein, 2018, in the order of FlashAttention, T. Dao et
 //! al., 2022).
