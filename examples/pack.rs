@@ -5,7 +5,8 @@
 //! ```
 //!
 //! The archive is the model's folder in the released layout with the mean of the weights alone, in
-//! 16 bits, whose high and low bytes are stored apart. `--unpack` makes a folder of an archive again, which training can start from:
+//! 16 bits, whose high and low bytes are stored apart. `--unpack` makes a folder of an archive
+//! again, which training can start from:
 //!
 //! ```sh
 //! cargo run --release --example pack -- --unpack hart-pipeline/embedded/model.zip --out runs/embedded

@@ -24,7 +24,6 @@ pub struct Attention<B: Backend> {
     pub log_scale: Option<Param<Tensor<B, 4>>>,
     output: Linear<B>,
     heads: usize,
-    head_width: usize,
 }
 
 impl<B: Backend> Attention<B> {
@@ -41,7 +40,6 @@ impl<B: Backend> Attention<B> {
                 .then(|| log_scale.init([1, heads, 1, 1], device)),
             output: Linear::init(width, width, device),
             heads,
-            head_width: width / heads,
         }
     }
 }
@@ -61,7 +59,8 @@ impl<B: HartBackend> Attention<B> {
         let parts = caches.iter_mut().enumerate().map(|(i, cache)| {
             let [q, k, v] = projected.clone().map(|part| part.narrow(0, i * each, each));
             let (k, v) = cache.extend(k, v, keep);
-            B::attend_repeated(q, k, v, cache.copies(), self.scale())
+            let scale = self.scale(&q);
+            B::attend_repeated(q, k, v, cache.copies(), scale)
         });
         self.join(Tensor::cat(parts.collect(), 0))
     }
@@ -75,7 +74,8 @@ impl<B: HartBackend> Attention<B> {
         mask: Option<Tensor<B, 4>>,
     ) -> Tensor<B, 3> {
         let [q, k, v] = self.project(x, angles);
-        self.join(B::attend(q, k, v, mask, self.scale()))
+        let scale = self.scale(&q);
+        self.join(B::attend(q, k, v, mask, scale))
     }
 
     /// Rotated queries and keys, and values, `[batch, heads, tokens, head width]` each.
@@ -91,11 +91,11 @@ impl<B: HartBackend> Attention<B> {
         B::split_heads(self.qkv.forward(x), &projection)
     }
 
-    /// Factor of the product of a query and a key.
-    fn scale(&self) -> f64 {
+    /// Factor of the product of a query and a key, for queries `[…, head width]`.
+    fn scale(&self, q: &Tensor<B, 4>) -> f64 {
         match &self.log_scale {
             Some(_) => 1.0,
-            None => 0.25 / (self.head_width as f64).sqrt(),
+            None => 0.25 / (q.dims()[3] as f64).sqrt(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
-use hart_core::checkpoint::{Checkpoint, LoadOptions, check, load_part};
+use hart_core::checkpoint::{Checkpoint, LoadOptions, check, load_part, load_parts};
 use hart_core::config::{ModulationKind, TransformerConfig};
 use hart_core::initialize::{Start, initialize};
 use hart_core::nn::{Linear, Prepare, RmsNorm, RmsNormConfig};
@@ -109,12 +109,8 @@ impl<B: HartBackend> Transformer<B> {
     ) -> Result<Self> {
         let mut transformer = Self::init(config, size, device);
         check(&transformer, checkpoint, &NAMES)?;
-        let blocks = std::mem::take(&mut transformer.blocks).into_iter().enumerate();
-        let blocks = blocks.map(|(i, block)| {
-            let block = load_part(block, &format!("blocks.{i}"), checkpoint, &NAMES, options)?;
-            Ok(options.finish(block))
-        });
-        let blocks = blocks.collect::<Result<_>>()?;
+        let blocks = std::mem::take(&mut transformer.blocks);
+        let blocks = load_parts(blocks, "blocks", checkpoint, &NAMES, options)?;
         let rest = load_part(transformer, "", checkpoint, &NAMES, options)?;
         Ok(Self { blocks, ..options.finish(rest) })
     }

@@ -170,15 +170,6 @@ impl<B: HartBackend> HartModel<B> {
         })
     }
 
-    /// The same model with its layers in the form that the backend computes fastest, for generating
-    /// ([`Prepare`]).
-    pub fn prepared(mut self, precision: Precision) -> Self {
-        self.tokenizer.prepare(precision);
-        self.transformer.prepare(precision);
-        self.residual_head.prepare(precision);
-        self
-    }
-
     /// The same model with its large weights in another precision.
     pub fn cast(self, options: LoadOptions) -> Self {
         Self {
@@ -186,5 +177,13 @@ impl<B: HartBackend> HartModel<B> {
             transformer: cast(self.transformer, &hart_ar::NAMES, options),
             residual_head: self.residual_head.cast(options),
         }
+    }
+}
+
+impl<B: HartBackend> Prepare for HartModel<B> {
+    fn prepare(&mut self, precision: Precision) {
+        self.tokenizer.prepare(precision);
+        self.transformer.prepare(precision);
+        self.residual_head.prepare(precision);
     }
 }

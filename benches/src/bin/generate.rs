@@ -65,7 +65,7 @@ impl OnBackend for Arguments {
             Precision::Bf16 | Precision::F16 => model.cast(options),
             _ => model,
         };
-        let model = model.prepared(self.precision);
+        let model = options.finish(model);
         B::sync(&device)?;
         println!("{:.1} s for random weights", start.elapsed().as_secs_f64());
 

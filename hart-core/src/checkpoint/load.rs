@@ -89,6 +89,29 @@ pub fn load_part<B: Backend, M: Module<B>>(
     loader.error.map_or(Ok(module), Err)
 }
 
+/// Loads like parts one after the other, at `place.0`, `place.1` and so on, and prepares each when
+/// that was asked for: as [`load_part`].
+///
+/// # Errors
+/// As for [`load_part`].
+///
+/// # Panics
+/// As for [`load_part`].
+pub fn load_parts<B: Backend, M: Module<B> + Prepare>(
+    parts: Vec<M>,
+    place: &str,
+    checkpoint: &Checkpoint,
+    table: &NameTable,
+    options: LoadOptions,
+) -> Result<Vec<M>> {
+    let parts = parts.into_iter().enumerate();
+    let loaded = parts.map(|(i, part)| {
+        let part = load_part(part, &format!("{place}.{i}"), checkpoint, table, options)?;
+        Ok(options.finish(part))
+    });
+    loaded.collect()
+}
+
 /// Compares the parameters of `module` with the tensors of `checkpoint`, reading none of them.
 pub fn inspect<B: Backend, M: Module<B>>(
     module: &M,

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use burn::tensor::{DType, TensorData};
 
 pub(crate) use load::Place;
-pub use load::{LoadOptions, cast, check, inspect, load, load_part, parameters};
+pub use load::{LoadOptions, cast, check, inspect, load, load_part, load_parts, parameters};
 pub use names::NameTable;
 pub use planes::{join_planes, split_planes};
 pub use save::{save_safetensors, save_torch, tensors, to_safetensors};

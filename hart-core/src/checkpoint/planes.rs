@@ -13,8 +13,8 @@ pub fn split_planes(bytes: &[u8]) -> Vec<u8> {
 pub fn join_planes(planes: &[u8]) -> Vec<u8> {
     let (even, odd) = planes.split_at(planes.len().div_ceil(2));
     let mut bytes = vec![0; planes.len()];
-    for (i, byte) in bytes.iter_mut().enumerate() {
-        *byte = if i % 2 == 0 { even[i / 2] } else { odd[i / 2] };
+    for (first, plane) in [even, odd].into_iter().enumerate() {
+        bytes.iter_mut().skip(first).step_by(2).zip(plane).for_each(|(byte, &value)| *byte = value);
     }
     bytes
 }

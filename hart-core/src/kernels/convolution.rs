@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::matrix::{even, pack_rows};
 use super::memory::{Aligned, Shared, with_scratch, zeros};
 use super::simd::{dispatch, lanes, most_rows};
-use super::tile::{MAX_ROWS, MAX_WIDTH, Start, Tile};
+use super::tile::{Start, Tile};
 
 /// The most entries of patches that are added up at a time.
 const DEPTH: usize = 512;
@@ -102,7 +102,7 @@ impl PackedKernels {
         let out = Shared::new(out);
         (0..batch * blocks * parts).into_par_iter().for_each(|task| {
             let (item, block, part) = (task / parts / blocks, task / parts % blocks, task % parts);
-            with_scratch(DEPTH * step + MAX_ROWS * MAX_WIDTH, |room| {
+            with_scratch(DEPTH * step, |patches| {
                 dispatch(Convolve {
                     kernels: self,
                     image: &images[item * image..][..image],
@@ -111,7 +111,7 @@ impl PackedKernels {
                     groups: (part * groups_each).min(groups)..groups.min((part + 1) * groups_each),
                     out,
                     first: item * outputs * pixels,
-                    room,
+                    patches,
                 });
             });
         });
@@ -128,7 +128,8 @@ struct Convolve<'a> {
     out: Shared<'a>,
     /// Where the image's result begins.
     first: usize,
-    room: &'a mut [f32],
+    /// Room for patches.
+    patches: &'a mut [f32],
 }
 
 impl WithSimd for Convolve<'_> {
@@ -136,12 +137,11 @@ impl WithSimd for Convolve<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { kernels, image, size, pixels, groups, out, first, room } = self;
+        let Self { kernels, image, size, pixels, groups, out, first, patches } = self;
         let PackedKernels { geometry, kernels: packed, at_once, bias } = kernels;
         let ([_, outputs], patch) = (geometry.channels, geometry.patch());
         let [height, width] = geometry.output(size);
         let (lanes, padded) = (2 * S::F32_LANES, outputs.next_multiple_of(*at_once));
-        let (patches, edge) = room.split_at_mut(DEPTH * PANELS * lanes);
         for start in (0..patch).step_by(DEPTH) {
             let depth = start..patch.min(start + DEPTH);
             lay_out(geometry, image, size, pixels.clone(), depth.clone(), lanes, patches);
@@ -153,8 +153,6 @@ impl WithSimd for Convolve<'_> {
                 for (pixel, right) in panels {
                     let columns = lanes.min(pixels.end - pixel);
                     let at = first + channel * height * width + pixel;
-                    // SAFETY: these pixels of these channels are this task's alone.
-                    let row = |row: usize| unsafe { out.slice(at + row * height * width, columns) };
                     let tile = Tile {
                         rows,
                         depth: depth.len(),
@@ -165,21 +163,13 @@ impl WithSimd for Convolve<'_> {
                         start: Start::Present,
                     };
                     if start == 0 {
-                        (0..rows).for_each(|i| row(i).fill(bias[channel + i]));
+                        for (i, &bias) in bias[channel..channel + rows].iter().enumerate() {
+                            // SAFETY: these pixels of these channels are this task's alone.
+                            unsafe { out.slice(at + i * height * width, columns) }.fill(bias);
+                        }
                     }
-                    if columns == lanes {
-                        // SAFETY: as above.
-                        unsafe { tile.run(simd, out.from(at), height * width) };
-                        continue;
-                    }
-                    for (i, edge) in edge.chunks_exact_mut(lanes).take(rows).enumerate() {
-                        edge[..columns].copy_from_slice(row(i));
-                    }
-                    // SAFETY: `edge` is ours.
-                    unsafe { tile.run(simd, Shared::new(edge), lanes) };
-                    for (i, edge) in edge.chunks_exact(lanes).take(rows).enumerate() {
-                        row(i).copy_from_slice(&edge[..columns]);
-                    }
+                    // SAFETY: as above.
+                    unsafe { tile.run_narrow(simd, columns, out.from(at), height * width) };
                 }
             }
         }

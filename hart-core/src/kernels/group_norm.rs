@@ -3,7 +3,7 @@
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::simd::{dispatch, get, put, silu, vectors};
+use super::simd::{dispatch, get, put, silu, sum_of_vectors, vectors};
 
 /// Entries whose mean is taken at a time; they stay in the first cache level.
 const CHUNK: usize = 4096;
@@ -84,7 +84,7 @@ fn moments<S: Simd>(simd: S, x: &[f32]) -> (f64, f64) {
             sums[i % 4] = simd.add_f32s(sums[i % 4], get(simd, chunk, i));
         }
         let length = chunk.len() as f64;
-        let here = f64::from(reduce(simd, sums)) / length;
+        let here = f64::from(sum_of_vectors(simd, sums)) / length;
         let center = simd.splat_f32s(here as f32);
         let mut sums = [simd.splat_f32s(0.0); 4];
         let (whole, rest) = S::as_simd_f32s(chunk);
@@ -92,7 +92,7 @@ fn moments<S: Simd>(simd: S, x: &[f32]) -> (f64, f64) {
             let difference = simd.sub_f32s(value, center);
             sums[i % 4] = simd.mul_add_e_f32s(difference, difference, sums[i % 4]);
         }
-        let mut around = f64::from(reduce(simd, sums));
+        let mut around = f64::from(sum_of_vectors(simd, sums));
         for &value in rest {
             around += f64::from(value - here as f32).powi(2);
         }
@@ -105,9 +105,4 @@ fn moments<S: Simd>(simd: S, x: &[f32]) -> (f64, f64) {
         count = total;
     }
     (mean, squares / f64::max(count, 1.0))
-}
-
-#[inline(always)]
-fn reduce<S: Simd>(simd: S, [a, b, c, d]: [S::f32s; 4]) -> f32 {
-    simd.reduce_sum_f32s(simd.add_f32s(simd.add_f32s(a, b), simd.add_f32s(c, d)))
 }

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix};
 use rten_tensor::NdTensorView;
 
-use super::simd::{dispatch, get, vectors};
+use super::simd::{ROUND, dispatch, get, vectors};
 
 /// Rows multiplied at a time, so that their integers are still in the cache when they become
 /// floats.
@@ -138,8 +138,6 @@ impl WithSimd for Round<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Rounding {
-        /// Adding it leaves a rounded number in the lowest bits.
-        const ROUND: f32 = 12_582_912.0;
         let Self { row, rounded } = self;
         // Zero is always among the values, so that it stays exact.
         let (mut least, mut most) = (simd.splat_f32s(0.0), simd.splat_f32s(0.0));

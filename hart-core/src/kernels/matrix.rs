@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use super::memory::{Aligned, Shared, with_scratch, zeros};
 use super::simd::{dispatch, lanes};
-use super::tile::{MAX_ROWS, MAX_WIDTH, Start, Tile, rows_at_once};
+use super::tile::{MAX_ROWS, Start, Tile, rows_at_once};
 
 /// The most rows of the matrix that are added up at a time: a panel of so many stays in the first
 /// cache levels.
@@ -158,24 +158,8 @@ impl PackedMatrix {
             let rows = at_once.min(block.end - row);
             let (depth, right_step) = (depth.len(), *width);
             let tile = Tile { rows, depth, left, left_step: at_once, right, right_step, start };
-            if columns == *width {
-                let out = out.from(row * outputs + first);
-                // SAFETY: these columns of these rows are this task's alone.
-                unsafe { tile.run(simd, out, *outputs) };
-                continue;
-            }
-            // The last panel is wider than what is left of a row.
-            let mut whole = [0.0; MAX_ROWS * MAX_WIDTH];
-            // SAFETY: as above.
-            let part = |row: usize| unsafe { out.slice(row * outputs + first, columns) };
-            for (i, whole) in whole.chunks_exact_mut(*width).take(rows).enumerate() {
-                whole[..columns].copy_from_slice(part(row + i));
-            }
-            // SAFETY: `whole` is ours.
-            unsafe { tile.run(simd, Shared::new(&mut whole), *width) };
-            for (i, whole) in whole.chunks_exact(*width).take(rows).enumerate() {
-                part(row + i).copy_from_slice(&whole[..columns]);
-            }
+            // SAFETY: these columns of these rows are this task's alone.
+            unsafe { tile.run_narrow(simd, columns, out.from(row * outputs + first), *outputs) };
         }
     }
 }

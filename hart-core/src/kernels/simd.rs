@@ -7,6 +7,9 @@ use pulp::{Arch, Simd, WithSimd};
 /// The widest instructions of this processor: AVX-512, AVX2, NEON, or none.
 static ARCH: LazyLock<Arch> = LazyLock::new(Arch::new);
 
+/// Adding it leaves a rounded number in the lowest bits.
+pub(crate) const ROUND: f32 = 12_582_912.0;
+
 /// Runs `op` compiled for this processor.
 #[inline]
 pub(crate) fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
@@ -44,8 +47,6 @@ pub(crate) fn most_rows() -> usize {
 #[inline(always)]
 #[expect(clippy::excessive_precision, reason = "ln 2 in two parts, the first one exact")]
 pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    /// Adding it leaves a rounded number in the lowest bits.
-    const ROUND: f32 = 12_582_912.0;
     /// 1/k! for k from 7 down to 2.
     const SERIES: [f32; 6] =
         [1.984_126_98e-4, 1.388_888_89e-3, 8.333_333_3e-3, 4.166_666_67e-2, 0.166_666_667, 0.5];
@@ -119,6 +120,11 @@ pub(crate) fn sum_of_squares<S: Simd>(simd: S, slice: &[f32]) -> f32 {
         let value = get(simd, slice, i);
         sums[i % 4] = simd.mul_add_e_f32s(value, value, sums[i % 4]);
     }
-    let [a, b, c, d] = sums;
+    sum_of_vectors(simd, sums)
+}
+
+/// The sum of all entries of four vectors.
+#[inline(always)]
+pub(crate) fn sum_of_vectors<S: Simd>(simd: S, [a, b, c, d]: [S::f32s; 4]) -> f32 {
     simd.reduce_sum_f32s(simd.add_f32s(simd.add_f32s(a, b), simd.add_f32s(c, d)))
 }

@@ -95,6 +95,40 @@ impl Tile<'_> {
         }
     }
 
+    /// As [`Self::run`] for the first `columns` columns, where there is no room for two vectors.
+    ///
+    /// # Safety
+    /// As for [`Self::run`], of these columns.
+    ///
+    /// # Panics
+    /// As for [`Self::run`].
+    #[inline(always)]
+    pub(crate) unsafe fn run_narrow<S: Simd>(
+        self,
+        simd: S,
+        columns: usize,
+        out: Shared<'_>,
+        step: usize,
+    ) {
+        let width = 2 * S::F32_LANES;
+        if columns == width {
+            // SAFETY: the caller's promise.
+            return unsafe { self.run(simd, out, step) };
+        }
+        let mut whole = [0.0; MAX_ROWS * MAX_WIDTH];
+        let rows = self.rows;
+        // SAFETY: the caller's promise.
+        let row = |i: usize| unsafe { out.slice(i * step, columns) };
+        for (i, whole) in whole.chunks_exact_mut(width).take(rows).enumerate() {
+            whole[..columns].copy_from_slice(row(i));
+        }
+        // SAFETY: `whole` is ours.
+        unsafe { self.run(simd, Shared::new(&mut whole), width) };
+        for (i, whole) in whole.chunks_exact(width).take(rows).enumerate() {
+            row(i).copy_from_slice(&whole[..columns]);
+        }
+    }
+
     /// A tile of exactly `R` rows.
     ///
     /// # Safety

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig};
 use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
-use hart_core::checkpoint::{Checkpoint, LoadOptions, check, load_part};
+use hart_core::checkpoint::{Checkpoint, LoadOptions, check, load_part, load_parts};
 use hart_core::initialize::{Start, initialize};
 use hart_core::nn::{Angles, Linear, Prepare, RmsNorm, RmsNormConfig, context_angles};
 use hart_core::ops::swap_neighbours;
@@ -119,12 +119,8 @@ impl<B: HartBackend> Qwen2<B> {
     /// [`Error::Weights`](hart_core::Error::Weights) when it does not fit the model.
     pub fn load(mut self, checkpoint: &Checkpoint, options: LoadOptions) -> Result<Self> {
         check(&self, checkpoint, &NAMES)?;
-        let layers = std::mem::take(&mut self.layers).into_iter().enumerate();
-        let layers = layers.map(|(i, layer)| {
-            let layer = load_part(layer, &format!("layers.{i}"), checkpoint, &NAMES, options)?;
-            Ok(options.finish(layer))
-        });
-        let layers = layers.collect::<Result<_>>()?;
+        let layers = std::mem::take(&mut self.layers);
+        let layers = load_parts(layers, "layers", checkpoint, &NAMES, options)?;
         let rest = load_part(self, "", checkpoint, &NAMES, options)?;
         Ok(Self { layers, ..rest })
     }
