@@ -17,8 +17,8 @@ use hart_pipeline::training::{HartTerms, StepDraws, TokenBatch, hart_loss};
 use hart_tokenizer::HybridTokenizer;
 use rand::Rng;
 
-use crate::Experiment;
 use crate::learner::{Configs, Learner};
+use crate::{Experiment, ResidualFrom};
 
 /// The stream of a seed that spoiled codes are drawn from.
 const SPOILING: u64 = 140;
@@ -56,6 +56,7 @@ pub(crate) struct Batches {
     seed: u64,
     plain: f64,
     spoiled: f64,
+    residual_from: ResidualFrom,
     drop_rate: f64,
 }
 
@@ -76,6 +77,7 @@ impl Batches {
             seed: experiment.run.seed,
             plain: experiment.data.plain_captions,
             spoiled: experiment.loss.spoiled,
+            residual_from: experiment.loss.residual_from,
             drop_rate: configs.model.transformer.condition_drop_rate,
         }
     }
@@ -138,19 +140,17 @@ impl Batches {
         let inputs = codes.iter().map(|codes| codes.iter().map(&mut spoil).collect()).collect();
         let sizes =
             [config.residual_head.training_repeats, self.configs.model.autoencoder.latent_channels];
+        let mut draws =
+            StepDraws::new(self.seed, step, items.len(), &config.scales, self.drop_rate, sizes);
+        if self.residual_from == ResidualFrom::True {
+            draws.picks = None;
+        }
         let residuals = chosen.iter().flat_map(|(data, item)| data.tokens.residual(*item));
         Ok(Batch {
             prompts: prompts?,
             inputs,
             residuals: residuals.copied().collect(),
-            draws: StepDraws::new(
-                self.seed,
-                step,
-                items.len(),
-                &config.scales,
-                self.drop_rate,
-                sizes,
-            ),
+            draws,
             codes,
         })
     }

@@ -92,11 +92,24 @@ struct Loss {
     /// The share of input codes that are replaced by others, so that the transformer learns to go
     /// on from its own mistakes.
     spoiled: f64,
+    /// Which code a residual is measured from.
+    residual_from: ResidualFrom,
+}
+
+/// Which code the residual head's target is measured from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ResidualFrom {
+    /// One drawn from the transformer's logits, as the release was trained (section 6): the head
+    /// learns to mend wrong codes, and cannot count on right ones.
+    Sampled,
+    /// The image's own: the head learns what is left of a code that was the nearest one.
+    True,
 }
 
 impl Default for Loss {
     fn default() -> Self {
-        Self { diffusion: 1.0, spoiled: 0.0 }
+        Self { diffusion: 1.0, spoiled: 0.0, residual_from: ResidualFrom::Sampled }
     }
 }
 
