@@ -1,8 +1,9 @@
 //! The CPU kernels against sums written out in double precision, at sizes with and without rests.
 #![cfg(feature = "flex")]
 
+use hart_core::kernels::Broadcast;
 use hart_core::kernels::attention::{Heads, Scores, attend};
-use hart_core::kernels::convolution::{Geometry, PackedKernels};
+use hart_core::kernels::convolution::{Algorithm, Geometry, PackedKernels};
 use hart_core::kernels::elementwise::{
     add_gated, gated_silu_in_place, gelu_tanh_in_place, silu_in_place,
 };
@@ -10,8 +11,7 @@ use hart_core::kernels::group_norm::{GroupNorm, group_norm};
 use hart_core::kernels::heads::{Projection, split_heads};
 use hart_core::kernels::int8::Int8Matrix;
 use hart_core::kernels::matrix::PackedMatrix;
-use hart_core::kernels::norm::{Modulation, rms_norm};
-use hart_core::kernels::winograd::TransformedKernels;
+use hart_core::kernels::norm::{Modulation, Norm, normalize};
 
 /// Values in [-1, 1) that follow from a seed (Knuth's linear congruential generator).
 fn values(count: usize, seed: u64) -> Vec<f32> {
@@ -150,24 +150,49 @@ fn attention_survives_scores_that_no_power_can_hold() {
 #[test]
 fn rows_are_normalised_and_modulated() {
     for (rows, width) in [(1, 1), (5, 33), (40, 128)] {
-        let (x, weight) = (values(2 * rows * width, 1), values(width, 2));
-        let (scale, shift) = (values(2 * width, 3), values(2 * width, 4));
-        let mut expected = [vec![], vec![]];
-        for (i, row) in x.chunks(width).enumerate() {
-            let square: f64 = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
-            let factor = 1.0 / (square / width as f64 + 1e-6).sqrt();
-            for (j, &x) in row.iter().enumerate() {
-                let normalized = f64::from(x) * factor * f64::from(weight[j]);
-                let at = i / rows * width + j;
-                expected[0].push(normalized);
-                expected[1].push(normalized * (1.0 + f64::from(scale[at])) + f64::from(shift[at]));
+        let x: Vec<f32> = values(2 * rows * width, 1).iter().map(|x| x + 0.5).collect();
+        let (weight, bias) = (values(width, 2), values(width, 5));
+        // Scales and shifts lie in the rows of one table, as a layer gives them.
+        let table = values(4 * width, 3);
+        let part = |first: usize| Broadcast { values: &table[first..], step: 2 * width, rows };
+        let modulation = Modulation { scale: part(0), shift: part(width) };
+        let norms = [
+            Norm::RootMeanSquare { weight: &weight },
+            Norm::Layer { weights: Some([&weight, &bias]) },
+            Norm::Layer { weights: None },
+        ];
+        for (norm, modulation) in
+            norms.into_iter().flat_map(|norm| [(norm, None), (norm, Some(modulation))])
+        {
+            let entry = |i: usize, j: usize, normalized: f64| {
+                let (j_weight, j_bias) = (f64::from(weight[j]), f64::from(bias[j]));
+                let value = match norm {
+                    Norm::RootMeanSquare { .. } => normalized * j_weight,
+                    Norm::Layer { weights: Some(_) } => normalized * j_weight + j_bias,
+                    Norm::Layer { weights: None } => normalized,
+                };
+                let at = i / rows * 2 * width + j;
+                match modulation {
+                    Some(_) => value * (1.0 + f64::from(table[at])) + f64::from(table[at + width]),
+                    None => value,
+                }
+            };
+            let mut expected = vec![];
+            for (i, row) in x.chunks(width).enumerate() {
+                let mean = match norm {
+                    Norm::RootMeanSquare { .. } => 0.0,
+                    Norm::Layer { .. } => {
+                        row.iter().map(|&x| f64::from(x)).sum::<f64>() / width as f64
+                    }
+                };
+                let square: f64 = row.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum();
+                let factor = 1.0 / (square / width as f64 + 1e-6).sqrt();
+                let line = row.iter().enumerate();
+                expected.extend(line.map(|(j, &x)| entry(i, j, (f64::from(x) - mean) * factor)));
             }
-        }
-        let modulation = Modulation { scale: &scale, shift: &shift, rows };
-        for (modulation, expected) in [None, Some(modulation)].into_iter().zip(&expected) {
             let mut found = vec![f32::NAN; x.len()];
-            rms_norm(&x, &weight, 1e-6, modulation, &mut found);
-            assert_close(&found, expected, 1e-5, &format!("{rows} rows of {width}"));
+            normalize(&x, width, norm, 1e-6, modulation, &mut found);
+            assert_close(&found, &expected, 1e-5, &format!("{rows} rows of {width}, {norm:?}"));
         }
     }
 }
@@ -209,7 +234,7 @@ fn gated_rows_are_added() {
     };
     let expected: Vec<f64> = (0..x.len()).map(entry).collect();
     let mut found = x.clone();
-    add_gated(&mut found, &y, &gate, width, rows);
+    add_gated(&mut found, &y, Broadcast::new(&gate, width, rows), width);
     assert_close(&found, &expected, 1e-6, "gated sum");
 }
 
@@ -347,6 +372,8 @@ fn convolutions_sum_over_patches() {
         (1, [6, 33], [12, 15], 3, 1, 2),
         (1, [6, 5], [12, 15], 4, 2, 2),
         (1, [1, 1], [1, 1], 3, 1, 1),
+        // Too many channels for their transformed kernels to be kept.
+        (1, [150, 173], [5, 6], 3, 1, 1),
     ] {
         let geometry =
             Geometry { channels, kernel: [kernel; 2], padding: [padding; 2], stride: [stride; 2] };
@@ -354,13 +381,16 @@ fn convolutions_sum_over_patches() {
         let images = values(batch * inputs * size[0] * size[1], 1);
         let (kernels, bias) = (values(outputs * inputs * kernel * kernel, 2), values(outputs, 3));
         let expected = convolve(&images, &kernels, &bias, &geometry, size);
-        let mut found = vec![f32::NAN; expected.len()];
-        PackedKernels::new(&kernels, &bias, geometry).convolve(&images, size, &mut found);
-        assert_close(&found, &expected, 1e-5, &format!("{geometry:?} on {size:?}"));
+        let packed = PackedKernels::new(&kernels, &bias, geometry);
+        let mut ways = vec![(Algorithm::Direct, 1e-5)];
         if (kernel, padding, stride) == (3, 1, 1) {
+            ways.push((Algorithm::Winograd, 3e-5));
+        }
+        for (algorithm, tolerance) in ways {
             let mut found = vec![f32::NAN; expected.len()];
-            TransformedKernels::new(&kernels, &bias, channels).convolve(&images, size, &mut found);
-            assert_close(&found, &expected, 3e-5, &format!("{channels:?} on {size:?}, by tiles"));
+            packed.convolve_by(algorithm, &images, size, &mut found);
+            let what = format!("{geometry:?} on {size:?}, {algorithm:?}");
+            assert_close(&found, &expected, tolerance, &what);
         }
     }
 }

@@ -123,7 +123,7 @@ impl<B: HartBackend> ResidualNetwork<B> {
             x = block.forward(x, signal.clone());
         }
         let [shift, scale] = split(self.modulation.forward(signal));
-        let x = modulate(normalize(x), scale, shift);
+        let x = B::modulated_layer_norm(x, None, scale, shift, EPSILON);
         split(self.output.forward(x).cast(DType::F32))
     }
 }
@@ -131,13 +131,11 @@ impl<B: HartBackend> ResidualNetwork<B> {
 impl<B: HartBackend> ResidualBlock<B> {
     fn forward(&self, x: Tensor<B, 3>, signal: Tensor<B, 3>) -> Tensor<B, 3> {
         let [shift, scale, gate] = split(self.modulation.forward(signal));
-        let normalized = normalize(x.clone()).cast(DType::F32);
-        let weighted = match &self.norm.beta {
-            Some(beta) => normalized * self.norm.gamma.val().unsqueeze() + beta.val().unsqueeze(),
-            None => normalized * self.norm.gamma.val().unsqueeze(),
-        };
-        let h = self.input.forward(modulate(weighted.cast(x.dtype()), scale, shift));
-        x + gate * self.output.forward(B::silu(h))
+        let bias = self.norm.beta.as_ref().expect("LayerNorm with a bias, as it is made");
+        let weights = [self.norm.gamma.val(), bias.val()];
+        let h = B::modulated_layer_norm(x.clone(), Some(weights), scale, shift, EPSILON);
+        let h = self.output.forward(B::silu(self.input.forward(h)));
+        B::add_gated(x, h, gate)
     }
 }
 
@@ -163,17 +161,4 @@ impl<B: HartBackend> Prepare for ResidualBlock<B> {
 fn split<B: Backend, const N: usize>(x: Tensor<B, 3>) -> [Tensor<B, 3>; N] {
     let parts = x.chunk(N, 2);
     parts.try_into().expect("as many parts as were asked for")
-}
-
-fn modulate<B: Backend>(x: Tensor<B, 3>, scale: Tensor<B, 3>, shift: Tensor<B, 3>) -> Tensor<B, 3> {
-    x * (scale + 1.0) + shift
-}
-
-/// Mean 0 and variance 1 over the last axis, without weights; statistics in 32 bits.
-fn normalize<B: Backend>(x: Tensor<B, 3>) -> Tensor<B, 3> {
-    let dtype = x.dtype();
-    let x = x.cast(DType::F32);
-    let centred = x.clone() - x.mean_dim(2);
-    let variance = centred.clone().square().mean_dim(2);
-    (centred / (variance + EPSILON).sqrt()).cast(dtype)
 }

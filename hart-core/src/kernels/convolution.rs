@@ -1,5 +1,6 @@
 //! Convolution as a product: packed kernels times the patches of an image, which are laid out block
-//! by block on the way.
+//! by block on the way; or, for kernels of 3 × 3 over many pixels, tile by tile
+//! with a quarter of the products.
 
 use std::ops::Range;
 
@@ -10,11 +11,17 @@ use super::matrix::{even, pack_rows};
 use super::memory::{Aligned, Shared, with_scratch, zeros};
 use super::simd::{dispatch, lanes, most_rows};
 use super::tile::{Start, Tile};
+use super::winograd;
 
 /// The most entries of patches that are added up at a time.
 const DEPTH: usize = 512;
 /// Groups of two vectors of pixels that a task lays out at a time.
 const PANELS: usize = 4;
+/// The most pairs of channels whose transformed kernels are kept: they take four times the memory.
+/// Larger ones are transformed at every call, which pays from [`MANY_TILES`] on.
+const KEPT_KERNELS: usize = 160 * 160;
+/// See [`KEPT_KERNELS`].
+const MANY_TILES: usize = 64;
 
 /// How a kernel moves over an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,21 +49,37 @@ impl Geometry {
         })
     }
 
+    /// Whether kernels of 3 × 3 look at every pixel and its neighbours.
+    fn is_plain(&self) -> bool {
+        [self.kernel, self.padding, self.stride] == [[3, 3], [1, 1], [1, 1]]
+    }
+
     /// Entries of a patch.
     fn patch(&self) -> usize {
         self.channels[0] * self.kernel[0] * self.kernel[1]
     }
 }
 
+/// How a convolution is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// Every product.
+    Direct,
+    /// Tiles of 4 × 4 results with a quarter of the products; for kernels of 3 × 3 alone.
+    Winograd,
+}
+
 /// Kernels in the order in which they are multiplied.
 #[derive(Debug, Clone)]
 pub struct PackedKernels {
-    geometry: Geometry,
-    /// For every [`DEPTH`] entries of patches, groups of output channels, entry by entry.
-    kernels: Aligned,
+    pub(super) geometry: Geometry,
+    /// Groups of output channels, of each the entries of a patch one behind the other.
+    pub(super) kernels: Aligned,
     /// Output channels of a group.
-    at_once: usize,
-    bias: Vec<f32>,
+    pub(super) at_once: usize,
+    pub(super) bias: Vec<f32>,
+    /// The kernels as [`Algorithm::Winograd`] multiplies them, where they are small enough to be kept.
+    transformed: Option<Aligned>,
 }
 
 impl PackedKernels {
@@ -65,17 +88,19 @@ impl PackedKernels {
     /// # Panics
     /// When one has another length.
     pub fn new(kernels: &[f32], bias: &[f32], geometry: Geometry) -> Self {
-        let ([_, outputs], patch) = (geometry.channels, geometry.patch());
+        let ([inputs, outputs], patch) = (geometry.channels, geometry.patch());
         assert_eq!(kernels.len(), outputs * patch, "kernels of {geometry:?}");
         assert_eq!(bias.len(), outputs, "a bias for every output");
         let at_once = even(outputs, most_rows());
-        let padded = outputs.next_multiple_of(at_once);
-        let mut packed = zeros(padded * patch);
-        for start in (0..patch).step_by(DEPTH) {
-            let depth = start..patch.min(start + DEPTH);
-            pack_rows(kernels, patch, depth, at_once, &mut packed[padded * start..]);
-        }
-        Self { geometry, kernels: packed, at_once, bias: bias.to_vec() }
+        let mut packed = zeros(outputs.next_multiple_of(at_once) * patch);
+        pack_rows(kernels, patch, 0..patch, at_once, &mut packed);
+        let kept = geometry.is_plain() && inputs * outputs <= KEPT_KERNELS;
+        let transformed = kept.then(|| {
+            let mut transformed = zeros(winograd::transformed_length(packed.len()));
+            winograd::transform_kernels(&packed, inputs, at_once, &mut transformed);
+            transformed
+        });
+        Self { geometry, kernels: packed, at_once, bias: bias.to_vec(), transformed }
     }
 
     /// How the kernels move.
@@ -83,17 +108,58 @@ impl PackedKernels {
         &self.geometry
     }
 
+    /// The faster way for images of some height and width. It is the same however many there are,
+    /// so that an image does not depend on those beside it.
+    pub fn algorithm(&self, size: [usize; 2]) -> Algorithm {
+        let many = || winograd::tiles(size) >= MANY_TILES;
+        match self.geometry.is_plain() && (self.transformed.is_some() || many()) {
+            true => Algorithm::Winograd,
+            false => Algorithm::Direct,
+        }
+    }
+
     /// Convolves images `[batch, in, height, width]` into `out` `[batch, out, height, width]`.
     ///
     /// # Panics
     /// When a length does not fit.
     pub fn convolve(&self, images: &[f32], size: [usize; 2], out: &mut [f32]) {
+        self.convolve_by(self.algorithm(size), images, size, out);
+    }
+
+    /// [`Self::convolve`] in a chosen way.
+    ///
+    /// # Panics
+    /// When a length does not fit, or for [`Algorithm::Winograd`] with other kernels than those of
+    /// 3 × 3 that keep height and width.
+    pub fn convolve_by(
+        &self,
+        algorithm: Algorithm,
+        images: &[f32],
+        size: [usize; 2],
+        out: &mut [f32],
+    ) {
         let [inputs, outputs] = self.geometry.channels;
         let [height, width] = self.geometry.output(size);
         let (image, pixels) = (inputs * size[0] * size[1], height * width);
         let batch = images.len() / image.max(1);
         assert_eq!(images.len(), batch * image, "images of {size:?}");
         assert_eq!(out.len(), batch * outputs * pixels, "room for {height} × {width} pixels");
+        match (algorithm, &self.transformed) {
+            (Algorithm::Direct, _) => self.convolve_directly(images, size, out),
+            _ if !self.geometry.is_plain() => panic!("kernels of {:?}", self.geometry),
+            (_, Some(transformed)) => winograd::convolve(self, transformed, images, size, out),
+            (_, None) => with_scratch(winograd::transformed_length(self.kernels.len()), |room| {
+                winograd::transform_kernels(&self.kernels, inputs, self.at_once, room);
+                winograd::convolve(self, room, images, size, out);
+            }),
+        }
+    }
+
+    fn convolve_directly(&self, images: &[f32], size: [usize; 2], out: &mut [f32]) {
+        let [inputs, outputs] = self.geometry.channels;
+        let [height, width] = self.geometry.output(size);
+        let (image, pixels) = (inputs * size[0] * size[1], height * width);
+        let batch = images.len() / image.max(1);
         let step = PANELS * 2 * lanes();
         let (blocks, groups) = (pixels.div_ceil(step), outputs.div_ceil(self.at_once));
         let tasks = 4 * rayon::current_num_threads();
@@ -138,17 +204,17 @@ impl WithSimd for Convolve<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { kernels, image, size, pixels, groups, out, first, patches } = self;
-        let PackedKernels { geometry, kernels: packed, at_once, bias } = kernels;
+        let PackedKernels { geometry, kernels: packed, at_once, bias, .. } = kernels;
         let ([_, outputs], patch) = (geometry.channels, geometry.patch());
         let [height, width] = geometry.output(size);
-        let (lanes, padded) = (2 * S::F32_LANES, outputs.next_multiple_of(*at_once));
+        let lanes = 2 * S::F32_LANES;
         for start in (0..patch).step_by(DEPTH) {
             let depth = start..patch.min(start + DEPTH);
             lay_out(geometry, image, size, pixels.clone(), depth.clone(), lanes, patches);
             for group in groups.clone() {
                 let channel = group * at_once;
                 let rows = *at_once.min(&(outputs - channel));
-                let left = &packed[padded * start + channel * depth.len()..];
+                let left = &packed[channel * patch + start * at_once..];
                 let panels = pixels.clone().step_by(lanes).zip(patches.chunks(depth.len() * lanes));
                 for (pixel, right) in panels {
                     let columns = lanes.min(pixels.end - pixel);

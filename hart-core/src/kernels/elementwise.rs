@@ -3,6 +3,7 @@
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::broadcast::Broadcast;
 use super::simd::{dispatch, gelu_tanh, get, put, silu, vectors};
 
 /// Entries a task takes.
@@ -62,27 +63,23 @@ impl WithSimd for Elements<'_> {
     }
 }
 
-/// `x + y · gate` in the place of `x`: rows `[rows, width]`, of which each so many share a row of
-/// `gate` `[groups, width]`.
+/// `x + y · gate` in the place of `x`, row by row of `width` entries.
 ///
 /// # Panics
 /// When lengths do not fit.
-pub fn add_gated(x: &mut [f32], y: &[f32], gate: &[f32], width: usize, rows: usize) {
+pub fn add_gated(x: &mut [f32], y: &[f32], gate: Broadcast<'_>, width: usize) {
     assert_eq!(x.len(), y.len(), "as many entries to add as there are");
-    assert_eq!(gate.len(), x.len().div_ceil(width * rows.max(1)) * width, "a gate for every group");
+    gate.check(x.len() / width.max(1), width);
     let each = (ENTRIES / width).max(1);
     let tasks = x.par_chunks_mut(each * width).zip(y.par_chunks(each * width)).enumerate();
-    tasks.for_each(|(task, (x, y))| {
-        dispatch(Gated { x, y, gate, width, rows, first: task * each });
-    });
+    tasks.for_each(|(task, (x, y))| dispatch(Gated { x, y, gate, width, first: task * each }));
 }
 
 struct Gated<'a> {
     x: &'a mut [f32],
     y: &'a [f32],
-    gate: &'a [f32],
+    gate: Broadcast<'a>,
     width: usize,
-    rows: usize,
     first: usize,
 }
 
@@ -91,10 +88,10 @@ impl WithSimd for Gated<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { x, y, gate, width, rows, first } = self;
+        let Self { x, y, gate, width, first } = self;
         let pairs = x.chunks_exact_mut(width).zip(y.chunks_exact(width));
         for (i, (x, y)) in pairs.enumerate() {
-            let gate = &gate[(first + i) / rows * width..][..width];
+            let gate = gate.row(first + i, width);
             for j in 0..vectors::<S>(y) {
                 let sum = simd.mul_add_e_f32s(get(simd, y, j), get(simd, gate, j), get(simd, x, j));
                 put(simd, x, j, sum);

@@ -104,7 +104,7 @@ fn add<S: Simd>(simd: S, x: &[f32], bias: Option<&[f32]>, out: &mut [f32]) {
 /// Scales a vector to a length; zero stays zero.
 #[inline(always)]
 fn to_length<S: Simd>(simd: S, x: &mut [f32], length: f32) {
-    let factor = simd.splat_f32s(length / sum_of_squares(simd, x).sqrt().max(1e-12));
+    let factor = simd.splat_f32s(length / sum_of_squares(simd, x, 0.0).sqrt().max(1e-12));
     for i in 0..vectors::<S>(x) {
         let value = simd.mul_f32s(get(simd, x, i), factor);
         put(simd, x, i, value);

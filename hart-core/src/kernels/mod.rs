@@ -8,10 +8,11 @@
 //! | [`attention`] | attention that never holds all scores |
 //! | [`heads`] | from a block's projection to queries, keys and values |
 //! | [`norm`], [`elementwise`] | norms, activations and gates |
-//! | [`convolution`], [`winograd`] | convolutions, and those of 3 × 3 with a quarter of the products |
+//! | [`convolution`] | convolutions, those of 3 × 3 over many pixels with a quarter of the products |
 //! | [`group_norm`] | GroupNorm with its activation |
 
 pub mod attention;
+mod broadcast;
 pub mod convolution;
 pub mod elementwise;
 pub mod group_norm;
@@ -22,4 +23,6 @@ mod memory;
 pub mod norm;
 mod simd;
 mod tile;
-pub mod winograd;
+mod winograd;
+
+pub use broadcast::Broadcast;

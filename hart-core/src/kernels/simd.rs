@@ -112,15 +112,28 @@ pub(crate) fn put<S: Simd>(simd: S, slice: &mut [f32], index: usize, value: S::f
     }
 }
 
-/// The sum of all squares.
+/// The sum of all entries.
 #[inline(always)]
-pub(crate) fn sum_of_squares<S: Simd>(simd: S, slice: &[f32]) -> f32 {
+pub(crate) fn sum<S: Simd>(simd: S, slice: &[f32]) -> f32 {
     let mut sums = [simd.splat_f32s(0.0); 4];
     for i in 0..vectors::<S>(slice) {
-        let value = get(simd, slice, i);
-        sums[i % 4] = simd.mul_add_e_f32s(value, value, sums[i % 4]);
+        sums[i % 4] = simd.add_f32s(sums[i % 4], get(simd, slice, i));
     }
     sum_of_vectors(simd, sums)
+}
+
+/// The sum of all squared distances from a centre.
+#[inline(always)]
+pub(crate) fn sum_of_squares<S: Simd>(simd: S, slice: &[f32], centre: f32) -> f32 {
+    let mut sums = [simd.splat_f32s(0.0); 4];
+    let whole = slice.len() / S::F32_LANES;
+    for i in 0..whole {
+        let value = simd.sub_f32s(get(simd, slice, i), simd.splat_f32s(centre));
+        sums[i % 4] = simd.mul_add_e_f32s(value, value, sums[i % 4]);
+    }
+    // What does not fill a vector: there the centre must not be taken from zeros.
+    let rest = slice[whole * S::F32_LANES..].iter().map(|x| (x - centre) * (x - centre));
+    sum_of_vectors(simd, sums) + rest.sum::<f32>()
 }
 
 /// The sum of all entries of four vectors.

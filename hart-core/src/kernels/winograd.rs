@@ -3,8 +3,7 @@
 //! A tile of 4 × 4 results needs a patch of 6 × 6 pixels. Patches and kernels are transformed to
 //! where a convolution is a product entry by entry, of which each of the 36 is a product of
 //! matrices over channels (the algorithm F(4 × 4, 3 × 3) of A. Lavin and S. Gray, "Fast Algorithms
-//! for Convolutional Neural Networks", 2015). Transformed kernels take four times the memory, so
-//! this is for layers of few channels over many pixels.
+//! for Convolutional Neural Networks", 2015). Transformed kernels take four times the memory.
 #![expect(clippy::needless_range_loop, reason = "rows and columns of small matrices")]
 
 use std::ops::Range;
@@ -12,9 +11,9 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::matrix::even;
-use super::memory::{Aligned, Shared, with_scratch, zeros};
-use super::simd::{dispatch, get, lanes, most_rows, put};
+use super::convolution::PackedKernels;
+use super::memory::{Shared, with_scratch};
+use super::simd::{dispatch, get, lanes, put};
 use super::tile::{MAX_ROWS, MAX_WIDTH, Start, Tile};
 
 /// Results of a tile, in a row.
@@ -24,7 +23,7 @@ const PATCH: usize = 6;
 /// Entries of a transformed patch.
 const ENTRIES: usize = PATCH * PATCH;
 /// The transform of kernels, `G`.
-const KERNEL: [[f64; 3]; PATCH] = [
+const KERNEL: [[f32; 3]; PATCH] = [
     [1.0 / 4.0, 0.0, 0.0],
     [-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
     [-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
@@ -33,97 +32,101 @@ const KERNEL: [[f64; 3]; PATCH] = [
     [0.0, 0.0, 1.0],
 ];
 
-/// Transformed kernels.
-#[derive(Debug, Clone)]
-pub struct TransformedKernels {
-    channels: [usize; 2],
-    /// Groups of output channels, of each every entry, of each every input channel.
-    kernels: Aligned,
-    /// Output channels of a group.
-    at_once: usize,
-    bias: Vec<f32>,
+/// How many tiles an image of some height and width has.
+pub(super) fn tiles([height, width]: [usize; 2]) -> usize {
+    height.div_ceil(TILE) * width.div_ceil(TILE)
 }
 
-impl TransformedKernels {
-    /// Transforms kernels `[out, in, 3, 3]` and takes a bias `[out]`.
-    ///
-    /// # Panics
-    /// When one has another length.
-    pub fn new(kernels: &[f32], bias: &[f32], [inputs, outputs]: [usize; 2]) -> Self {
-        assert_eq!(kernels.len(), outputs * inputs * 9, "kernels of 3 × 3");
-        assert_eq!(bias.len(), outputs, "a bias for every output");
-        let at_once = even(outputs, most_rows());
-        let group = ENTRIES * inputs * at_once;
-        let mut transformed = zeros(outputs.div_ceil(at_once) * group);
-        let groups = transformed.par_chunks_mut(group.max(1)).enumerate();
-        groups.for_each(|(group, values)| {
-            for row in 0..at_once.min(outputs - group * at_once) {
-                for input in 0..inputs {
-                    let at = ((group * at_once + row) * inputs + input) * 9;
-                    for (entry, value) in transform(&kernels[at..at + 9]).into_iter().enumerate() {
-                        values[(entry * inputs + input) * at_once + row] = value;
-                    }
-                }
-            }
-        });
-        Self { channels: [inputs, outputs], kernels: transformed, at_once, bias: bias.to_vec() }
-    }
+/// How many floats kernels take when they are transformed that took so many.
+pub(super) fn transformed_length(packed: usize) -> usize {
+    packed / 9 * ENTRIES
+}
 
-    /// Input and output channels.
-    pub fn channels(&self) -> [usize; 2] {
-        self.channels
-    }
+/// Transforms packed kernels: groups of `at_once` output channels, of each every input channel, of
+/// each the entries of its kernels. In the result input channels follow entries.
+pub(super) fn transform_kernels(packed: &[f32], inputs: usize, at_once: usize, out: &mut [f32]) {
+    let group = inputs * 9 * at_once;
+    let groups = packed.par_chunks_exact(group).zip(out.par_chunks_exact_mut(group / 9 * ENTRIES));
+    groups.for_each(|(packed, out)| dispatch(TransformKernels { packed, at_once, out }));
+}
 
-    /// Convolves images `[batch, in, height, width]`, one row of zeros around each, into `out`
-    /// `[batch, out, height, width]`.
-    ///
-    /// # Panics
-    /// When a length does not fit.
-    pub fn convolve(&self, images: &[f32], [height, width]: [usize; 2], out: &mut [f32]) {
-        let [inputs, outputs] = self.channels;
-        let pixels = height * width;
-        let batch = images.len() / (inputs * pixels).max(1);
-        assert_eq!(images.len(), batch * inputs * pixels, "images of {height} × {width}");
-        assert_eq!(out.len(), batch * outputs * pixels, "as many pixels as before");
-        let (across, step) = (width.div_ceil(TILE), 2 * lanes());
-        let tiles = height.div_ceil(TILE) * across;
-        let blocks = tiles.div_ceil(step);
-        let out = Shared::new(out);
-        (0..batch * blocks).into_par_iter().for_each(|task| {
-            let (item, block) = (task / blocks, task % blocks);
-            let length = ENTRIES * (inputs + MAX_ROWS + 1) * MAX_WIDTH + TILE * TILE * MAX_WIDTH;
-            with_scratch(length, |room| {
-                dispatch(Block {
-                    kernels: self,
-                    image: &images[item * inputs * pixels..][..inputs * pixels],
-                    size: [height, width],
-                    tiles: block * step..tiles.min((block + 1) * step),
-                    out,
-                    first: item * outputs * pixels,
-                    room,
-                });
+/// Convolves images `[batch, in, height, width]`, one row of zeros around each, into `out`
+/// `[batch, out, height, width]`, with kernels that [`transform_kernels`] has made of packed ones.
+pub(super) fn convolve(
+    kernels: &PackedKernels,
+    transformed: &[f32],
+    images: &[f32],
+    size: [usize; 2],
+    out: &mut [f32],
+) {
+    let [inputs, outputs] = kernels.geometry.channels;
+    let (pixels, step) = (size[0] * size[1], 2 * lanes());
+    let batch = images.len() / (inputs * pixels).max(1);
+    let tiles = tiles(size);
+    let blocks = tiles.div_ceil(step);
+    let out = Shared::new(out);
+    (0..batch * blocks).into_par_iter().for_each(|task| {
+        let (item, block) = (task / blocks, task % blocks);
+        let length = ENTRIES * (inputs + MAX_ROWS + 1) * MAX_WIDTH + TILE * TILE * MAX_WIDTH;
+        with_scratch(length, |room| {
+            dispatch(Block {
+                kernels,
+                transformed,
+                image: &images[item * inputs * pixels..][..inputs * pixels],
+                size,
+                tiles: block * step..tiles.min((block + 1) * step),
+                out,
+                first: item * outputs * pixels,
+                room,
             });
         });
+    });
+}
+
+/// `G·g·Gᵀ` of the kernels of a group.
+struct TransformKernels<'a> {
+    packed: &'a [f32],
+    at_once: usize,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for TransformKernels<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { packed, at_once, out } = self;
+        let inputs = packed.len() / (9 * at_once);
+        for (input, kernels) in packed.chunks_exact(9 * at_once).enumerate() {
+            let mut lines = [[0.0f32; MAX_ROWS]; 9];
+            for (line, values) in lines.iter_mut().zip(kernels.chunks_exact(at_once)) {
+                line[..at_once].copy_from_slice(values);
+            }
+            // First down the columns, then along the rows; a line of kernels at a time.
+            let half: [[_; 3]; PATCH] = std::array::from_fn(|y| {
+                std::array::from_fn(|x| combine(KERNEL[y], [lines[x], lines[3 + x], lines[6 + x]]))
+            });
+            for entry in 0..ENTRIES {
+                let line = combine(KERNEL[entry % PATCH], half[entry / PATCH]);
+                let at = (entry * inputs + input) * at_once;
+                out[at..at + at_once].copy_from_slice(&line[..at_once]);
+            }
+        }
     }
 }
 
-/// `G·g·Gᵀ` of a kernel.
-fn transform(kernel: &[f32]) -> [f32; ENTRIES] {
-    let mut half = [[0.0; 3]; PATCH];
-    for (half, row) in half.iter_mut().zip(&KERNEL) {
-        for (x, value) in half.iter_mut().enumerate() {
-            *value = (0..3).map(|y| row[y] * f64::from(kernel[y * 3 + x])).sum();
-        }
-    }
-    std::array::from_fn(|entry| {
-        let (half, row) = (&half[entry / PATCH], &KERNEL[entry % PATCH]);
-        (0..3).map(|x| half[x] * row[x]).sum::<f64>() as f32
+/// The sum of lines times factors.
+#[inline(always)]
+fn combine(factors: [f32; 3], lines: [[f32; MAX_ROWS]; 3]) -> [f32; MAX_ROWS] {
+    std::array::from_fn(|i| {
+        factors[0] * lines[0][i] + factors[1] * lines[1][i] + factors[2] * lines[2][i]
     })
 }
 
 /// Some tiles, in the order of rows, of all output channels.
 struct Block<'a> {
-    kernels: &'a TransformedKernels,
+    kernels: &'a PackedKernels,
+    transformed: &'a [f32],
     image: &'a [f32],
     size: [usize; 2],
     tiles: Range<usize>,
@@ -138,8 +141,9 @@ impl WithSimd for Block<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { kernels, image, size, tiles, out, first, room } = self;
-        let TransformedKernels { channels: [inputs, outputs], kernels, at_once, bias } = kernels;
+        let Self { kernels, transformed, image, size, tiles, out, first, room } = self;
+        let PackedKernels { geometry, at_once, bias, .. } = kernels;
+        let [inputs, outputs] = geometry.channels;
         let (width, pixels) = (2 * S::F32_LANES, size[0] * size[1]);
         let (patches, room) = room.split_at_mut(ENTRIES * inputs * width);
         let (products, room) = room.split_at_mut(ENTRIES * at_once * width);
@@ -147,17 +151,17 @@ impl WithSimd for Block<'_> {
         for (channel, map) in image.chunks_exact(pixels).enumerate() {
             cut_out(map, size, tiles.clone(), width, raw);
             for half in 0..2 {
-                transform_patches(simd, raw, half, patches, channel, *inputs);
+                transform_patches(simd, raw, half, patches, channel, inputs);
             }
         }
-        let groups = kernels.chunks_exact(ENTRIES * inputs * at_once).enumerate();
+        let groups = transformed.chunks_exact(ENTRIES * inputs * at_once).enumerate();
         for (group, kernels) in groups {
             let channel = group * at_once;
             let rows = *at_once.min(&(outputs - channel));
             for entry in 0..ENTRIES {
                 let tile = Tile {
                     rows,
-                    depth: *inputs,
+                    depth: inputs,
                     left: &kernels[entry * inputs * at_once..],
                     left_step: *at_once,
                     right: &patches[entry * inputs * width..],

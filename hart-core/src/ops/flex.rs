@@ -13,14 +13,9 @@ use crate::kernels::attention::{self, Heads, Scores};
 use crate::kernels::convolution::{Geometry, PackedKernels};
 use crate::kernels::int8::Int8Matrix;
 use crate::kernels::matrix::PackedMatrix;
-use crate::kernels::norm::{self, Modulation};
-use crate::kernels::winograd::TransformedKernels;
-use crate::kernels::{elementwise, group_norm, heads};
+use crate::kernels::norm::{self, Modulation, Norm};
+use crate::kernels::{Broadcast, elementwise, group_norm, heads};
 use crate::nn::Prepared;
-
-/// The most input channels of a convolution whose kernels are transformed: beyond it there are so
-/// many kernels and so few pixels that four times the memory buys little time.
-const TRANSFORMED_CHANNELS: usize = 320;
 
 /// The 32-bit values of a tensor, row by row.
 struct Values(FlexTensor);
@@ -73,6 +68,45 @@ fn evenly_spaced(x: Tensor<Flex, 4>) -> (FlexTensor, usize) {
         _ => return (x.to_contiguous(), rows * width),
     };
     (x, step)
+}
+
+/// Rows that those of another tensor are combined with.
+struct SharedRows {
+    values: FlexTensor,
+    step: usize,
+    rows: usize,
+}
+
+impl SharedRows {
+    /// Those of `shared` `[batch or 1, tokens or 1, width]` for `x` `[batch, tokens, width]`, where
+    /// they lie if they are evenly spaced, in a copy otherwise; `None` where no number of rows in a
+    /// row shares one, or for other types than 32-bit floats.
+    fn of(x: &Tensor<Flex, 3>, shared: &Tensor<Flex, 3>) -> Option<Self> {
+        let ([batch, tokens, width], [items, places, entries]) = (x.dims(), shared.dims());
+        let rows = match (items, places) {
+            _ if entries != width || !is_f32(shared) => return None,
+            (1, 1) => batch * tokens,
+            (_, 1) if items == batch => tokens,
+            _ if [items, places] == [batch, tokens] => 1,
+            _ => return None,
+        };
+        let values = shared.clone().into_primitive().tensor();
+        let step = match *values.layout().strides() {
+            [item, row, 1]
+                if row > 0 && item > 0 && (item == row * places as isize || items == 1) =>
+            {
+                row as usize
+            }
+            [item, _, 1] if places == 1 && item > 0 => item as usize,
+            _ => return Some(Self { values: values.to_contiguous(), step: width, rows }),
+        };
+        Some(Self { values, step, rows })
+    }
+
+    fn get(&self) -> Broadcast<'_> {
+        let values = &self.values.storage::<f32>()[self.values.layout().start_offset()..];
+        Broadcast { values, step: self.step, rows: self.rows }
+    }
 }
 
 fn heads_of(x: &FlexTensor, rows: usize, step: usize) -> Heads<'_> {
@@ -147,10 +181,8 @@ impl HartBackend for Flex {
         if !is_f32(&x) {
             return plain::rms_norm(x, weight, epsilon);
         }
-        let shape = x.dims();
-        let (x, weight, mut out) = (Values::of(x), Values::of(weight), room(shape));
-        norm::rms_norm(x.get(), weight.get(), epsilon as f32, None, &mut out);
-        tensor(out, shape)
+        let weight = Values::of(weight);
+        normalize(x, Norm::RootMeanSquare { weight: weight.get() }, epsilon, None)
     }
 
     fn modulated_rms_norm(
@@ -160,27 +192,43 @@ impl HartBackend for Flex {
         shift: Tensor<Self, 3>,
         epsilon: f64,
     ) -> Tensor<Self, 3> {
-        let shape = x.dims();
-        let grouped = scale.dims()[1] == 1 && scale.dims() == shift.dims();
-        if !is_f32(&x) || !grouped {
-            return plain::modulated_rms_norm(x, weight, scale, shift, epsilon);
+        match (is_f32(&x), SharedRows::of(&x, &scale), SharedRows::of(&x, &shift)) {
+            (true, Some(scale), Some(shift)) => {
+                let weight = Values::of(weight);
+                let modulation = Modulation { scale: scale.get(), shift: shift.get() };
+                let norm = Norm::RootMeanSquare { weight: weight.get() };
+                normalize(x, norm, epsilon, Some(modulation))
+            }
+            _ => plain::modulated_rms_norm(x, weight, scale, shift, epsilon),
         }
-        let rows = shape[0] * shape[1] / scale.dims()[0];
-        let (x, weight, mut out) = (Values::of(x), Values::of(weight), room(shape));
-        let (scale, shift) = (Values::of(scale), Values::of(shift));
-        let modulation = Modulation { scale: scale.get(), shift: shift.get(), rows };
-        norm::rms_norm(x.get(), weight.get(), epsilon as f32, Some(modulation), &mut out);
-        tensor(out, shape)
+    }
+
+    fn modulated_layer_norm(
+        x: Tensor<Self, 3>,
+        weights: Option<[Tensor<Self, 1>; 2]>,
+        scale: Tensor<Self, 3>,
+        shift: Tensor<Self, 3>,
+        epsilon: f64,
+    ) -> Tensor<Self, 3> {
+        match (is_f32(&x), SharedRows::of(&x, &scale), SharedRows::of(&x, &shift)) {
+            (true, Some(scale), Some(shift)) => {
+                let weights = weights.map(|parts| parts.map(Values::of));
+                let weights = weights.as_ref().map(|parts| parts.each_ref().map(Values::get));
+                let modulation = Modulation { scale: scale.get(), shift: shift.get() };
+                normalize(x, Norm::Layer { weights }, epsilon, Some(modulation))
+            }
+            _ => plain::modulated_layer_norm(x, weights, scale, shift, epsilon),
+        }
     }
 
     fn add_gated(x: Tensor<Self, 3>, y: Tensor<Self, 3>, gate: Tensor<Self, 3>) -> Tensor<Self, 3> {
-        let [batch, tokens, width] = x.dims();
-        if !is_f32(&x) || !is_f32(&y) || gate.dims()[1] != 1 || y.dims() != x.dims() {
-            return plain::add_gated(x, y, gate);
+        match SharedRows::of(&x, &gate) {
+            Some(shared) if is_f32(&x) && is_f32(&y) && y.dims() == x.dims() => {
+                let (width, y) = (x.dims()[2], Values::of(y));
+                change(x, |x| elementwise::add_gated(x, y.get(), shared.get(), width))
+            }
+            _ => plain::add_gated(x, y, gate),
         }
-        let rows = batch * tokens / gate.dims()[0];
-        let (y, gate) = (Values::of(y), Values::of(gate));
-        change(x, |x| elementwise::add_gated(x, y.get(), gate.get(), width, rows))
     }
 
     fn gated_silu(gate: Tensor<Self, 3>, up: Tensor<Self, 3>) -> Tensor<Self, 3> {
@@ -282,32 +330,25 @@ impl HartBackend for Flex {
         if !is_f32(&weight) {
             return None;
         }
-        let [outputs, inputs, height, width] = weight.dims();
-        let plain = [height, width] == [3, 3]
-            && options.padding == [1, 1]
-            && options.stride == [1, 1]
-            && inputs <= TRANSFORMED_CHANNELS;
-        if !plain {
-            return Some(Prepared::new(packed(weight, bias, options)));
-        }
-        let (weight, bias) = (Values::of(weight), Values::of(bias));
-        let kernels = TransformedKernels::new(weight.get(), bias.get(), [inputs, outputs]);
-        Some(Prepared::new(kernels))
+        Some(Prepared::new(packed(weight, bias, options)))
     }
 
     fn prepared_convolution(layer: &Prepared, x: Tensor<Self, 4>) -> Tensor<Self, 4> {
-        let x = x.cast(DType::F32);
-        if let Some(kernels) = layer.get::<PackedKernels>() {
-            return convolve(kernels, x);
-        }
-        let kernels: &TransformedKernels =
-            layer.get().expect("a layer that this backend has prepared");
-        let [batch, _, height, width] = x.dims();
-        let shape = [batch, kernels.channels()[1], height, width];
-        let (x, mut out) = (Values::of(x), room(shape));
-        kernels.convolve(x.get(), [height, width], &mut out);
-        tensor(out, shape)
+        let kernels = layer.get().expect("a layer that this backend has prepared");
+        convolve(kernels, x.cast(DType::F32))
     }
+}
+
+fn normalize(
+    x: Tensor<Flex, 3>,
+    norm: Norm<'_>,
+    epsilon: f64,
+    modulation: Option<Modulation<'_>>,
+) -> Tensor<Flex, 3> {
+    let shape = x.dims();
+    let (x, mut out) = (Values::of(x), room(shape));
+    norm::normalize(x.get(), shape[2], norm, epsilon as f32, modulation, &mut out);
+    tensor(out, shape)
 }
 
 /// Attention without a mask.

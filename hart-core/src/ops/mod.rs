@@ -95,7 +95,20 @@ pub trait HartBackend: Backend {
         plain::modulated_rms_norm(x, weight, scale, shift, epsilon)
     }
 
-    /// `x + y · gate`, `gate` `[batch or 1, 1, C]`.
+    /// `norm(x) · (1 + scale) + shift`, where `norm` brings every row to mean 0 and variance 1 and
+    /// then multiplies by a weight and adds a bias `[width]`, if there are any; `scale` and `shift`
+    /// broadcastable to `x`.
+    fn modulated_layer_norm(
+        x: Tensor<Self, 3>,
+        weights: Option<[Tensor<Self, 1>; 2]>,
+        scale: Tensor<Self, 3>,
+        shift: Tensor<Self, 3>,
+        epsilon: f64,
+    ) -> Tensor<Self, 3> {
+        plain::modulated_layer_norm(x, weights, scale, shift, epsilon)
+    }
+
+    /// `x + y · gate`, `gate` `[batch or 1, tokens or 1, C]`.
     fn add_gated(x: Tensor<Self, 3>, y: Tensor<Self, 3>, gate: Tensor<Self, 3>) -> Tensor<Self, 3> {
         plain::add_gated(x, y, gate)
     }

@@ -78,6 +78,26 @@ pub(super) fn modulated_rms_norm<B: HartBackend>(
     normalized * (scale + 1.0).cast(dtype) + shift.cast(dtype)
 }
 
+/// The plain form of [`HartBackend::modulated_layer_norm`].
+pub(super) fn modulated_layer_norm<B: HartBackend>(
+    x: Tensor<B, 3>,
+    weights: Option<[Tensor<B, 1>; 2]>,
+    scale: Tensor<B, 3>,
+    shift: Tensor<B, 3>,
+    epsilon: f64,
+) -> Tensor<B, 3> {
+    let dtype = x.dtype();
+    let x = x.cast(DType::F32);
+    let centred = x.clone() - x.mean_dim(2);
+    let variance = centred.clone().square().mean_dim(2);
+    let normalized = centred / (variance + epsilon).sqrt();
+    let normalized = match weights {
+        Some([weight, bias]) => normalized * weight.unsqueeze() + bias.unsqueeze(),
+        None => normalized,
+    };
+    normalized.cast(dtype) * (scale + 1.0) + shift
+}
+
 /// The plain form of [`HartBackend::add_gated`].
 pub(super) fn add_gated<B: Backend>(
     x: Tensor<B, 3>,
