@@ -1,9 +1,9 @@
 //! Multiplication by a matrix that was packed once: the linear layers.
 //!
 //! The matrix is stored in panels of as many columns as two vectors have entries, each panel row by
-//! row, so that a multiplication reads it from front to back. The rows it is multiplied with are
-//! packed block by block on the way, as many at a time as the processor has registers to add up
-//! in. (The scheme is that of K. Goto and R. van de Geijn, "Anatomy of High-Performance Matrix
+//! row, so that a multiplication reads it from front to back, and from memory once for many rows.
+//! The rows it is multiplied with are packed on the way, in groups of as many as the processor has
+//! registers to add up in. (The scheme is that of K. Goto and R. van de Geijn, "Anatomy of High-Performance Matrix
 //! Multiplication", 2008.)
 
 use std::ops::Range;
@@ -12,14 +12,17 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::memory::{Aligned, Shared, with_scratch, zeros};
-use super::simd::{dispatch, lanes};
-use super::tile::{MAX_ROWS, Start, Tile, rows_at_once};
+use super::simd::{dispatch, lanes, most_rows};
+use super::tile::{MAX_ROWS, Start, Tile};
 
 /// The most rows of the matrix that are added up at a time: a panel of so many stays in the first
 /// cache levels.
 const DEPTH: usize = 512;
-/// The most rows that are packed and multiplied with a panel at a time.
-const ROWS: usize = 8 * MAX_ROWS;
+/// The most rows that are packed and multiplied with a panel at a time. A matrix is read anew for
+/// each so many, so they are many; packed, they must stay in the last cache level.
+const ROWS: usize = 40 * MAX_ROWS;
+/// Entries of rows that are packed without dividing the work.
+const FEW: usize = 1 << 14;
 
 /// A matrix `[inputs, outputs]` in panels, with what is added to every row.
 #[derive(Debug, Clone)]
@@ -67,59 +70,43 @@ impl PackedMatrix {
     /// # Panics
     /// When a length does not fit.
     pub fn multiply(&self, rows: &[f32], out: &mut [f32]) {
-        let count = rows.len() / self.inputs.max(1);
-        assert_eq!(rows.len(), count * self.inputs, "rows of {} entries", self.inputs);
-        assert_eq!(out.len(), count * self.outputs, "rows of {} results", self.outputs);
-        let blocks = count.div_ceil(ROWS);
-        let panels = self.outputs.div_ceil(self.width);
-        // Every task packs its rows anew, so columns are only divided when there are too few
-        // rows to keep all threads busy.
-        let tasks = 4 * rayon::current_num_threads();
-        let parts = if blocks >= tasks { 1 } else { tasks.div_ceil(blocks.max(1)).min(panels) };
-        let step = panels.div_ceil(parts.max(1));
-        let rows_each = count.div_ceil(blocks.max(1));
-        let out = Shared::new(out);
-        (0..blocks * parts).into_par_iter().for_each(|task| {
-            let (block, part) = (task / parts, task % parts);
-            let panels = (part * step).min(panels)..panels.min((part + 1) * step);
-            let block = block * rows_each..count.min((block + 1) * rows_each);
-            with_scratch(
-                block.len().next_multiple_of(MAX_ROWS) * DEPTH.min(self.inputs),
-                |packed| {
-                    dispatch(Multiply { matrix: self, rows, out, block, panels, packed });
-                },
-            );
-        });
-    }
-}
-
-/// The product of a block of rows with some panels.
-struct Multiply<'a> {
-    matrix: &'a PackedMatrix,
-    rows: &'a [f32],
-    out: Shared<'a>,
-    block: Range<usize>,
-    panels: Range<usize>,
-    /// Room for the packed rows.
-    packed: &'a mut [f32],
-}
-
-impl WithSimd for Multiply<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { matrix, rows, out, block, panels, packed } = self;
-        let (inputs, at_once) = (matrix.inputs, even(block.len(), rows_at_once::<S>()));
-        let rows = &rows[block.start * inputs..block.end * inputs];
-        for start in (0..inputs).step_by(DEPTH) {
-            let depth = start..inputs.min(start + DEPTH);
-            pack_rows(rows, inputs, depth.clone(), at_once, packed);
-            for panel in panels.clone() {
-                let rows = PackedRows { values: packed, at_once, block: block.clone() };
-                matrix.panel(simd, panel, depth.clone(), &rows, out);
-            }
+        let Self { inputs, outputs, .. } = *self;
+        let count = rows.len() / inputs.max(1);
+        assert_eq!(rows.len(), count * inputs, "rows of {inputs} entries");
+        assert_eq!(out.len(), count * outputs, "rows of {outputs} results");
+        let each = even(count, ROWS).max(1);
+        for (rows, out) in rows.chunks(each * inputs).zip(out.chunks_mut(each * outputs)) {
+            self.multiply_block(rows, out);
         }
+    }
+
+    fn multiply_block(&self, rows: &[f32], out: &mut [f32]) {
+        let inputs = self.inputs;
+        let count = rows.len() / inputs;
+        let at_once = even(count, most_rows());
+        let (groups, panels) = (count.div_ceil(at_once), self.outputs.div_ceil(self.width));
+        with_scratch(groups * at_once * inputs, |packed| {
+            let pack = |(packed, rows): (&mut [f32], &[f32])| {
+                pack_rows(rows, inputs, 0..inputs, at_once, packed);
+            };
+            let group = at_once * inputs;
+            match rows.len() <= FEW {
+                true => packed.chunks_mut(group).zip(rows.chunks(group)).for_each(pack),
+                false => packed.par_chunks_mut(group).zip(rows.par_chunks(group)).for_each(pack),
+            }
+            let rows = PackedRows { values: packed, count, at_once };
+            // Groups are only divided when there are too few panels to keep all threads busy.
+            let tasks = 4 * rayon::current_num_threads();
+            let across = tasks.min(panels).max(1);
+            let down = tasks.div_ceil(across).min(groups).max(1);
+            let part = |i: usize, count: usize, of: usize| i * count / of..(i + 1) * count / of;
+            let out = Shared::new(out);
+            (0..across * down).into_par_iter().for_each(|task| {
+                let panels = part(task % across, panels, across);
+                let groups = part(task / across, groups, down);
+                dispatch(Multiply { matrix: self, rows: &rows, out, groups, panels });
+            });
+        });
     }
 }
 
@@ -127,37 +114,61 @@ impl WithSimd for Multiply<'_> {
 struct PackedRows<'a> {
     /// Groups of rows, each column by column.
     values: &'a [f32],
+    /// How many rows there are.
+    count: usize,
     /// Rows of a group.
     at_once: usize,
-    /// Which rows they are.
-    block: Range<usize>,
 }
 
-impl PackedMatrix {
-    /// Adds the products of the packed rows of a block with a part of a panel to `out`.
+/// The product of some groups of rows with some panels.
+struct Multiply<'a> {
+    matrix: &'a PackedMatrix,
+    rows: &'a PackedRows<'a>,
+    out: Shared<'a>,
+    groups: Range<usize>,
+    panels: Range<usize>,
+}
+
+impl WithSimd for Multiply<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn panel<S: Simd>(
-        &self,
-        simd: S,
-        panel: usize,
-        depth: Range<usize>,
-        packed: &PackedRows<'_>,
-        out: Shared<'_>,
-    ) {
-        let Self { panels, bias, inputs, outputs, width } = self;
-        let PackedRows { values, at_once, block } = packed;
-        let (first, at_once) = (panel * width, *at_once);
+    fn with_simd<S: Simd>(self, simd: S) {
+        let inputs = self.matrix.inputs;
+        for start in (0..inputs).step_by(DEPTH) {
+            for panel in self.panels.clone() {
+                self.panel(simd, panel, start..inputs.min(start + DEPTH));
+            }
+        }
+    }
+}
+
+impl Multiply<'_> {
+    /// Adds the products of the groups with a part of a panel to what is there.
+    #[inline(always)]
+    fn panel<S: Simd>(&self, simd: S, panel: usize, depth: Range<usize>) {
+        let Self { matrix, rows: packed, out, groups, .. } = self;
+        let PackedMatrix { panels, bias, inputs, outputs, width } = matrix;
+        let &PackedRows { values, count, at_once } = *packed;
+        let first = panel * width;
         let columns = *width.min(&(outputs - first));
         let right = &panels[(panel * inputs + depth.start) * width..][..depth.len() * width];
         let start = match depth.start {
             0 => Start::Row(&bias[first..][..*width]),
             _ => Start::Present,
         };
-        let groups = values.chunks_exact(at_once * depth.len());
-        for (row, left) in block.clone().step_by(at_once).zip(groups) {
-            let rows = at_once.min(block.end - row);
-            let (depth, right_step) = (depth.len(), *width);
-            let tile = Tile { rows, depth, left, left_step: at_once, right, right_step, start };
+        for group in groups.clone() {
+            let row = group * at_once;
+            let left = &values[row * inputs + depth.start * at_once..];
+            let tile = Tile {
+                rows: at_once.min(count - row),
+                depth: depth.len(),
+                left,
+                left_step: at_once,
+                right,
+                right_step: *width,
+                start,
+            };
             // SAFETY: these columns of these rows are this task's alone.
             unsafe { tile.run_narrow(simd, columns, out.from(row * outputs + first), *outputs) };
         }
