@@ -1,6 +1,7 @@
 //! Keys and values of earlier steps.
 
 use burn::tensor::{Tensor, backend::Backend};
+use hart_core::HartBackend;
 
 /// Whether a step's keys and values will be attended to by a later step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +31,7 @@ struct Buffer<B: Backend> {
     length: usize,
 }
 
-impl<B: Backend> LayerCache<B> {
+impl<B: HartBackend> LayerCache<B> {
     /// Room for `capacity` tokens.
     pub fn new(capacity: usize) -> Self {
         Self::standing_for(1, capacity)
@@ -68,7 +69,7 @@ impl<B: Backend> LayerCache<B> {
     }
 }
 
-impl<B: Backend> Buffer<B> {
+impl<B: HartBackend> Buffer<B> {
     fn filled(&self) -> Option<Tensor<B, 4>> {
         self.tensor.clone().map(|tensor| tensor.narrow(2, 0, self.length))
     }
@@ -81,7 +82,7 @@ impl<B: Backend> Buffer<B> {
             let shape = [batch, heads, self.capacity, width];
             Tensor::empty(shape, (&step.device(), step.dtype()))
         });
-        let tensor = tensor.slice_assign([0..batch, 0..heads, self.length..end, 0..width], step);
+        let tensor = B::write_rows(tensor, self.length, step);
         self.length = end;
         let filled = tensor.clone().narrow(2, 0, end);
         self.tensor = Some(tensor);

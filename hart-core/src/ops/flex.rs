@@ -31,9 +31,12 @@ impl Values {
     }
 }
 
-fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<Flex, D> {
-    let data = FlexTensor::from_data(TensorData::new(values, shape));
+fn wrap<const D: usize>(data: FlexTensor) -> Tensor<Flex, D> {
     Tensor::from_primitive(TensorPrimitive::Float(data))
+}
+
+fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<Flex, D> {
+    wrap(FlexTensor::from_data(TensorData::new(values, shape)))
 }
 
 /// Room for as many values as a shape has.
@@ -49,7 +52,7 @@ fn is_f32<const D: usize>(x: &Tensor<Flex, D>) -> bool {
 fn change<const D: usize>(x: Tensor<Flex, D>, f: impl FnOnce(&mut [f32])) -> Tensor<Flex, D> {
     let mut data = x.into_data();
     f(data.as_mut_slice().expect("32-bit values"));
-    Tensor::from_primitive(TensorPrimitive::Float(FlexTensor::from_data(data)))
+    wrap(FlexTensor::from_data(data))
 }
 
 /// The heads of `[batch, heads, rows, width]`, where they lie if rows are whole and heads evenly
@@ -286,6 +289,22 @@ impl HartBackend for Flex {
             return super::convolution::forward(x, weight, bias, options);
         }
         convolve(&packed(weight, bias, options), x)
+    }
+
+    // burn-flex 0.21 copies the whole buffer in `slice_assign`, even one that nobody else holds.
+    fn write_rows(buffer: Tensor<Self, 4>, first: usize, rows: Tensor<Self, 4>) -> Tensor<Self, 4> {
+        let ([_, _, capacity, width], [.., tokens, _]) = (buffer.dims(), rows.dims());
+        let whole = is_f32(&buffer) && is_f32(&rows) && first + tokens <= capacity;
+        let mut buffer = buffer.into_primitive().tensor();
+        if !whole || !buffer.is_contiguous() {
+            return plain::write_rows(wrap(buffer), first, rows);
+        }
+        let rows = Values::of(rows);
+        let heads = buffer.storage_mut::<f32>().chunks_exact_mut(capacity * width);
+        for (head, rows) in heads.zip(rows.get().chunks_exact(tokens * width)) {
+            head[first * width..][..tokens * width].copy_from_slice(rows);
+        }
+        wrap(buffer)
     }
 
     fn prepare_linear(

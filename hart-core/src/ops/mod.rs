@@ -135,6 +135,12 @@ pub trait HartBackend: Backend {
         plain::rotate(x, cos, sin)
     }
 
+    /// `buffer` `[batch, heads, capacity, width]` with the rows `first ..` of every head replaced by
+    /// those of `rows` `[batch, heads, tokens, width]`; in place where nobody else holds it.
+    fn write_rows(buffer: Tensor<Self, 4>, first: usize, rows: Tensor<Self, 4>) -> Tensor<Self, 4> {
+        plain::write_rows(buffer, first, rows)
+    }
+
     /// `x · weight + bias` with `x` `[…, in]`, `weight` `[in, out]`, `bias` `[out]`.
     fn affine<const D: usize>(
         x: Tensor<Self, D>,

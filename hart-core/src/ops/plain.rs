@@ -52,6 +52,16 @@ pub(super) fn attend_repeated<B: HartBackend>(
     B::attend(q, k, v, Some(bias), scale)
 }
 
+/// The plain form of [`HartBackend::write_rows`].
+pub(super) fn write_rows<B: Backend>(
+    buffer: Tensor<B, 4>,
+    first: usize,
+    rows: Tensor<B, 4>,
+) -> Tensor<B, 4> {
+    let [batch, heads, tokens, width] = rows.dims();
+    buffer.slice_assign([0..batch, 0..heads, first..first + tokens, 0..width], rows)
+}
+
 /// The plain form of [`HartBackend::rms_norm`].
 pub(super) fn rms_norm<B: Backend>(
     x: Tensor<B, 3>,
