@@ -19,7 +19,7 @@ const DEPTH: usize = 512;
 const PANELS: usize = 4;
 /// The most pairs of channels whose transformed kernels are kept: they take four times the memory.
 /// Larger ones are transformed at every call, which pays from [`MANY_TILES`] on.
-const KEPT_KERNELS: usize = 160 * 160;
+const KEPT_KERNELS: usize = 64 * 64;
 /// See [`KEPT_KERNELS`].
 const MANY_TILES: usize = 64;
 
@@ -148,10 +148,12 @@ impl PackedKernels {
             (Algorithm::Direct, _) => self.convolve_directly(images, size, out),
             _ if !self.geometry.is_plain() => panic!("kernels of {:?}", self.geometry),
             (_, Some(transformed)) => winograd::convolve(self, transformed, images, size, out),
-            (_, None) => with_scratch(winograd::transformed_length(self.kernels.len()), |room| {
-                winograd::transform_kernels(&self.kernels, inputs, self.at_once, room);
-                winograd::convolve(self, room, images, size, out);
-            }),
+            (_, None) => {
+                // Given back afterwards: it may be the largest piece of memory of a generation.
+                let mut transformed = zeros(winograd::transformed_length(self.kernels.len()));
+                winograd::transform_kernels(&self.kernels, inputs, self.at_once, &mut transformed);
+                winograd::convolve(self, &transformed, images, size, out);
+            }
         }
     }
 
