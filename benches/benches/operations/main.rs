@@ -12,6 +12,7 @@
 //! memory are given in bytes read and written.
 
 mod attention;
+mod diffusion;
 mod elementwise;
 mod images;
 mod linear;
@@ -32,6 +33,7 @@ fn main() {
     linear::measure(&mut criterion);
     attention::measure(&mut criterion);
     elementwise::measure(&mut criterion);
+    diffusion::measure(&mut criterion);
     images::measure(&mut criterion);
     sampling::measure(&mut criterion);
     criterion.final_summary();
