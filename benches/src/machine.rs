@@ -1,0 +1,42 @@
+//! The machine that is measured on.
+
+use serde::Serialize;
+
+use crate::ceiling;
+
+/// What the numbers depend on.
+#[derive(Debug, Clone, Serialize)]
+pub struct Machine {
+    /// The processor's name; `None` where the system does not tell.
+    pub processor: Option<String>,
+    /// Threads of our side.
+    pub threads: usize,
+    /// The most 32-bit operations in a second, in GFLOP/s ([`ceiling::measure`]).
+    pub ceiling: f64,
+}
+
+impl Machine {
+    /// Looks at the machine and measures its ceiling, which takes about a second.
+    pub fn measure() -> Self {
+        Self {
+            processor: processor(),
+            threads: rayon::current_num_threads(),
+            ceiling: ceiling::measure(),
+        }
+    }
+}
+
+/// The processor's name on Linux.
+fn processor() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let (_, name) = text.lines().find(|line| line.starts_with("model name"))?.split_once(':')?;
+    Some(name.trim().to_string())
+}
+
+/// The most memory this process has held, in MiB; `None` where the system does not tell.
+pub fn peak_memory_mib() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib / 1024.0)
+}
