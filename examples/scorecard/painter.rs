@@ -33,8 +33,8 @@ impl<'a, B: HartBackend> Painter<'a, B> {
     }
 
     /// The side of its pictures.
-    pub(crate) fn side(&self) -> u32 {
-        self.pipeline.model().tokenizer.image_side() as u32
+    pub(crate) fn side(&self) -> anyhow::Result<u32> {
+        Ok(self.pipeline.model()?.tokenizer.image_side() as u32)
     }
 
     /// One picture of each caption; the sheet of the first ones is kept under `name`.
@@ -62,7 +62,7 @@ impl<'a, B: HartBackend> Painter<'a, B> {
     /// Keeps a sheet of pictures, evenly chosen when there are many.
     pub(crate) fn sheet(&self, name: &str, pictures: &[RgbImage]) -> anyhow::Result<()> {
         let shown = spread(pictures.len(), SHEET);
-        let side = self.side();
+        let side = self.side()?;
         let rows = shown.len().div_ceil(COLUMNS) as u32;
         let mut sheet = RgbImage::new(COLUMNS as u32 * side, rows * side);
         for (place, &index) in shown.iter().enumerate() {

@@ -86,7 +86,7 @@ impl<'a, B: HartBackend> Scores<'a, B> {
         painter: Painter<'a, B>,
         most: usize,
     ) -> anyhow::Result<Self> {
-        let side = painter.side() as usize;
+        let side = painter.side()? as usize;
         let read_file = |path: &Path| -> anyhow::Result<Vec<Truth>> {
             let records = Records::open(path)?;
             let mut seen = BTreeSet::new();

@@ -29,7 +29,7 @@ pub(crate) fn reconstruct<B: HartBackend>(
     pipeline: &HartPipeline<B>,
     pictures: &[RgbImage],
 ) -> anyhow::Result<Vec<RgbImage>> {
-    let tokenizer = &pipeline.model().tokenizer;
+    let tokenizer = &pipeline.model()?.tokenizer;
     let mut found = vec![];
     for part in pictures.chunks(BATCH) {
         let images = upload::<B>(part, pipeline.device());
@@ -45,7 +45,7 @@ pub(crate) fn decibels<B: HartBackend>(
     pictures: &[RgbImage],
     captions: Option<&[String]>,
 ) -> anyhow::Result<Decibels> {
-    let tokenizer = &pipeline.model().tokenizer;
+    let tokenizer = &pipeline.model()?.tokenizer;
     let mut errors = [0.0; 3];
     for (index, part) in pictures.chunks(BATCH).enumerate() {
         let images = upload::<B>(part, pipeline.device());
@@ -76,7 +76,7 @@ fn sample<B: HartBackend>(
     tokens: &hart_tokenizer::HybridTokens<B>,
     captions: &[String],
 ) -> anyhow::Result<Tensor<B, 4>> {
-    let (model, device) = (pipeline.model(), pipeline.device());
+    let (model, device) = (pipeline.model()?, pipeline.device());
     let quantizer = &model.tokenizer.quantizer;
     let last = quantizer.scales().last();
     let count = quantizer.scales().tokens(last);

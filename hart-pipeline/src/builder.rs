@@ -9,8 +9,9 @@ use hart_core::config::TransformerConfig;
 use hart_core::{Error, HartBackend, Precision, Result};
 
 use crate::defaults::ModelDefaults;
+use crate::lazy::LazyModel;
 use crate::model::{HartModel, ModelCheckpoints, ModelConfig, TransformerWeights};
-use crate::pipeline::HartPipeline;
+use crate::pipeline::{HartPipeline, Parts};
 use crate::text::{PaddingSide, SystemPrompt, TextEncoder, TextEncoderOptions};
 
 /// Says what a pipeline is loaded from and how.
@@ -24,6 +25,7 @@ pub struct PipelineBuilder<B: Backend> {
     text: TextEncoderOptions,
     system_prompt: Option<SystemPrompt>,
     batch_size: Option<usize>,
+    strip_height: Option<usize>,
     backend: PhantomData<B>,
 }
 
@@ -38,6 +40,7 @@ impl<B: HartBackend> PipelineBuilder<B> {
             text: TextEncoderOptions::default(),
             system_prompt: None,
             batch_size: None,
+            strip_height: None,
             backend: PhantomData,
         }
     }
@@ -93,6 +96,22 @@ impl<B: HartBackend> PipelineBuilder<B> {
         self
     }
 
+    /// Whether the text encoder stays in memory (default: yes). It has twice the parameters of the
+    /// transformer. Without it in memory, the model is not loaded before the first prompts are
+    /// encoded and the text encoder's memory is given back, and every later request loads the text
+    /// encoder again: for few requests of many pictures where memory is short.
+    pub fn keep_text_encoder(mut self, keep: bool) -> Self {
+        self.text.on_demand = !keep;
+        self
+    }
+
+    /// Decodes pictures in strips of about so many rows of pixels (default: whole). The pictures
+    /// are the same up to rounding; large ones need less than half the memory, and more time.
+    pub fn strip_height(mut self, rows: usize) -> Self {
+        self.strip_height = Some(rows);
+        self
+    }
+
     /// Loads everything.
     ///
     /// # Errors
@@ -108,6 +127,9 @@ impl<B: HartBackend> PipelineBuilder<B> {
         self.precision.check::<B>(&self.device)?;
         if self.batch_size == Some(0) {
             return Err(Error::invalid("the batch size", 0, "at least 1"));
+        }
+        if self.strip_height == Some(0) {
+            return Err(Error::invalid("the height of strips", 0, "at least 1 row of pixels"));
         }
 
         // The small files first: a mistake in them should not wait for gigabytes.
@@ -132,12 +154,20 @@ impl<B: HartBackend> PipelineBuilder<B> {
             });
         }
         let files = ModelCheckpoints::open(&folder, self.weights)?;
-        let model = HartModel::load(&config, &files, options, &self.device)?;
         let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
         let name = name.unwrap_or_else(|| folder.display().to_string());
         let batch_size = self.batch_size.unwrap_or_else(|| batch_size(transformer, self.precision));
-        let (device, precision) = (self.device, self.precision);
-        Ok(HartPipeline::new(model, encoder, device, precision, name, batch_size, defaults))
+        let model = match encoder.is_kept() {
+            true => {
+                let model = HartModel::load(&config, &files, options, &self.device)?;
+                LazyModel::loaded(config, model)
+            }
+            false => LazyModel::waiting(config, files, options, self.device.clone()),
+        };
+        let (device, precision, strip_height) = (self.device, self.precision, self.strip_height);
+        let parts =
+            Parts { model, text_encoder: encoder, name, batch_size, strip_height, defaults };
+        Ok(HartPipeline::new(parts, precision, device))
     }
 }
 

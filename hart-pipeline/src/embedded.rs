@@ -12,8 +12,9 @@ use hart_core::{Error, HartBackend, Precision, Result};
 
 use crate::builder::batch_size;
 use crate::defaults::ModelDefaults;
+use crate::lazy::LazyModel;
 use crate::model::{HartModel, ModelCheckpoints, ModelConfig};
-use crate::pipeline::HartPipeline;
+use crate::pipeline::{HartPipeline, Parts};
 use crate::text::{KnownWords, PromptTokenizer, Qwen2, TextEncoder, TextEncoderConfig};
 
 /// A model's folder in the released layout, weights in 16 bits and their bytes in planes, as a zip
@@ -100,8 +101,15 @@ impl<'a> Archive<'a> {
         let encoder = self.text_encoder(&config, &defaults, options, device)?;
         let (device, precision) = (device.clone(), options.precision);
         let pictures = batch_size(&config.transformer, precision);
-        let name = NAME.to_string();
-        Ok(HartPipeline::new(model, encoder, device, precision, name, pictures, defaults))
+        let parts = Parts {
+            model: LazyModel::loaded(config, model),
+            text_encoder: encoder,
+            name: NAME.to_string(),
+            batch_size: pictures,
+            strip_height: None,
+            defaults,
+        };
+        Ok(HartPipeline::new(parts, precision, device))
     }
 
     fn text_encoder<B: HartBackend>(

@@ -35,6 +35,7 @@ mod defaults;
 mod embedded;
 pub mod generate;
 pub mod image;
+mod lazy;
 mod model;
 pub mod observer;
 mod pipeline;

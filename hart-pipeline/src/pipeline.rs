@@ -10,10 +10,14 @@ use crate::builder::PipelineBuilder;
 use crate::defaults::ModelDefaults;
 use crate::generate::{Stage, to_host};
 use crate::image::{Image, ImageSettings, to_bytes};
+use crate::lazy::LazyModel;
 use crate::model::HartModel;
 use crate::observer::{Event, Observer};
 use crate::request::{GenerationSettings, Request, RequestItem};
 use crate::text::{EncodedPrompts, TextEncoder};
+
+/// The fewest prompts that a text encoder is loaded for which is not kept.
+const PROMPTS: usize = 64;
 
 /// Text to pictures: text encoder, model and the device they are on.
 ///
@@ -21,14 +25,23 @@ use crate::text::{EncodedPrompts, TextEncoder};
 /// state of a generation is its own. Its memory is given back when it is dropped.
 #[derive(Debug)]
 pub struct HartPipeline<B: Backend> {
-    model: HartModel<B>,
-    text_encoder: TextEncoder<B>,
+    parts: Parts<B>,
     precision: Precision,
-    name: String,
-    batch_size: usize,
-    defaults: ModelDefaults,
     // The last field: it is dropped after the weights.
     device: Released<B>,
+}
+
+/// What a pipeline is made of.
+#[derive(Debug)]
+pub(crate) struct Parts<B: Backend> {
+    pub(crate) model: LazyModel<B>,
+    pub(crate) text_encoder: TextEncoder<B>,
+    /// The model's name in the settings of pictures.
+    pub(crate) name: String,
+    pub(crate) batch_size: usize,
+    /// Rows of pixels that are decoded at a time; `None` for all.
+    pub(crate) strip_height: Option<usize>,
+    pub(crate) defaults: ModelDefaults,
 }
 
 /// Gives pooled memory back to the device when it is dropped.
@@ -47,32 +60,27 @@ impl<B: HartBackend> HartPipeline<B> {
         PipelineBuilder::new()
     }
 
-    pub(crate) fn new(
-        model: HartModel<B>,
-        text_encoder: TextEncoder<B>,
-        device: B::Device,
-        precision: Precision,
-        name: String,
-        batch_size: usize,
-        defaults: ModelDefaults,
-    ) -> Self {
-        let device = Released(device);
-        Self { model, text_encoder, precision, name, batch_size, defaults, device }
+    pub(crate) fn new(parts: Parts<B>, precision: Precision, device: B::Device) -> Self {
+        Self { parts, precision, device: Released(device) }
     }
 
     /// What requests that do not say are made with.
     pub fn defaults(&self) -> &ModelDefaults {
-        &self.defaults
+        &self.parts.defaults
     }
 
     /// The model's parts, for research.
-    pub fn model(&self) -> &HartModel<B> {
-        &self.model
+    ///
+    /// # Errors
+    /// Those of [`HartModel::load`] when the model waited to be loaded
+    /// ([`PipelineBuilder::keep_text_encoder`]).
+    pub fn model(&self) -> Result<&HartModel<B>> {
+        self.parts.model.get()
     }
 
     /// The text encoder.
     pub fn text_encoder(&self) -> &TextEncoder<B> {
-        &self.text_encoder
+        &self.parts.text_encoder
     }
 
     /// The device everything is on.
@@ -120,14 +128,46 @@ impl<B: HartBackend> HartPipeline<B> {
         keep: &mut dyn FnMut(Image),
     ) -> Result<()> {
         let items = request.items()?;
-        let steps = &self.model.transformer.config().residual_head.sampling_steps;
-        let settings = request.settings(self.model.transformer.scales(), steps, &self.defaults)?;
+        let Parts { model, text_encoder, batch_size, defaults, .. } = &self.parts;
+        let config = &model.config().transformer;
+        let steps = &config.residual_head.sampling_steps;
+        let settings = request.settings(&config.scales, steps, defaults)?;
         for item in &items {
-            self.text_encoder.tokenize(&item.prompt)?;
+            text_encoder.tokenize(&item.prompt)?;
         }
-        for start in (0..items.len()).step_by(self.batch_size) {
-            let pictures = start..items.len().min(start + self.batch_size);
-            self.generate_batch(&items, pictures, &settings, observer, keep)?;
+        // Weights that are loaded anew for every call should serve many prompts.
+        let batches = if text_encoder.is_kept() { 1 } else { PROMPTS.div_ceil(*batch_size) };
+        for start in (0..items.len()).step_by(batches * batch_size) {
+            let pictures = start..items.len().min(start + batches * batch_size);
+            self.generate_batches(&items, pictures, &settings, observer, keep)?;
+        }
+        Ok(())
+    }
+
+    /// Batches whose prompts are encoded together.
+    fn generate_batches(
+        &self,
+        items: &[RequestItem],
+        pictures: Range<usize>,
+        settings: &GenerationSettings,
+        observer: &mut dyn Observer<B>,
+        keep: &mut dyn FnMut(Image),
+    ) -> Result<()> {
+        let prompts: Vec<&str> =
+            items[pictures.clone()].iter().map(|item| item.prompt.as_str()).collect();
+        let scales = self.parts.model.config().transformer.scales.count();
+        let mut encoded = None;
+        for start in pictures.clone().step_by(self.parts.batch_size) {
+            let batch = start..pictures.end.min(start + self.parts.batch_size);
+            tell(observer, Event::Started { pictures: batch.clone(), scales })?;
+            let encoded = match &encoded {
+                Some(encoded) => encoded,
+                None => &*encoded.insert(self.parts.text_encoder.encode(&prompts)?),
+            };
+            let here = batch.start - pictures.start..batch.end - pictures.start;
+            let (prompts, text) = (&prompts[here.clone()], encoded.part(here));
+            self.report_prompts(prompts, &text, batch.start, observer)?;
+            self.generate_batch(&items[batch.clone()], &text, batch, settings, observer, keep)?;
         }
         Ok(())
     }
@@ -145,18 +185,15 @@ impl<B: HartBackend> HartPipeline<B> {
     fn generate_batch(
         &self,
         items: &[RequestItem],
+        encoded: &EncodedPrompts<B>,
         pictures: Range<usize>,
         settings: &GenerationSettings,
         observer: &mut dyn Observer<B>,
         keep: &mut dyn FnMut(Image),
     ) -> Result<()> {
-        let items = &items[pictures.clone()];
-        let scales = self.model.transformer.scales();
+        let model = self.model()?;
+        let scales = model.transformer.scales();
         let (first, count) = (pictures.start, scales.count());
-        tell(observer, Event::Started { pictures: pictures.clone(), scales: count })?;
-        let prompts: Vec<&str> = items.iter().map(|item| item.prompt.as_str()).collect();
-        let encoded = self.text_encoder.encode(&prompts)?;
-        self.report_prompts(&prompts, &encoded, first, observer)?;
         let draws = SeededDraws::new(items.iter().map(|item| item.seed).collect::<Vec<_>>());
         let mut report = |stage: Stage<'_, B>| match stage {
             Stage::Scale { scale, latent } => {
@@ -166,7 +203,7 @@ impl<B: HartBackend> HartPipeline<B> {
             Stage::MaskPass { pass, passes } => tell(observer, Event::MaskPass { pass, passes }),
         };
         let latent =
-            self.model.generate_latent(&encoded.text, settings, &draws, &mut report, &mut ())?;
+            model.generate_latent(&encoded.text, settings, &draws, &mut report, &mut ())?;
         for (i, item) in items.iter().enumerate() {
             let (side, pixels) = self.decode(latent.clone().narrow(0, i, 1))?;
             let image = Image::new(side, side, pixels, self.describe(item, settings));
@@ -184,12 +221,12 @@ impl<B: HartBackend> HartPipeline<B> {
         first: usize,
         observer: &mut dyn Observer<B>,
     ) -> Result<()> {
-        let kept = self.text_encoder.context_tokens();
+        let kept = self.parts.text_encoder.context_tokens();
         for (i, &tokens) in encoded.lengths.iter().enumerate().filter(|(_, n)| **n > kept) {
             tell(observer, Event::PromptCut { picture: first + i, tokens, kept })?;
         }
         for (i, prompt) in prompts.iter().enumerate() {
-            let words = &self.text_encoder.unknown_words(prompt)[..];
+            let words = &self.parts.text_encoder.unknown_words(prompt)[..];
             if !words.is_empty() {
                 tell(observer, Event::UnknownWords { picture: first + i, words })?;
             }
@@ -199,7 +236,14 @@ impl<B: HartBackend> HartPipeline<B> {
 
     /// One latent `[1, Z, H, W]` to a side and `[side, side, 3]` bytes.
     fn decode(&self, latent: Tensor<B, 4>) -> Result<(usize, Vec<u8>)> {
-        let decoded = self.model.tokenizer.decode_latent(latent, &mut ());
+        let tokenizer = &self.model()?.tokenizer;
+        let decoded = match self.parts.strip_height {
+            None => tokenizer.decode_latent(latent, &mut ()),
+            Some(rows) => {
+                let rows = rows * latent.dims()[2] / tokenizer.image_side();
+                tokenizer.decode_latent_in_strips(latent, rows)
+            }
+        };
         let [_, _, side, _] = decoded.dims();
         Ok((side, to_bytes(&to_host(decoded))?))
     }
@@ -217,7 +261,7 @@ impl<B: HartBackend> HartPipeline<B> {
             diffusion_steps: residual.then(|| settings.diffusion_steps.clone()),
             temperature: settings.temperature,
             precision: self.precision.name().to_string(),
-            model: self.name.clone(),
+            model: self.parts.name.clone(),
             software: format!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
         }
     }

@@ -149,7 +149,15 @@ impl<B: HartBackend> HybridTokenizer<B> {
         self.decode_with_features(latent, tap).0
     }
 
-    /// The same, and the features that the decoder's last layer made it from.
+    /// [`Self::decode_latent`] in strips of so many rows of the latent (0 counts as 1). The result is
+    /// the same up to rounding; of the large maps at the finest level, which are what decoding
+    /// needs memory for, two are held and not five.
+    pub fn decode_latent_in_strips(&self, latent: Tensor<B, 4>, rows: usize) -> Tensor<B, 4> {
+        let x = self.after_quantizer.forward(latent);
+        self.decoder.forward_in_strips(x, rows).cast(DType::F32)
+    }
+
+    /// As [`Self::decode_latent`], and the features that the decoder's last layer made it from.
     pub(crate) fn decode_with_features(
         &self,
         latent: Tensor<B, 4>,

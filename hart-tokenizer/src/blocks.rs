@@ -7,6 +7,8 @@ use hart_core::nn::{Convolution, ConvolutionConfig, Prepare};
 use hart_core::ops::{group_norm, swap_neighbours};
 use hart_core::{HartBackend, Precision};
 
+use crate::strips::Strips;
+
 /// A convolution that keeps height and width; `kernel` is odd.
 pub(crate) fn same_convolution<B: Backend>(
     input: usize,
@@ -56,6 +58,20 @@ impl<B: HartBackend> ResidualBlock<B> {
             None => x,
         };
         x + h
+    }
+
+    /// The same, strip by strip.
+    pub(crate) fn forward_in_strips(&self, x: Strips<B>) -> Strips<B> {
+        let norm = x.norm(&self.norm_1);
+        let h = x.clone().convolve(&self.convolution_1, 1, |x| norm.activate(x));
+        let h: Strips<B> = h.collect();
+        let norm = h.norm(&self.norm_2);
+        let h = h.convolve(&self.convolution_2, 1, |h| norm.activate(h));
+        let shortcut = |x| match &self.shortcut {
+            Some(shortcut) => shortcut.forward(x),
+            None => x,
+        };
+        x.add(h, shortcut)
     }
 }
 

@@ -12,6 +12,7 @@ use hart_core::tap::Tap;
 use hart_core::{HartBackend, Precision};
 
 use crate::blocks::{AttentionBlock, Middle, ResidualBlock, norm, run_blocks, same_convolution};
+use crate::strips::Strips;
 
 /// Residual blocks of one level.
 const BLOCKS: usize = 3;
@@ -110,6 +111,27 @@ impl<B: HartBackend> Decoder<B> {
         (self.output.forward(features.clone()), features)
     }
 
+    /// [`Self::forward`] in strips of so many rows of the latent, at least 1: the result is the same up
+    /// to rounding, in less memory.
+    pub fn forward_in_strips(&self, latent: Tensor<B, 4>, rows: usize) -> Tensor<B, 4> {
+        let x = self.middle.forward(self.input.forward(latent), &mut |_, _| ());
+        let mut levels = self.levels.iter().rev();
+        let coarsest = levels.next().expect("a decoder has at least one level");
+        // Attention looks at the whole map, which is small where there is any.
+        let x = run_blocks(&coarsest.blocks, &coarsest.attentions, x);
+        let mut strips = coarsest.upsample_strips(Strips::cut(&x, rows));
+        drop(x);
+        for level in levels {
+            for block in &level.blocks {
+                strips = block.forward_in_strips(strips);
+            }
+            strips = level.upsample_strips(strips);
+        }
+        let norm = strips.norm(&self.norm);
+        let pixels: Strips<B> = strips.convolve(&self.output, 1, |x| norm.activate(x)).collect();
+        pixels.join()
+    }
+
     /// The last layer: features to pixels.
     pub fn last_layer(&self) -> &Convolution<B> {
         &self.output
@@ -121,6 +143,13 @@ impl<B: HartBackend> DecoderLevel<B> {
         let x = run_blocks(&self.blocks, &self.attentions, x);
         match &self.upsample {
             Some(upsample) => upsample.forward(double(x)),
+            None => x,
+        }
+    }
+
+    fn upsample_strips(&self, x: Strips<B>) -> Strips<B> {
+        match &self.upsample {
+            Some(upsample) => x.convolve(upsample, 2, double).collect(),
             None => x,
         }
     }

@@ -39,6 +39,7 @@ pub mod encoder;
 pub mod loss;
 mod names;
 pub mod quantizer;
+mod strips;
 
 pub use autoencoder::{HybridTokenizer, to_pixels};
 pub use discriminator::PatchDiscriminator;

@@ -75,6 +75,20 @@ fn larger_latents_are_the_same_pictures() {
 }
 
 #[test]
+fn strips_are_the_whole_picture() {
+    let tokenizer = tokenizer("").initialize(1);
+    let latent = latent(2);
+    let whole = tokenizer.decode_latent(latent.clone(), &mut ());
+    // One row, a number that does not divide the height, all rows, more than there are.
+    for rows in [0, 1, 3, 8, 100] {
+        let strips = tokenizer.decode_latent_in_strips(latent.clone(), rows);
+        assert_eq!(strips.dims(), whole.dims());
+        let difference = largest_difference(strips, whole.clone());
+        assert!(difference < 1e-5, "{rows} rows: {difference}");
+    }
+}
+
+#[test]
 fn tokens_have_the_sides_of_their_scales() {
     let tokens = tokenizer("").quantizer.encode(latent(3));
     let dims: Vec<_> = tokens.indices.iter().map(|indices| indices.dims()).collect();

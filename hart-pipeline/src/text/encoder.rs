@@ -1,10 +1,11 @@
 //! The text encoder with its weights.
 
+use std::ops::Range;
 use std::path::Path;
 
-use burn::tensor::backend::Backend;
+use burn::tensor::{Tensor, backend::Backend};
 use hart_ar::TextCondition;
-use hart_core::checkpoint::LoadOptions;
+use hart_core::checkpoint::{Checkpoint, LoadOptions};
 use hart_core::{Error, HartBackend, Result};
 
 use super::config::TextEncoderConfig;
@@ -23,17 +24,52 @@ pub struct TextEncoderOptions {
     pub padding_side: Option<PaddingSide>,
     /// What is put before every prompt.
     pub system_prompt: SystemPrompt,
+    /// Whether the weights are loaded for every call of [`TextEncoder::encode`] and given up after
+    /// it, instead of being kept.
+    pub on_demand: bool,
 }
+
+/// Prompts that are encoded at a time.
+const AT_ONCE: usize = 16;
 
 /// Qwen2 with its tokenizer and the system prompt, whose keys and values are computed once.
 #[derive(Debug)]
 pub struct TextEncoder<B: Backend> {
     tokenizer: PromptTokenizer,
-    model: Qwen2<B>,
-    prefix: Option<Prefix<B>>,
+    weights: Weights<B>,
+    system_ids: Vec<u32>,
+    vocabulary: usize,
     context_tokens: usize,
     width: usize,
     words: Option<KnownWords>,
+}
+
+/// Where the weights are.
+#[derive(Debug)]
+enum Weights<B: Backend> {
+    /// In memory.
+    Kept(Box<Loaded<B>>),
+    /// In a checkpoint, from which every call loads them.
+    OnDemand {
+        config: Box<TextEncoderConfig>,
+        checkpoint: Checkpoint,
+        options: LoadOptions,
+        device: B::Device,
+    },
+}
+
+/// The model, and the system prompt as far as it can be computed without a prompt.
+#[derive(Debug)]
+struct Loaded<B: Backend> {
+    model: Qwen2<B>,
+    prefix: Option<Prefix<B>>,
+}
+
+impl<B: HartBackend> Loaded<B> {
+    fn new(model: Qwen2<B>, system_ids: &[u32]) -> Self {
+        let prefix = (!system_ids.is_empty()).then(|| model.prefix(system_ids));
+        Self { model, prefix }
+    }
 }
 
 /// Encoded prompts, ready for the transformer.
@@ -75,11 +111,23 @@ impl<B: HartBackend> TextEncoder<B> {
                 format!("at most {}, the positions of the text model", config.max_positions);
             return Err(Error::invalid("the tokens of a context", context_tokens, expected));
         }
-        let model = Qwen2::init(&config, device);
-        let model = model.load(&open_checkpoint(folder)?, options.weights)?;
-        let prompt = &options.system_prompt;
-        let encoder = Self::new(tokenizer, model, config.width, context_tokens, prompt)?;
-        Ok(Self { words: KnownWords::open(folder)?, ..encoder })
+        let ids = system_ids(&tokenizer, &options.system_prompt, context_tokens)?;
+        check_ids(&ids, config.vocabulary)?;
+        let (vocabulary, width, checkpoint) =
+            (config.vocabulary, config.width, open_checkpoint(folder)?);
+        let weights = match options.on_demand {
+            true => {
+                let (options, device) = (options.weights, device.clone());
+                Weights::OnDemand { config: Box::new(config), checkpoint, options, device }
+            }
+            false => {
+                let model = Qwen2::init(&config, device).load(&checkpoint, options.weights)?;
+                Weights::Kept(Box::new(Loaded::new(model, &ids)))
+            }
+        };
+        let words = KnownWords::open(folder)?;
+        let system_ids = ids;
+        Ok(Self { tokenizer, weights, system_ids, vocabulary, context_tokens, width, words })
     }
 
     /// Puts the parts together.
@@ -94,16 +142,12 @@ impl<B: HartBackend> TextEncoder<B> {
         context_tokens: usize,
         system_prompt: &SystemPrompt,
     ) -> Result<Self> {
-        if context_tokens == 0 {
-            return Err(Error::invalid("the tokens of a context", 0, "at least 1"));
-        }
-        let ids = match system_prompt.text() {
-            Some(text) => tokenizer.system_ids(text, context_tokens)?,
-            None => vec![],
-        };
-        check_ids(&ids, model.vocabulary())?;
-        let prefix = (!ids.is_empty()).then(|| model.prefix(&ids));
-        Ok(Self { tokenizer, model, prefix, context_tokens, width, words: None })
+        let system_ids = system_ids(&tokenizer, system_prompt, context_tokens)?;
+        let vocabulary = model.vocabulary();
+        check_ids(&system_ids, vocabulary)?;
+        let weights = Weights::Kept(Box::new(Loaded::new(model, &system_ids)));
+        let words = None;
+        Ok(Self { tokenizer, weights, system_ids, vocabulary, context_tokens, width, words })
     }
 
     /// The same encoder, which knows no words but these.
@@ -115,6 +159,11 @@ impl<B: HartBackend> TextEncoder<B> {
     /// seen, like the released one.
     pub fn unknown_words(&self, prompt: &str) -> Vec<String> {
         self.words.as_ref().map_or_else(Vec::new, |words| words.unknown(prompt))
+    }
+
+    /// Whether the weights stay in memory between calls.
+    pub fn is_kept(&self) -> bool {
+        matches!(self.weights, Weights::Kept(_))
     }
 
     /// Tokens of a context, T.
@@ -140,10 +189,11 @@ impl<B: HartBackend> TextEncoder<B> {
         self.tokenizer.tokenize(prompt, self.context_tokens)
     }
 
-    /// The contexts of a batch of prompts.
+    /// The contexts of a batch of prompts, a few computed at a time.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for no prompts or an empty one.
+    /// [`Error::Invalid`] for no prompts or an empty one, and [`Error::Weights`] when weights that
+    /// are not kept turn out not to fit.
     pub fn encode(&self, prompts: &[impl AsRef<str>]) -> Result<EncodedPrompts<B>> {
         let prompts: Result<Vec<_>> = prompts.iter().map(|p| self.tokenize(p.as_ref())).collect();
         self.encode_tokens(prompts?)
@@ -153,7 +203,7 @@ impl<B: HartBackend> TextEncoder<B> {
     ///
     /// # Errors
     /// [`Error::Invalid`] for no prompts, prompts of other lengths than the context, or ids that
-    /// the model does not know.
+    /// the model does not know, and [`Error::Weights`] as for [`Self::encode`].
     pub fn encode_tokens(&self, prompts: Vec<TokenizedPrompt>) -> Result<EncodedPrompts<B>> {
         let fits = |prompt: &TokenizedPrompt| {
             [prompt.tokens.len(), prompt.mask.len(), prompt.positions.len()]
@@ -164,14 +214,66 @@ impl<B: HartBackend> TextEncoder<B> {
             return Err(Error::invalid("the batch of prompts", prompts.len(), expected));
         }
         for prompt in &prompts {
-            check_ids(&prompt.tokens, self.model.vocabulary())?;
+            check_ids(&prompt.tokens, self.vocabulary)?;
         }
-        let tokens: Vec<_> = prompts.iter().map(|prompt| prompt.tokens.clone()).collect();
-        let mask: Vec<_> = prompts.iter().map(|prompt| prompt.mask.clone()).collect();
-        let context = self.model.forward(&tokens, &mask, self.prefix.as_ref(), &mut ());
+        let context = self.with_weights(|loaded| {
+            let parts = prompts.chunks(AT_ONCE).map(|prompts| {
+                let tokens: Vec<_> = prompts.iter().map(|prompt| prompt.tokens.clone()).collect();
+                let mask: Vec<_> = prompts.iter().map(|prompt| prompt.mask.clone()).collect();
+                loaded.model.forward(&tokens, &mask, loaded.prefix.as_ref(), &mut ())
+            });
+            Tensor::cat(parts.collect(), 0)
+        })?;
+        let mask = prompts.iter().map(|prompt| prompt.mask.clone()).collect();
         let lengths = prompts.iter().map(|prompt| prompt.length).collect();
         let positions = prompts.into_iter().map(|prompt| prompt.positions).collect();
         Ok(EncodedPrompts { text: TextCondition { context, mask, positions }, lengths })
+    }
+
+    /// Computes something with the weights, which are loaded for it if they are not kept.
+    fn with_weights<T>(&self, compute: impl FnOnce(&Loaded<B>) -> T) -> Result<T> {
+        match &self.weights {
+            Weights::Kept(loaded) => Ok(compute(loaded)),
+            Weights::OnDemand { config, checkpoint, options, device } => {
+                let model = Qwen2::init(config, device).load(checkpoint, *options)?;
+                let loaded = Loaded::new(model, &self.system_ids);
+                let result = compute(&loaded);
+                drop(loaded);
+                B::memory_cleanup(device);
+                Ok(result)
+            }
+        }
+    }
+}
+
+impl<B: HartBackend> EncodedPrompts<B> {
+    /// Some of the prompts.
+    ///
+    /// # Panics
+    /// When there are not so many.
+    pub fn part(&self, prompts: Range<usize>) -> Self {
+        let TextCondition { context, mask, positions } = &self.text;
+        let text = TextCondition {
+            context: context.clone().narrow(0, prompts.start, prompts.len()),
+            mask: mask[prompts.clone()].to_vec(),
+            positions: positions[prompts.clone()].to_vec(),
+        };
+        Self { text, lengths: self.lengths[prompts].to_vec() }
+    }
+}
+
+/// The tokens of the system prompt.
+fn system_ids(
+    tokenizer: &PromptTokenizer,
+    prompt: &SystemPrompt,
+    context_tokens: usize,
+) -> Result<Vec<u32>> {
+    if context_tokens == 0 {
+        return Err(Error::invalid("the tokens of a context", 0, "at least 1"));
+    }
+    match prompt.text() {
+        Some(text) => tokenizer.system_ids(text, context_tokens),
+        None => Ok(vec![]),
     }
 }
 

@@ -4,6 +4,7 @@
 mod embedded;
 mod hostile;
 mod int8;
+mod memory;
 mod pictures;
 mod seeds;
 

@@ -152,14 +152,19 @@ fn half_precisions_round_but_do_not_mislead() {
     let parts = |pipeline: &Pipeline| -> [Vec<f32>; 3] {
         let encoded = pipeline.text_encoder().encode(&["a red heart"]).expect("a context");
         let context = encoded.text.context.clone().into_data();
-        let transformer = &pipeline.model().transformer;
+        let transformer = &pipeline.model().expect("a loaded model").transformer;
         let mut session = Session::new(transformer, &encoded.text, 0, &mut ()).expect("a session");
         let hidden = session.context_step(&mut ());
         let logits = session.guided_logits(hidden, 0.0).into_data();
         let latent: Vec<f32> = (0..512).map(|i| (i as f32 * 0.7).sin()).collect();
         let latent = TensorData::new(latent, [1, 8, 8, 8]);
         let latent = Tensor::from_data(latent, pipeline.device());
-        let image = pipeline.model().tokenizer.decode_latent(latent, &mut ()).into_data();
+        let image = pipeline
+            .model()
+            .expect("a loaded model")
+            .tokenizer
+            .decode_latent(latent, &mut ())
+            .into_data();
         [context, logits, image].map(|data| data.into_vec().expect("values in 32 bits"))
     };
     let full = parts(&PIPELINE);
