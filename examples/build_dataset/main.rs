@@ -57,7 +57,7 @@ struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 3000)]
     pairs: usize,
     /// Procedural scenes.
-    #[arg(long, value_name = "N", default_value_t = 6000)]
+    #[arg(long, value_name = "N", default_value_t = 12_000)]
     scenes: usize,
     /// Further pictures for the tokenizer.
     #[arg(long, value_name = "N", default_value_t = 12_000)]
