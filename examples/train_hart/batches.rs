@@ -157,6 +157,11 @@ impl Batches {
 }
 
 impl Batch {
+    /// How many tokens of the last scale each image keeps.
+    pub(crate) fn kept(&self) -> usize {
+        self.draws.kept.first().map_or(0, Vec::len)
+    }
+
     /// The loss on the batch.
     pub(crate) fn loss<B: AutodiffBackend + HartBackend>(
         &self,

@@ -92,6 +92,9 @@ struct Loss {
     /// The share of input codes that are replaced by others, so that the transformer learns to go
     /// on from its own mistakes.
     spoiled: f64,
+    /// How alike the scales count: 0 weighs every token alike, as the release was trained, 1 every
+    /// scale ([`hart_ar::scale_weights`]).
+    scale_balance: f64,
     /// Which code a residual is measured from.
     residual_from: ResidualFrom,
 }
@@ -107,9 +110,28 @@ enum ResidualFrom {
     True,
 }
 
+impl Loss {
+    fn check(&self) -> anyhow::Result<()> {
+        let Self { diffusion, spoiled, scale_balance, .. } = *self;
+        ensure!(
+            diffusion >= 0.0 && diffusion.is_finite(),
+            "`diffusion` is {diffusion}, expected a weight"
+        );
+        for (name, value) in [("spoiled", spoiled), ("scale_balance", scale_balance)] {
+            ensure!((0.0..=1.0).contains(&value), "`{name}` is {value}, expected 0 to 1");
+        }
+        Ok(())
+    }
+}
+
 impl Default for Loss {
     fn default() -> Self {
-        Self { diffusion: 1.0, spoiled: 0.0, residual_from: ResidualFrom::Sampled }
+        Self {
+            diffusion: 1.0,
+            spoiled: 0.0,
+            scale_balance: 0.0,
+            residual_from: ResidualFrom::Sampled,
+        }
     }
 }
 
@@ -157,6 +179,7 @@ impl OnBackend for Program {
         experiment.run.check()?;
         let share = experiment.data.new_share;
         ensure!((0.0..=1.0).contains(&share), "`new_share` is {share}, expected a share");
+        experiment.loss.check()?;
         experiment.optimizer.check()?;
         train(HartTraining::<B>::start(experiment, &text, &device)?)
     }

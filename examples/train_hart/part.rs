@@ -2,6 +2,7 @@
 
 use burn::backend::Autodiff;
 use burn::backend::autodiff::grads::Gradients;
+use hart_ar::scale_weights;
 use hart_core::HartBackend;
 use hart_diffusion::DiffusionLoss;
 use hart_examples::training::optimizer::ScalarF64;
@@ -28,19 +29,21 @@ pub(crate) struct Learned {
 
 impl<B: HartBackend> Part<B> {
     /// The losses, and the gradients of their sum as one of `parts`; `weight` is that of the
-    /// diffusion loss.
+    /// diffusion loss, `balance` that of the scales ([`scale_weights`]).
     pub(crate) fn learn(
         self,
         diffusion: &DiffusionLoss,
-        weight: f64,
+        [weight, balance]: [f64; 2],
         parts: f64,
     ) -> anyhow::Result<Learned> {
         let Self { batch, learner, tokenizer, device } = self;
         let terms = batch.loss(&learner, &tokenizer, diffusion, &device)?;
         let diffusion = terms.diffusion.total();
-        let loss = terms.cross_entropy.clone() + diffusion.clone() * weight;
+        let kept = batch.kept();
+        let weights = scale_weights(tokenizer.quantizer.scales(), kept, balance);
+        let loss = terms.weighted_cross_entropy(&weights) + diffusion.clone() * weight;
         Ok(Learned {
-            cross_entropy: terms.cross_entropy.clone().into_scalar_f64(),
+            cross_entropy: terms.cross_entropy().into_scalar_f64(),
             diffusion: diffusion.into_scalar_f64(),
             accuracy: Batch::accuracy(&terms),
             gradients: (loss / parts).backward(),

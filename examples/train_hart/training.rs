@@ -111,7 +111,7 @@ impl<B: HartBackend> HartTraining<B> {
             let batch = self.validation.make(start as u64, &items)?;
             let terms = batch.loss(&learner, tokenizer, &self.diffusion, device)?;
             let share = items.len() as f64 / count as f64;
-            sums[0] += terms.cross_entropy.clone().into_scalar_f64() * share;
+            sums[0] += terms.cross_entropy().into_scalar_f64() * share;
             sums[1] += terms.diffusion.total().into_scalar_f64() * share;
         }
         Ok(sums)
@@ -171,7 +171,9 @@ impl<B: HartBackend> Training for HartTraining<B> {
 
     fn step(&mut self, _: u64, rate: f64) -> anyhow::Result<Measured> {
         let parts = self.experiment.run.accumulate;
-        let (weight, count) = (self.experiment.loss.diffusion, parts as f64);
+        let count = parts as f64;
+        let (weight, balance) =
+            (self.experiment.loss.diffusion, self.experiment.loss.scale_balance);
         let [mut cross_entropy, mut diffusion, mut accuracy] = [0.0; 3];
         let copies = self.devices.copies::<Autodiff<B>, _>(&self.learner.module);
         let mut accumulated = self.learner.accumulator();
@@ -186,7 +188,7 @@ impl<B: HartBackend> Training for HartTraining<B> {
                 });
             }
             let terms = self.diffusion.clone();
-            let learn = move |part: Part<B>| part.learn(&terms, weight, count);
+            let learn = move |part: Part<B>| part.learn(&terms, [weight, balance], count);
             // Whichever device is ready first, sums are made in the order of the parts.
             for (copy, found) in copies.iter().zip(self.devices.at_once(work, learn)) {
                 let found = found?;

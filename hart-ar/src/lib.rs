@@ -67,5 +67,5 @@ pub mod transformer;
 
 pub use names::NAMES;
 pub use session::{Session, TextCondition};
-pub use teacher_forcing::{Predictions, cross_entropy, kept_tokens};
+pub use teacher_forcing::{Predictions, cross_entropy, kept_tokens, scale_weights};
 pub use transformer::{Transformer, TransformerSize};

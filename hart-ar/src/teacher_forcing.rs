@@ -113,11 +113,27 @@ impl<B: HartBackend> Transformer<B> {
     }
 }
 
-/// Mean cross entropy in nats of logits `[batch, tokens, V]` against codes `[batch, tokens]`:
-/// `[1]`.
-pub fn cross_entropy<B: Backend>(logits: Tensor<B, 3>, codes: Tensor<B, 2, Int>) -> Tensor<B, 1> {
+/// Cross entropy in nats of logits `[batch, tokens, V]` against codes `[batch, tokens]`, of every
+/// token: `[batch, tokens]`. The loss of section 6 is its mean.
+pub fn cross_entropy<B: Backend>(logits: Tensor<B, 3>, codes: Tensor<B, 2, Int>) -> Tensor<B, 2> {
     let likelihood = log_softmax(logits.cast(DType::F32), 2);
-    -likelihood.gather(2, codes.unsqueeze_dim(2)).mean()
+    -likelihood.gather(2, codes.unsqueeze_dim(2)).squeeze_dim(2)
+}
+
+/// Weights of the predicted tokens of all scales, of the last one only `kept`: with a `balance` of
+/// 0 all are 1, as in section 6; with 1 every scale counts alike, however few its tokens; their mean
+/// is 1.
+///
+/// What a caption says of a picture's layout is decided in a handful of coarse tokens, which a mean
+/// over tokens all but drowns in those of fine details.
+pub fn scale_weights(scales: &ScaleSchedule, kept: usize, balance: f64) -> Vec<f32> {
+    let weights = |scale: usize| {
+        let tokens = fed(scales, scale, kept);
+        std::iter::repeat_n((tokens as f64).powf(-balance), tokens)
+    };
+    let weights: Vec<f64> = (0..scales.count()).flat_map(weights).collect();
+    let mean = weights.iter().sum::<f64>() / weights.len() as f64;
+    weights.into_iter().map(|weight| (weight / mean) as f32).collect()
 }
 
 /// The fewest tokens of the last scale that are kept in training.

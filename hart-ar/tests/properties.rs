@@ -3,10 +3,10 @@
 use burn::tensor::{Tensor, TensorData};
 use hart_ar::cache::Keep;
 use hart_ar::sampling::{TokenRule, sample_tokens};
-use hart_ar::{Session, TextCondition, Transformer, TransformerSize};
-use hart_core::Error;
+use hart_ar::{Session, TextCondition, Transformer, TransformerSize, scale_weights};
 use hart_core::config::{ConfigReader, TransformerConfig};
 use hart_core::random::{Draws, SeededDraws};
+use hart_core::{Error, ScaleSchedule};
 
 type Flex = burn::backend::Flex;
 
@@ -127,5 +127,17 @@ fn a_context_of_another_shape_is_refused() {
     for case in cases {
         let session = Session::new(&transformer, &case, 0, &mut ());
         assert!(matches!(session, Err(Error::Invalid { .. })));
+    }
+}
+
+#[test]
+fn balanced_weights_give_every_scale_the_same_share() {
+    let scales = ScaleSchedule::new(vec![1, 2, 4]).expect("a schedule");
+    let even = scale_weights(&scales, 5, 0.0);
+    assert_eq!(even, [1.0; 10]);
+    let balanced = scale_weights(&scales, 5, 1.0);
+    let shares = [&balanced[..1], &balanced[1..5], &balanced[5..]];
+    for share in shares.map(|weights| weights.iter().sum::<f32>()) {
+        assert!((share - 10.0 / 3.0).abs() < 1e-5, "a share of {share}");
     }
 }

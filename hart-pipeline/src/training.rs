@@ -60,8 +60,8 @@ pub struct StepDraws {
 /// The parts of the loss and what they were computed from.
 #[derive(Debug, Clone)]
 pub struct HartTerms<B: Backend> {
-    /// Mean cross entropy of all predicted codes in nats, `[1]`.
-    pub cross_entropy: Tensor<B, 1>,
+    /// Cross entropy of every predicted code in nats, `[batch, tokens]`.
+    pub cross_entropies: Tensor<B, 2>,
     /// The residual head's loss.
     pub diffusion: DiffusionTerms<B>,
     /// Logits of all predicted codes, `[batch, tokens, V]`.
@@ -75,9 +75,23 @@ pub struct HartTerms<B: Backend> {
 }
 
 impl<B: Backend> HartTerms<B> {
+    /// Mean cross entropy of all predicted codes in nats, `[1]`.
+    pub fn cross_entropy(&self) -> Tensor<B, 1> {
+        self.cross_entropies.clone().mean()
+    }
+
+    /// Mean cross entropy under `weights`, one for each predicted token of an image
+    /// ([`hart_ar::scale_weights`]), `[1]`.
+    pub fn weighted_cross_entropy(&self, weights: &[f32]) -> Tensor<B, 1> {
+        let device = self.cross_entropies.device();
+        let weights = TensorData::new(weights.to_vec(), [1, weights.len()]);
+        let weights = Tensor::from_data(weights, (&device, DType::F32));
+        (self.cross_entropies.clone() * weights).mean()
+    }
+
     /// The loss: cross entropy and diffusion loss added, `[1]`.
     pub fn total(&self) -> Tensor<B, 1> {
-        self.cross_entropy.clone() + self.diffusion.total()
+        self.cross_entropy() + self.diffusion.total()
     }
 }
 
@@ -160,7 +174,8 @@ pub fn hart_loss<B: HartBackend>(
         let codes: Vec<i64> = codes.iter().map(|&code| code as i64).collect();
         Tensor::<B, 2, Int>::from_data(TensorData::new(codes, shape), &device)
     };
-    let cross_entropy = cross_entropy(predicted.logits.clone(), upload(&targets, [images, tokens]));
+    let targets_there = upload(&targets, [images, tokens]);
+    let cross_entropies = cross_entropy(predicted.logits.clone(), targets_there);
 
     let kept = draws.kept[0].len();
     let truth = |image: &[usize]| image[tokens - kept..].to_vec();
@@ -184,7 +199,8 @@ pub fn hart_loss<B: HartBackend>(
         condition.clone().reshape([images * kept, width]),
         &DiffusionDraws { times: draws.times.clone(), noise },
     )?;
-    Ok(HartTerms { cross_entropy, diffusion, logits: predicted.logits, targets, chosen, condition })
+    let logits = predicted.logits;
+    Ok(HartTerms { cross_entropies, diffusion, logits, targets, chosen, condition })
 }
 
 /// The true codes of all predicted tokens, row by row.

@@ -120,7 +120,7 @@ fn compare_terms<B: HartBackend>(trace: &mut Trace, terms: &HartTerms<B>) {
     trace.close("logits", terms.logits.to_data(), TRAINING);
     trace.close("decoder_norm_out", terms.condition.to_data(), TRAINING);
     let scalar = |tensor: &Tensor<B, 1>| tensor.to_data().iter::<f64>().collect::<Vec<_>>();
-    trace.close_values("ce_loss", &scalar(&terms.cross_entropy), TRAINING);
+    trace.close_values("ce_loss", &scalar(&terms.cross_entropy()), TRAINING);
     trace.close_values("diff_loss", &scalar(&terms.diffusion.total()), TRAINING);
     compare_diffusion_terms(trace, "diff_terms", &terms.diffusion.noise, &terms.diffusion.bound);
 }
