@@ -21,9 +21,7 @@ use std::process::ExitCode;
 use anyhow::{Context, ensure};
 use burn::tensor::{DType, TensorData};
 use clap::Parser;
-use hart_core::checkpoint::{
-    Checkpoint, StoredType, join_planes, save_torch, split_planes, to_safetensors,
-};
+use hart_core::checkpoint::{Checkpoint, join_planes, save_torch, split_planes, to_safetensors};
 use hart_core::write_atomically;
 use hart_examples::exit;
 use zip::write::SimpleFileOptions;
@@ -133,8 +131,7 @@ fn unpack(arguments: &Arguments) -> anyhow::Result<()> {
 fn in_bits(checkpoint: &Checkpoint, dtype: DType) -> anyhow::Result<BTreeMap<String, TensorData>> {
     let mut tensors = BTreeMap::new();
     for name in checkpoint.names().filter(|name| !name.starts_with("disc.")) {
-        let floats = checkpoint.get(name).map(|tensor| tensor.dtype());
-        if matches!(floats, Some(StoredType::Float(_))) {
+        if checkpoint.get(name).is_some_and(|tensor| tensor.dtype().is_loadable()) {
             let data = checkpoint.read(name)?.convert_dtype(dtype);
             tensors.insert(name.to_string(), data);
         }

@@ -49,4 +49,10 @@ pub const NAMES: NameTable = NameTable {
     ],
     // Logits are computed in 32 bits.
     full_precision: &["head.output.*"],
+    rounded: &[
+        "context.projection.weight",
+        "blocks.*.attention.qkv.weight",
+        "blocks.*.attention.output.weight",
+        "blocks.*.mlp.*.*.weight",
+    ],
 };

@@ -1,5 +1,6 @@
 //! Writing files so that nothing is ever half there.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
@@ -12,13 +13,24 @@ use crate::{Error, Result};
 /// [`Error::Io`] when the folder cannot be written or the disk is full.
 pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
+    write_atomically_by(path, |file, _| {
+        file.write_all(bytes).map_err(|error| Error::io(path, error))
+    })
+}
+
+/// As [`write_atomically`], of what `write` writes into the temporary file, or over its path.
+pub(crate) fn write_atomically_by(
+    path: &Path,
+    write: impl FnOnce(&mut File, &Path) -> Result<()>,
+) -> Result<()> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
     let at = |source| Error::io(path, source);
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(at)?;
-    file.write_all(bytes).map_err(at)?;
+    let temporary = file.path().to_path_buf();
+    write(file.as_file_mut(), &temporary)?;
     file.as_file().sync_all().map_err(at)?;
     set_shared_permissions(file.as_file()).map_err(at)?;
     file.persist(path).map_err(|error| at(error.error))?;

@@ -36,6 +36,7 @@ pub mod config;
 mod error;
 mod folder;
 pub mod initialize;
+mod int8;
 #[cfg(feature = "flex")]
 pub mod kernels;
 pub mod nn;

@@ -1,7 +1,7 @@
 //! Checkpoints that are truncated, lying, huge or of another kind: each gets an error that names
 //! the file, and none a panic.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,9 @@ use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::DType;
 use burn::tensor::backend::Backend;
-use hart_core::checkpoint::{Checkpoint, LoadOptions, NameTable, load};
+use hart_core::checkpoint::{
+    Checkpoint, Container, LoadOptions, NameTable, StoredAs, convert, load,
+};
 use hart_core::nn::{RmsNorm, RmsNormConfig};
 use hart_core::{Error, Result};
 use proptest::prelude::*;
@@ -246,6 +248,7 @@ const NAMES: NameTable = NameTable {
     rows: &[("a.weight", "layer.weight"), ("a.bias", "layer.bias"), ("norm.weight", "norm.weight")],
     ignored: &[],
     full_precision: &[],
+    rounded: &["layer.weight"],
 };
 
 #[test]
@@ -264,6 +267,81 @@ fn all_that_does_not_fit_is_listed_in_one_error() {
     // The layer is [2, 3] in memory and therefore [3, 2] in a file; the file has [2, 3].
     assert_eq!(problems.mismatched[0].0, "a.weight");
     assert_eq!(problems.mismatched.len(), 1);
+}
+
+/// A valid file of an 8-bit matrix `[2, 3]` and what is said to be its scales.
+fn integers(scales: Option<(Dtype, Vec<usize>, Vec<u8>)>) -> Vec<u8> {
+    let values: Vec<u8> = [127i8, -127, 1, 0, 64, -2].map(|q| q as u8).to_vec();
+    let matrix = TensorView::new(Dtype::I8, vec![2, 3], &values).expect("a tensor");
+    let mut tensors = HashMap::from([("a.weight", matrix)]);
+    if let Some((dtype, shape, bytes)) = &scales {
+        let scales = TensorView::new(*dtype, shape.clone(), bytes).expect("a tensor");
+        tensors.insert("a.weight.scale", scales);
+    }
+    serialize(tensors, None).expect("a serialized file")
+}
+
+fn floats(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+#[test]
+fn integers_and_their_scales_are_one_tensor_of_floats() {
+    let bytes = integers(Some((Dtype::F32, vec![2], floats(&[0.5, 2.0]))));
+    let (_folder, path) = file("model.safetensors", &bytes);
+    let checkpoint = Checkpoint::open_safetensors(&path).expect("a checkpoint");
+    assert_eq!(checkpoint.names().collect::<Vec<_>>(), ["a.weight"]);
+    let read = checkpoint.read("a.weight").expect("a tensor");
+    assert_eq!(read.to_vec::<f32>().expect("floats"), [63.5, -63.5, 0.5, 0.0, 128.0, -4.0]);
+}
+
+#[test]
+fn damaged_scales_are_refused() {
+    let cases = [
+        ("too few", (Dtype::F32, vec![1], floats(&[0.5]))),
+        ("of columns", (Dtype::F32, vec![3], floats(&[0.5; 3]))),
+        ("integers", (Dtype::I32, vec![2], vec![0; 8])),
+        ("not finite", (Dtype::F32, vec![2], floats(&[0.5, f32::NAN]))),
+        ("negative", (Dtype::F32, vec![2], floats(&[0.5, -1.0]))),
+    ];
+    for (case, scales) in cases {
+        let (_folder, path) = file("model.safetensors", &integers(Some(scales)));
+        let opened = Checkpoint::open_safetensors(&path);
+        let error = opened.as_ref().map(|_| ()).expect_err(case).to_string();
+        assert!(error.contains("a.weight.scale"), "{case}: {error}");
+        assert_refused(opened, &path, case);
+    }
+    // Without scales it is a tensor that no parameter can be loaded from.
+    let (_folder, path) = file("model.safetensors", &integers(None));
+    let checkpoint = Checkpoint::open_safetensors(&path).expect("a checkpoint");
+    checkpoint.read("a.weight").expect_err("no floats");
+}
+
+#[test]
+fn what_a_type_cannot_hold_is_not_converted() {
+    let values = floats(&[1.0, 2.0, 3.0, 4.0, 5.0, 1e6]);
+    let spoiled = floats(&[1.0, 2.0, 3.0, 4.0, 5.0, f32::INFINITY]);
+    for (values, format, good) in [
+        (&values, StoredAs::Float(DType::F16), false),
+        (&values, StoredAs::Float(DType::BF16), true),
+        (&values, StoredAs::Int8, true),
+        (&spoiled, StoredAs::Int8, false),
+    ] {
+        let tensor = TensorView::new(Dtype::F32, vec![2, 3], values).expect("a tensor");
+        let bytes = serialize([("a.weight", tensor)], None).expect("a serialized file");
+        let (folder, path) = file("model.safetensors", &bytes);
+        let checkpoint = Checkpoint::open_safetensors(&path).expect("a checkpoint");
+        let formats = BTreeMap::from([("a.weight".to_string(), format)]);
+        for container in [Container::Safetensors, Container::Torch] {
+            let target = folder.path().join("converted");
+            let converted = convert(&checkpoint, &formats, container, &target, &|_, _| ());
+            assert_eq!(converted.is_ok(), good, "{format:?} in {container:?}: {converted:?}");
+            assert_eq!(target.exists(), good, "{format:?} in {container:?}");
+            let _ = std::fs::remove_file(&target);
+            let left = std::fs::read_dir(folder.path()).expect("a folder").count();
+            assert_eq!(left, 1, "files that were left in the folder");
+        }
+    }
 }
 
 /// Reads every tensor of whatever was opened.

@@ -29,4 +29,13 @@ pub const NAMES: NameTable = NameTable {
     ],
     ignored: &[],
     full_precision: &[],
+    rounded: &[
+        "input.weight",
+        "condition.weight",
+        "blocks.*.input.weight",
+        "blocks.*.output.weight",
+        "blocks.*.modulation.weight",
+        "modulation.weight",
+        "output.weight",
+    ],
 };

@@ -88,6 +88,7 @@ pub const NAMES: NameTable = NameTable {
     ],
     ignored: &["quantize.ema_vocab_hit_SV"],
     full_precision: &["quantizer.**"],
+    rounded: &[],
 };
 
 /// The names of the adversary.
@@ -116,6 +117,7 @@ pub const DISCRIMINATOR_NAMES: NameTable = NameTable {
     ],
     ignored: &["main.*.num_batches_tracked"],
     full_precision: &[],
+    rounded: &[],
 };
 
 /// The name of a convolution after a scale depends on how these are shared: that of several shared

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Tensor, backend::Backend};
 
-use super::{Checkpoint, NameTable, StoredType};
+use super::{Checkpoint, NameTable};
 use crate::error::WeightProblems;
 use crate::nn::Prepare;
 use crate::{Error, Precision, Result};
@@ -126,8 +126,7 @@ pub fn inspect<B: Backend, M: Module<B>>(
             continue;
         };
         let stored = checkpoint.get(&name).expect("a name that was just found");
-        let usable = matches!(stored.dtype(), StoredType::Float(_));
-        if !usable || stored.shape() != parameter.stored_shape {
+        if !stored.dtype().is_loadable() || stored.shape() != parameter.stored_shape {
             let found = format!("{:?} of {}", stored.shape(), stored.dtype());
             let expected = format!("{:?} of floats", parameter.stored_shape);
             problems.mismatched.push((name.clone(), found, expected));
@@ -209,7 +208,7 @@ impl Place {
     }
 
     /// The large weights follow the precision, with their biases.
-    fn follows_precision(&self) -> bool {
+    pub(crate) fn follows_precision(&self) -> bool {
         self.in_container(&["Struct:Linear", "Struct:Convolution", "Struct:Embedding"])
     }
 }

@@ -5,6 +5,8 @@
 //! no model needs cost nothing. [`load`] puts the tensors into a module by a [`NameTable`],
 //! [`tensors`] takes them out again.
 
+mod convert;
+mod int8;
 mod load;
 mod map;
 mod names;
@@ -14,6 +16,7 @@ mod planes;
 mod safetensors;
 mod save;
 mod torch;
+mod write;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,6 +24,7 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, TensorData};
 
+pub use convert::{Container, StoredAs, convert, stored_formats};
 pub(crate) use load::Place;
 pub use load::{LoadOptions, cast, check, inspect, load, load_part, load_parts, parameters};
 pub use names::NameTable;
@@ -47,6 +51,8 @@ pub struct StoredTensor {
     shape: Vec<usize>,
     /// Elements between neighbours along each axis; row-major unless a PyTorch view was saved.
     strides: Vec<usize>,
+    /// Of a matrix of integers what a unit of each row is worth.
+    scales: Option<Arc<[f32]>>,
 }
 
 /// The element type of a stored tensor.
@@ -54,6 +60,9 @@ pub struct StoredTensor {
 pub enum StoredType {
     /// A type that can be loaded into a parameter.
     Float(DType),
+    /// 8-bit integers with a scale for each row, `name.scale` in the file, which are read as
+    /// 32-bit floats.
+    Int8,
     /// Any other: integers, booleans, eight-bit floats.
     Other(&'static str),
 }
@@ -81,7 +90,7 @@ impl Checkpoint {
     /// [`Error::Io`] or [`Error::Malformed`].
     pub fn open_safetensors(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        Ok(Self { path: path.to_path_buf(), tensors: safetensors::index(path)? })
+        Self::paired(path, safetensors::index(path)?)
     }
 
     /// Reads a safetensors file whose content is in memory; `name` is what errors call it.
@@ -91,7 +100,7 @@ impl Checkpoint {
     pub fn from_safetensors(name: impl AsRef<Path>, content: Vec<u8>) -> Result<Self> {
         let path = name.as_ref();
         let tensors = safetensors::index_bytes(path, MappedFile::Held(content))?;
-        Ok(Self { path: path.to_path_buf(), tensors })
+        Self::paired(path, tensors)
     }
 
     /// Opens the shards that a safetensors index file lists, and of them only the tensors listed.
@@ -101,7 +110,7 @@ impl Checkpoint {
     /// damaged or a listed tensor is absent.
     pub fn open_sharded(index: impl AsRef<Path>) -> Result<Self> {
         let path = index.as_ref();
-        Ok(Self { path: path.to_path_buf(), tensors: safetensors::index_shards(path)? })
+        Self::paired(path, safetensors::index_shards(path)?)
     }
 
     /// Opens a PyTorch file that holds a dictionary of tensors, such as `ema_model.bin`.
@@ -113,7 +122,12 @@ impl Checkpoint {
     /// [`Error::Io`] or [`Error::Malformed`].
     pub fn open_torch(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        Ok(Self { path: path.to_path_buf(), tensors: torch::index(path)? })
+        Self::paired(path, torch::index(path)?)
+    }
+
+    fn paired(path: &Path, mut tensors: BTreeMap<String, StoredTensor>) -> Result<Self> {
+        int8::pair(path, &mut tensors)?;
+        Ok(Self { path: path.to_path_buf(), tensors })
     }
 
     /// The file or index this was opened from.
@@ -138,7 +152,7 @@ impl Checkpoint {
         self
     }
 
-    /// Reads the tensor called `name` in the type it is stored in.
+    /// Reads the tensor called `name` in the type it is stored in, 8-bit integers as 32-bit floats.
     ///
     /// # Errors
     /// [`Error::Malformed`] when there is none, or its type is not a floating-point one.
@@ -148,6 +162,7 @@ impl Checkpoint {
             .ok_or_else(|| Error::malformed(&self.path, format!("there is no tensor `{name}`")))?;
         match tensor.dtype {
             StoredType::Float(dtype) => Ok(tensor.data(dtype)),
+            StoredType::Int8 => Ok(int8::floats(tensor)),
             StoredType::Other(other) => Err(Error::malformed(
                 &self.path,
                 format!("tensor `{name}` has elements of type {other}, expected floats"),
@@ -170,6 +185,15 @@ impl StoredTensor {
     /// The number of elements.
     pub fn elements(&self) -> usize {
         self.shape.iter().product()
+    }
+
+    /// The bytes of its elements in the file, as far as its type is known.
+    pub fn bytes(&self) -> usize {
+        match self.dtype {
+            StoredType::Float(dtype) => self.elements() * dtype.size(),
+            StoredType::Int8 => self.elements() + self.shape[0] * DType::F32.size(),
+            StoredType::Other(_) => 0,
+        }
     }
 
     /// The elements in row-major order. The index has checked that they lie inside the file.
@@ -198,10 +222,18 @@ impl StoredTensor {
     }
 }
 
+impl StoredType {
+    /// Whether a parameter can be loaded from it.
+    pub fn is_loadable(self) -> bool {
+        !matches!(self, Self::Other(_))
+    }
+}
+
 impl std::fmt::Display for StoredType {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Float(dtype) => f.write_str(dtype.name()),
+            Self::Int8 => f.write_str("i8 with scales"),
             Self::Other(name) => f.write_str(name),
         }
     }

@@ -20,6 +20,8 @@ pub struct NameTable {
     pub ignored: &'static [&'static str],
     /// Module paths whose parameters stay in 32 bits whatever the precision.
     pub full_precision: &'static [&'static str],
+    /// Module paths of the matrices that [`crate::Precision::Int8`] rounds.
+    pub rounded: &'static [&'static str],
 }
 
 impl NameTable {
@@ -54,6 +56,11 @@ impl NameTable {
     /// Whether the parameter at `path` stays in 32 bits.
     pub(super) fn keeps_full_precision(&self, path: &str) -> bool {
         self.full_precision.iter().any(|pattern| matches(pattern, path).is_some())
+    }
+
+    /// Whether the parameter at `path` is a matrix that may be stored in 8 bits.
+    pub(super) fn is_rounded(&self, path: &str) -> bool {
+        self.rounded.iter().any(|pattern| matches(pattern, path).is_some())
     }
 }
 
@@ -95,6 +102,7 @@ mod tests {
         ],
         ignored: &["hits", "old.**"],
         full_precision: &["phi.**"],
+        rounded: &[],
     };
 
     #[test]

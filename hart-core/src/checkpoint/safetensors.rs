@@ -7,6 +7,7 @@ use std::sync::Arc;
 use burn::tensor::DType;
 use safetensors::{Dtype, SafeTensors};
 
+use super::int8::INTEGERS;
 use super::{MappedFile, StoredTensor, StoredType, row_major_strides};
 use crate::config::ConfigReader;
 use crate::{Error, Result};
@@ -32,6 +33,7 @@ pub(super) fn index_bytes(path: &Path, file: MappedFile) -> Result<BTreeMap<Stri
             shape: view.shape().to_vec(),
             strides: row_major_strides(view.shape()),
             file: file.clone(),
+            scales: None,
         };
         (name.to_string(), tensor)
     });
@@ -75,6 +77,7 @@ fn stored_type(dtype: Dtype) -> StoredType {
         Dtype::F32 => StoredType::Float(DType::F32),
         Dtype::F16 => StoredType::Float(DType::F16),
         Dtype::BF16 => StoredType::Float(DType::BF16),
+        Dtype::I8 => INTEGERS,
         Dtype::I64 => StoredType::Other("i64"),
         Dtype::I32 => StoredType::Other("i32"),
         Dtype::BOOL => StoredType::Other("bool"),

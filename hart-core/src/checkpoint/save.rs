@@ -1,18 +1,15 @@
-//! Writing checkpoints in the layout they are read in: safetensors, and PyTorch state dictionaries.
+//! Taking the parameters out of a module and writing them in the layout they are read in.
 
 use std::collections::BTreeMap;
-use std::io::{Cursor, Write};
 use std::path::Path;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 use safetensors::tensor::TensorView;
-use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, ZipWriter};
 
 use super::NameTable;
 use super::load::Place;
-use crate::folder::write_atomically;
+use super::write::{Piece, write_safetensors, write_torch};
 use crate::{Error, Result};
 
 /// Every parameter of a module as a checkpoint stores it: under its name there, weights of linear
@@ -59,7 +56,26 @@ pub fn save_safetensors(
     path: impl AsRef<Path>,
     tensors: &BTreeMap<String, TensorData>,
 ) -> Result<()> {
-    write_atomically(path, &to_safetensors(tensors)?)
+    write_safetensors(path.as_ref(), &pieces(tensors))
+}
+
+/// Writes a PyTorch file with a dictionary of tensors, as `torch.save` does and
+/// [`super::Checkpoint::open_torch`] reads, through a temporary one that is renamed at the end.
+///
+/// # Errors
+/// As [`save_safetensors`].
+pub fn save_torch(path: impl AsRef<Path>, tensors: &BTreeMap<String, TensorData>) -> Result<()> {
+    write_torch(path.as_ref(), &pieces(tensors))
+}
+
+fn pieces(tensors: &BTreeMap<String, TensorData>) -> Vec<Piece<'_>> {
+    let tensors = tensors.iter().map(|(name, data)| Piece {
+        name: name.clone(),
+        dtype: data.dtype,
+        shape: data.shape.to_vec(),
+        bytes: Box::new(|| Ok(data.as_bytes().into())),
+    });
+    tensors.collect()
 }
 
 /// The content of a safetensors file.
@@ -80,92 +96,6 @@ pub fn to_safetensors(tensors: &BTreeMap<String, TensorData>) -> Result<Vec<u8>>
     }
     let bytes = safetensors::serialize(views, None);
     bytes.map_err(|error| Error::invalid("the tensors", error, "savable ones"))
-}
-
-/// Writes a PyTorch file with a dictionary of tensors, as `torch.save` does and
-/// [`super::Checkpoint::open_torch`] reads, through a temporary one that is renamed at the end.
-///
-/// # Errors
-/// As [`save_safetensors`].
-pub fn save_torch(path: impl AsRef<Path>, tensors: &BTreeMap<String, TensorData>) -> Result<()> {
-    let path = path.as_ref();
-    let failed = |error: zip::result::ZipError| Error::io(path, error.into());
-    let mut archive = ZipWriter::new(Cursor::new(vec![]));
-    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
-    let mut add = |name: &str, bytes: &[u8]| -> Result<()> {
-        archive.start_file(format!("archive/{name}"), stored).map_err(failed)?;
-        archive.write_all(bytes).map_err(|error| Error::io(path, error))
-    };
-    add("data.pkl", &pickle(tensors)?)?;
-    add("byteorder", b"little")?;
-    for (index, data) in tensors.values().enumerate() {
-        add(&format!("data/{index}"), data.as_bytes())?;
-    }
-    add("version", b"3\n")?;
-    let bytes = archive.finish().map_err(failed)?.into_inner();
-    write_atomically(path, &bytes)
-}
-
-/// The pickle of a dictionary of tensors, each over a storage of its own.
-fn pickle(tensors: &BTreeMap<String, TensorData>) -> Result<Vec<u8>> {
-    let mut out = Pickle(b"\x80\x02}(".to_vec());
-    for (index, (name, data)) in tensors.iter().enumerate() {
-        let storage = match data.dtype {
-            DType::F32 => "FloatStorage",
-            DType::F16 => "HalfStorage",
-            DType::BF16 => "BFloat16Storage",
-            other => return Err(unsupported(name, other)),
-        };
-        let shape = data.shape.to_vec();
-        out.text(name);
-        out.global("torch._utils", "_rebuild_tensor_v2");
-        out.raw(b"((");
-        out.text("storage");
-        out.global("torch", storage);
-        out.text(&index.to_string());
-        out.text("cpu");
-        out.integer(shape.iter().product());
-        out.raw(b"tQ");
-        out.integer(0);
-        out.tuple(&shape);
-        out.tuple(&super::row_major_strides(&shape));
-        out.raw(b"\x89");
-        out.global("collections", "OrderedDict");
-        out.raw(b")RtR");
-    }
-    out.raw(b"u.");
-    Ok(out.0)
-}
-
-/// The few opcodes that a dictionary of tensors needs.
-struct Pickle(Vec<u8>);
-
-impl Pickle {
-    fn raw(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
-    }
-
-    fn text(&mut self, text: &str) {
-        self.raw(b"X");
-        self.raw(&(text.len() as u32).to_le_bytes());
-        self.raw(text.as_bytes());
-    }
-
-    fn global(&mut self, module: &str, name: &str) {
-        self.raw(format!("c{module}\n{name}\n").as_bytes());
-    }
-
-    /// A whole number below 2⁶³.
-    fn integer(&mut self, value: usize) {
-        self.raw(b"\x8a\x08");
-        self.raw(&(value as u64).to_le_bytes());
-    }
-
-    fn tuple(&mut self, values: &[usize]) {
-        self.raw(b"(");
-        values.iter().for_each(|&value| self.integer(value));
-        self.raw(b"t");
-    }
 }
 
 fn unsupported(name: &str, dtype: DType) -> Error {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use burn::tensor::DType;
 use zip::{CompressionMethod, ZipArchive};
 
+use super::int8::INTEGERS;
 use super::pickle;
 use super::pickled::Pickled;
 use super::{MappedFile, StoredTensor, StoredType};
@@ -118,6 +119,7 @@ fn stored_tensor(
             dtype,
             shape: tensor.shape.clone(),
             strides: tensor.strides.clone(),
+            scales: None,
         }),
         _ => Err(format!(
             "shape {:?} with strides {:?} from element {} does not fit its {} bytes",
@@ -133,6 +135,7 @@ fn element_type(storage_type: &str) -> (StoredType, usize) {
         "FloatStorage" => (StoredType::Float(DType::F32), 4),
         "HalfStorage" => (StoredType::Float(DType::F16), 2),
         "BFloat16Storage" => (StoredType::Float(DType::BF16), 2),
+        "CharStorage" => (INTEGERS, 1),
         "LongStorage" => (StoredType::Other("i64"), 8),
         "IntStorage" => (StoredType::Other("i32"), 4),
         "BoolStorage" => (StoredType::Other("bool"), 1),

@@ -11,12 +11,11 @@ use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix
 use rten_tensor::NdTensorView;
 
 use super::simd::{ROUND, dispatch, get, vectors};
+use crate::int8::{scale_of, unit_of};
 
 /// Rows multiplied at a time, so that their integers are still in the cache when they become
 /// floats.
 const ROWS: usize = 512;
-/// The largest magnitude of a weight. One less than an `i8` can hold, so that signs are alike.
-const LARGEST: f32 = 127.0;
 
 thread_local! {
     /// Chooses the instructions of this processor.
@@ -53,9 +52,8 @@ impl Int8Matrix {
                 *scale = scale.max(value.abs());
             }
         }
-        scales.iter_mut().for_each(|scale| *scale /= LARGEST);
-        let units: Vec<f32> =
-            scales.iter().map(|&scale| 1.0 / scale.max(f32::MIN_POSITIVE)).collect();
+        scales.iter_mut().for_each(|scale| *scale = scale_of(*scale));
+        let units: Vec<f32> = scales.iter().map(|&scale| unit_of(scale)).collect();
         let mut rounded = vec![0i8; matrix.len()];
         let rows = rounded.par_chunks_mut(outputs).zip(matrix.par_chunks(outputs));
         rows.for_each(|(rounded, row)| {

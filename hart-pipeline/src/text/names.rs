@@ -27,6 +27,15 @@ pub const NAMES: NameTable = NameTable {
     ],
     ignored: &["lm_head.**", "visual.**", "rotary_emb.**", "layers.*.self_attn.rotary_emb.**"],
     full_precision: &[],
+    rounded: &[
+        "layers.*.attention.q.weight",
+        "layers.*.attention.k.weight",
+        "layers.*.attention.v.weight",
+        "layers.*.attention.output.weight",
+        "layers.*.gate.weight",
+        "layers.*.up.weight",
+        "layers.*.down.weight",
+    ],
 };
 
 /// Opens the checkpoint of a text encoder's folder and removes the prefixes under which the

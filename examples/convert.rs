@@ -1,0 +1,182 @@
+//! Writes a smaller copy of a model: the large weights as 8-bit integers or 16-bit floats, the same
+//! folders and files.
+//!
+//! ```text
+//! cargo run --release --example convert -- --precision int8 fixtures/hart-tiny --out hart-int8
+//! ```
+//!
+//! Loaded in the precision it was converted to, the copy makes the very pictures that the original
+//! makes in that precision: what loading would have rounded has been rounded ahead of time. No
+//! checkpoint is ever in memory as a whole, neither here nor when the copy is loaded.
+#![allow(clippy::print_stdout)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail, ensure};
+use clap::Parser;
+use hart_ar::Transformer;
+use hart_core::Precision;
+use hart_core::checkpoint::{Checkpoint, Container, StoredAs, convert, stored_formats};
+use hart_diffusion::ResidualNetwork;
+use hart_examples::exit;
+use hart_pipeline::backend::{DefaultBackend, default_device};
+use hart_pipeline::text::model::Qwen2;
+use hart_pipeline::text::{self, TextEncoderConfig, open_checkpoint};
+use hart_pipeline::{ModelCheckpoints, ModelConfig, TransformerWeights};
+use hart_tokenizer::HybridTokenizer;
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Writes a model anew with its large weights in another type. What no part of the model reads is
+/// left out.
+#[derive(Parser)]
+struct Arguments {
+    /// Folder of the model, with `llm/` and `tokenizer/` in it.
+    #[arg(value_name = "DIR")]
+    model: PathBuf,
+    /// Folder of the text encoder [default: `text` in the model's folder, if it is there].
+    #[arg(long, value_name = "DIR")]
+    text_encoder: Option<PathBuf>,
+    /// Element type of the large weights: f32, bf16, f16 or int8.
+    #[arg(long, value_name = "TYPE")]
+    precision: Precision,
+    /// Folder to make, with the text encoder in its `text/`.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+/// The files beside weights are small; what is larger than this is none of them.
+const MOST: u64 = 256 << 20;
+
+fn main() -> ExitCode {
+    exit(run(&Arguments::parse()))
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let out = &arguments.out;
+    ensure!(!out.exists(), "{} is there already", out.display());
+    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty());
+    // Beside its place, so that a copy that is there is whole.
+    let unfinished = tempfile::Builder::new()
+        .prefix(".convert-")
+        .tempdir_in(parent.unwrap_or(Path::new(".")))
+        .with_context(|| format!("cannot write beside {}", out.display()))?;
+    let copy = Copy { to: unfinished.path().to_path_buf(), precision: arguments.precision };
+    copy.model(&arguments.model)?;
+    let beside = arguments.model.join("text");
+    let encoder = arguments.text_encoder.clone().or_else(|| beside.is_dir().then_some(beside));
+    if let Some(encoder) = encoder {
+        copy.text_encoder(&encoder)?;
+    }
+    let unfinished = unfinished.keep();
+    let done = fs::rename(&unfinished, out);
+    if let Err(error) = done {
+        let _ = fs::remove_dir_all(&unfinished);
+        bail!("cannot name the copy {}: {error}", out.display());
+    }
+    println!("{}", out.display());
+    Ok(())
+}
+
+/// A copy of a model that is being written.
+struct Copy {
+    to: PathBuf,
+    precision: Precision,
+}
+
+impl Copy {
+    fn model(&self, from: &Path) -> anyhow::Result<()> {
+        let device = default_device();
+        let config = ModelConfig::open(from)?;
+        self.files(from, "")?;
+        self.files(&from.join("llm"), "llm")?;
+        self.files(&from.join("tokenizer"), "tokenizer")?;
+        // Modules whose weights are not made: only their names are looked at.
+        let transformer = Transformer::<DefaultBackend>::init(
+            &config.transformer,
+            config.transformer_size(),
+            &device,
+        );
+        let head = ResidualNetwork::<DefaultBackend>::init(&config.residual_head_size(), &device);
+        let tokenizer = HybridTokenizer::<DefaultBackend>::init(&config.autoencoder, &device);
+        let weights = [
+            (TransformerWeights::Ema, "llm/ema_model.bin", Container::Torch),
+            (TransformerWeights::Raw, "llm/model.safetensors", Container::Safetensors),
+        ];
+        let index = from.join("llm/model.safetensors.index.json");
+        let there = weights.iter().filter(|(weights, name, _)| {
+            from.join(name).is_file() || (*weights == TransformerWeights::Raw && index.is_file())
+        });
+        let mut tokenizer_done = false;
+        for (weights, name, container) in there {
+            let files = ModelCheckpoints::open(from, *weights)?;
+            let stored = &files.transformer;
+            let mut formats =
+                stored_formats(&transformer, stored, &hart_ar::NAMES, self.precision)?;
+            formats.extend(stored_formats(&head, stored, &hart_diffusion::NAMES, self.precision)?);
+            self.weights(stored, &formats, *container, name)?;
+            if !tokenizer_done {
+                let (names, name) = (&hart_tokenizer::NAMES, "tokenizer/model.safetensors");
+                let formats = stored_formats(&tokenizer, &files.tokenizer, names, self.precision)?;
+                self.weights(&files.tokenizer, &formats, Container::Safetensors, name)?;
+                tokenizer_done = true;
+            }
+        }
+        let folder = from.join("llm");
+        ensure!(tokenizer_done, "there are no weights of a transformer in {}", folder.display());
+        Ok(())
+    }
+
+    fn text_encoder(&self, from: &Path) -> anyhow::Result<()> {
+        let config = TextEncoderConfig::open(from.join("config.json"))?;
+        let model = Qwen2::<DefaultBackend>::init(&config, &default_device());
+        let stored = open_checkpoint(from)?;
+        let formats = stored_formats(&model, &stored, &text::NAMES, self.precision)?;
+        self.files(from, "text")?;
+        self.weights(&stored, &formats, Container::Safetensors, "text/model.safetensors")
+    }
+
+    /// Writes one checkpoint, and says what became of it.
+    fn weights(
+        &self,
+        stored: &Checkpoint,
+        formats: &BTreeMap<String, StoredAs>,
+        container: Container,
+        name: &str,
+    ) -> anyhow::Result<()> {
+        let path = self.to.join(name);
+        let style = ProgressStyle::with_template("{msg} [{bar:30}] {pos} of {len} tensors, {eta}")?;
+        let bar = ProgressBar::new(0).with_style(style).with_message(name.to_string());
+        convert(stored, formats, container, &path, &|done, count| {
+            bar.set_length(count as u64);
+            bar.set_position(done as u64);
+        })?;
+        bar.finish_and_clear();
+        let before = stored.names().filter_map(|name| stored.get(name));
+        let before: usize = before.map(|tensor| tensor.bytes()).sum();
+        let after = fs::metadata(&path)?.len() as f64 / 1e6;
+        println!("{name}: {:.1} MB became {after:.1} MB", before as f64 / 1e6);
+        Ok(())
+    }
+
+    /// Copies what lies beside the weights: configurations, vocabularies, settings.
+    fn files(&self, from: &Path, to: &str) -> anyhow::Result<()> {
+        let target = self.to.join(to);
+        fs::create_dir_all(&target)?;
+        let entries =
+            fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))?;
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let kind = name.rsplit('.').next().is_some_and(|kind| ["json", "txt"].contains(&kind));
+            let small = fs::metadata(entry.path())?;
+            if kind && small.is_file() && small.len() <= MOST && !name.ends_with(".index.json") {
+                fs::copy(entry.path(), target.join(&name))
+                    .with_context(|| format!("cannot copy {}", entry.path().display()))?;
+            }
+        }
+        Ok(())
+    }
+}
