@@ -31,8 +31,10 @@ pub(crate) fn write_atomically_by(
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(at)?;
     let temporary = file.path().to_path_buf();
     write(file.as_file_mut(), &temporary)?;
-    file.as_file().sync_all().map_err(at)?;
-    set_shared_permissions(file.as_file()).map_err(at)?;
+    // What was written over the path may be another file than the one that was opened.
+    let written = File::open(&temporary).map_err(at)?;
+    written.sync_all().map_err(at)?;
+    set_shared_permissions(&written).map_err(at)?;
     file.persist(path).map_err(|error| at(error.error))?;
     Ok(())
 }
