@@ -77,11 +77,17 @@ struct Arguments {
     #[arg(long, value_name = "NAME", default_value = "ema", value_parser = ["ema", "raw"])]
     weights: String,
     /// Side of short prompts that is padded [default: what the text encoder's folder says].
-    #[arg(long, value_name = "SIDE", value_parser = ["left", "right"])]
+    #[arg(long, value_name = "SIDE", value_parser = ["left", "right"], requires = "model")]
     padding_side: Option<String>,
     /// Pictures made at once [default: as memory allows]. It does not change the pictures.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", requires = "model")]
     batch_size: Option<usize>,
+    /// Give the text encoder's memory back before the model is loaded.
+    #[arg(long, requires = "model")]
+    drop_text_encoder: bool,
+    /// Decode in strips of so many rows of pixels: large pictures in less memory.
+    #[arg(long, value_name = "N", requires = "model")]
+    strip_height: Option<usize>,
     /// Where to write; several pictures get `-<index>-<seed>` before the ending.
     #[arg(long, value_name = "PATH", default_value = "out.png")]
     out: PathBuf,
@@ -220,7 +226,10 @@ impl Arguments {
         if let Some(pictures) = self.batch_size {
             builder = builder.batch_size(pictures);
         }
-        Ok(builder.build()?)
+        if let Some(rows) = self.strip_height {
+            builder = builder.strip_height(rows);
+        }
+        Ok(builder.keep_text_encoder(!self.drop_text_encoder).build()?)
     }
 
     /// Finds out before any work whether the results can be written.

@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`released`] | configurations of the released size |
+//! | [`folder`] | folders of that size with random weights |
 //! | [`generation`] | generations with random weights, timed part by part |
 //! | [`peer`] | the same work in PyTorch |
 //! | [`run`], [`phases`] | what a process measured |
@@ -11,6 +12,7 @@
 //! | [`report`], [`table`] | the comparison as numbers and as text |
 
 pub mod ceiling;
+pub mod folder;
 pub mod generation;
 pub mod machine;
 pub mod peer;

@@ -35,8 +35,18 @@ fn processor() -> Option<String> {
 
 /// The most memory this process has held, in MiB; `None` where the system does not tell.
 pub fn peak_memory_mib() -> Option<f64> {
+    status_mib("VmHWM:")
+}
+
+/// The memory this process holds, in MiB; `None` where the system does not tell.
+pub fn memory_mib() -> Option<f64> {
+    status_mib("VmRSS:")
+}
+
+/// An entry of what Linux says of this process.
+fn status_mib(key: &str) -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
     let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib / 1024.0)
 }

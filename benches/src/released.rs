@@ -6,6 +6,12 @@ use hart_core::{Error, Result};
 use hart_pipeline::ModelConfig;
 use serde::Serialize;
 
+/// `config.json` of the text encoder of the release, Qwen2-VL-1.5B.
+pub const TEXT_ENCODER: &str = r#"{"model_type": "qwen2_vl", "hidden_size": 1536,
+    "intermediate_size": 8960, "num_hidden_layers": 28, "num_attention_heads": 12,
+    "num_key_value_heads": 2, "vocab_size": 151936, "rms_norm_eps": 1e-6, "rope_theta": 1e6,
+    "max_position_embeddings": 32768, "tie_word_embeddings": true}"#;
+
 /// Steps of the residual diffusion in the release.
 pub const DIFFUSION_STEPS: usize = 8;
 
@@ -33,6 +39,15 @@ impl Case {
         if self.batch == 0 {
             return Err(Error::invalid("the batch", 0, "one picture or more"));
         }
+        let [llm, tokenizer] = self.files()?;
+        read(&llm, &tokenizer)
+    }
+
+    /// What `llm/config.json` and `tokenizer/config.json` of such a model say.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for other sizes than 256, 512 and 1024 pixels.
+    pub fn files(&self) -> Result<[String; 2]> {
         let (sides, depth) = (sides(self.px)?, self.depth);
         let llm = format!(
             r#"{{"attn_type": "llama", "mlp_type": "llama", "disable_aln": true,
@@ -41,7 +56,7 @@ impl Case {
                 "context_token": 300, "context_dim": 1536, "patch_nums": {sides:?}}}"#
         );
         let tokenizer = format!(r#"{{"quantizer_type": "var_hybrid", "v_patch_nums": {sides:?}}}"#);
-        read(&llm, &tokenizer)
+        Ok([llm, tokenizer])
     }
 }
 

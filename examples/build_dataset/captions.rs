@@ -27,6 +27,19 @@ pub(crate) fn pair(
     format!("{first} {} {second}{}", relation.name(), ending(style, background))
 }
 
+/// The captions of two things, told from either of them; first the one that goes from left to right
+/// or from top to bottom.
+///
+/// Most captions that a model is trained on are first ones. So the order of the words says by itself
+/// what is where, which is soon learned, and then what the other two relations do to it. With all four
+/// alike, neither the order nor the relation says anything alone, and models guess for very long.
+pub(crate) fn both_ways(relation: Relation, told: String, reversed: String) -> Vec<String> {
+    match relation {
+        Relation::LeftOf | Relation::Above => vec![told, reversed],
+        Relation::RightOf | Relation::Below => vec![reversed, told],
+    }
+}
+
 /// The design, and the background unless it is white.
 fn ending(style: Style, background: Colour) -> String {
     let article = if background == Colour::Orange { "an" } else { "a" };
@@ -45,7 +58,7 @@ pub(crate) fn slug(name: &str) -> String {
 mod tests {
     use hart_examples::scene::{Colour, Relation};
 
-    use super::{object, pair};
+    use super::{both_ways, object, pair};
     use crate::lists::Noun;
     use crate::pictures::Style;
 
@@ -68,5 +81,18 @@ mod tests {
     fn pairs_say_where_the_first_is() {
         let caption = pair([APPLE, FIRE], Relation::LeftOf, Style::Cartoon, Colour::Blue);
         assert_eq!(caption, "an apple left of fire, cartoon style, on a blue background");
+    }
+
+    #[test]
+    fn two_things_are_told_from_left_to_right_first() {
+        let told = |relation: Relation| {
+            let reversed =
+                pair([FIRE, APPLE], relation.inverse(), Style::Flat, Colour::White);
+            both_ways(relation, pair([APPLE, FIRE], relation, Style::Flat, Colour::White), reversed)
+        };
+        let (apple, fire) = ("an apple left of fire, flat style", "fire right of an apple, flat style");
+        assert_eq!(told(Relation::LeftOf), [apple, fire]);
+        let (apple, fire) = ("an apple below fire, flat style", "fire above an apple, flat style");
+        assert_eq!(told(Relation::Below), [fire, apple]);
     }
 }

@@ -125,9 +125,12 @@ pub(crate) fn pair(
     }
     let names = both.map(|drawn| drawn.concept.name);
     let [first, second] = names.map(|name| name.text);
+    let told = captions::pair(names, relation, style, background);
+    let [a, b] = names;
+    let reversed = captions::pair([b, a], relation.inverse(), style, background);
     let record = Record {
         image: format!("images/pair/{index:05}.png"),
-        captions: vec![captions::pair(names, relation, style, background)],
+        captions: captions::both_ways(relation, told, reversed),
         details: json!({
             "kind": "pair",
             "pair": { "first": first, "relation": relation, "second": second },
@@ -138,17 +141,25 @@ pub(crate) fn pair(
     (record, picture)
 }
 
-/// A procedural scene.
+/// A procedural scene, told from either figure, or from the first alone.
 pub(crate) fn scene(
     folder: &str,
     index: usize,
     scene: &Scene,
+    both_ways: bool,
     side: u32,
     draws: &mut impl Rng,
 ) -> (Record, RgbImage) {
+    let captions = match both_ways {
+        true => {
+            let reversed = scene.reversed().caption();
+            captions::both_ways(scene.relation, scene.caption(), reversed)
+        }
+        false => vec![scene.caption()],
+    };
     let record = Record {
         image: format!("images/{folder}/{index:05}.png"),
-        captions: vec![scene.caption()],
+        captions,
         details: json!({ "kind": "scene", "scene": scene }),
     };
     (record, scene.draw(side, draws))

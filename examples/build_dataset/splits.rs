@@ -175,7 +175,7 @@ impl Plan {
             if if heldout { hidden[0] } else { hidden == [false; 2] } {
                 return Box::new(move || {
                     let mut jitter = generator(SEED, stream as u64, [index as u64, 1]);
-                    scene(folder, index, &found, side, &mut jitter)
+                    scene(folder, index, &found, !heldout, side, &mut jitter)
                 });
             }
         }

@@ -28,7 +28,7 @@ use hart_pipeline::backend::OnBackend;
 use hart_pipeline::{HartPipeline, Precision};
 
 use crate::painter::Painter;
-use crate::scores::Scores;
+use crate::scores::{Part, Scores};
 use crate::table::Table;
 
 /// Measures a model on the emoji data set.
@@ -49,6 +49,9 @@ struct Arguments {
     /// The most pictures of one score; fewer are spread evenly.
     #[arg(long, value_name = "N", default_value_t = 1200)]
     most: usize,
+    /// Only these scores, separated by commas.
+    #[arg(long, value_name = "SCORES", value_delimiter = ',')]
+    only: Vec<Part>,
     /// Element type of the weights: f32, bf16, f16 or int8.
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     precision: Precision,
@@ -82,7 +85,7 @@ impl OnBackend for Program {
         let scores =
             Scores::open(&arguments.data, arguments.new.as_deref(), painter, arguments.most)?;
         let mut table = Table::default();
-        scores.all(&mut table)?;
+        scores.compute(&arguments.only, &mut table)?;
         table.save(&arguments.out)?;
         println!("{}", table.markdown());
         Ok(())

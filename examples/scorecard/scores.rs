@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context;
+use clap::ValueEnum;
 use hart_core::HartBackend;
 use hart_examples::data::{Record, Records};
 use hart_examples::scene::{Colour, Scene, Verdict};
@@ -28,8 +29,29 @@ const ROUND: &str = "3D";
 /// The flat style in captions.
 const FLAT: &str = "flat";
 
+/// Scores that belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// What the tokenizer keeps, and what the residual head adds.
+    Tokenizer,
+    /// Concepts by their names, and their pictures as a whole.
+    Concepts,
+    /// Concepts by other words.
+    Synonyms,
+    /// Styles that were withheld.
+    Styles,
+    /// What the model was taught later.
+    New,
+    /// Backgrounds that were withheld, and copying.
+    Backgrounds,
+    /// Scenes of withheld combinations.
+    Scenes,
+    /// Seconds.
+    Time,
+}
+
 /// A part of a verdict.
-type Part = fn(&Verdict) -> bool;
+type Question = fn(&Verdict) -> bool;
 
 /// A record with its picture, made by hand.
 #[derive(Debug, Clone)]
@@ -112,18 +134,28 @@ impl<'a, B: HartBackend> Scores<'a, B> {
         })
     }
 
-    /// Every score, one after the other.
-    pub(crate) fn all(&self, table: &mut Table) -> anyhow::Result<()> {
-        self.tokenizer(table)?;
-        let painted = self.concepts(table)?;
-        self.synonyms(table)?;
-        self.styles(table)?;
-        self.later(table)?;
-        let pairs = self.backgrounds(table)?;
-        self.scenes(table)?;
-        self.clouds(&painted, table)?;
-        self.copying(&pairs, table)?;
-        self.time(table)
+    /// The scores of some parts, one after the other; of all when none is named.
+    pub(crate) fn compute(&self, only: &[Part], table: &mut Table) -> anyhow::Result<()> {
+        let parts = Part::value_variants().iter();
+        for part in parts.filter(|part| only.is_empty() || only.contains(part)) {
+            match part {
+                Part::Tokenizer => self.tokenizer(table)?,
+                Part::Concepts => {
+                    let painted = self.concepts(table)?;
+                    self.clouds(&painted, table)?;
+                }
+                Part::Synonyms => self.synonyms(table)?,
+                Part::Styles => self.styles(table)?,
+                Part::New => self.later(table)?,
+                Part::Backgrounds => {
+                    let painted = self.backgrounds(table)?;
+                    self.copying(&painted, table)?;
+                }
+                Part::Scenes => self.scenes(table)?,
+                Part::Time => self.time(table)?,
+            }
+        }
+        Ok(())
     }
 
     /// Trained objects on white, what most people ask for.
@@ -159,7 +191,8 @@ impl<'a, B: HartBackend> Scores<'a, B> {
         let name = "residual head: share of the gap closed";
         table.add(Score::new(name, closed, known.len()).chance(0.0).ceiling(1.0).target(0.5));
         let details = json!({ "discrete": found.discrete, "sampled": sampled,
-                              "continuous": found.continuous });
+                              "continuous": found.continuous,
+                              "explained_variance_of_residuals": found.explained });
         table.detail("residual_head_decibels", details);
         self.painter.sheet("reconstructions", &reconstruct(pipeline, &unseen)?)
     }
@@ -338,7 +371,7 @@ impl<'a, B: HartBackend> Scores<'a, B> {
         let (found, ceiling) = (judge(&painted, 0), judge(&truth, 0));
         // Every picture against the next scene: what a model gives that does not read.
         let shuffled = judge(&painted, 1);
-        let parts: [(&str, Part, f64); 5] = [
+        let parts: [(&str, Question, f64); 5] = [
             ("background", |v| v.background, 0.98),
             ("colours", |v| v.colours, 0.9),
             ("relation", |v| v.relation, 0.9),

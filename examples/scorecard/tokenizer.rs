@@ -22,6 +22,9 @@ pub(crate) struct Decibels {
     pub(crate) sampled: Option<f64>,
     /// From codes and the true residual.
     pub(crate) continuous: f64,
+    /// The share of the variance of true residuals that sampled ones explain: 1 when they are equal,
+    /// 0 or less when none would do as well.
+    pub(crate) explained: Option<f64>,
 }
 
 /// Pictures through the tokenizer, and back from everything it keeps.
@@ -47,35 +50,44 @@ pub(crate) fn decibels<B: HartBackend>(
 ) -> anyhow::Result<Decibels> {
     let tokenizer = &pipeline.model()?.tokenizer;
     let mut errors = [0.0; 3];
+    let mut residuals = [0.0; 2];
     for (index, part) in pictures.chunks(BATCH).enumerate() {
         let images = upload::<B>(part, pipeline.device());
         let latent = tokenizer.encode_latent(images.clone() * 2.0 - 1.0, &mut ());
         let tokens = tokenizer.quantizer.encode(latent.clone());
         let discrete = tokenizer.decode_discrete(&tokens.indices)?;
-        let continuous = to_pixels(tokenizer.decode_latent(latent, &mut ()));
+        let continuous = to_pixels(tokenizer.decode_latent(latent.clone(), &mut ()));
         let sampled = match captions {
             Some(captions) => {
                 let captions = &captions[index * BATCH..][..part.len()];
-                to_pixels(tokenizer.decode_latent(sample(pipeline, &tokens, captions)?, &mut ()))
+                let (sampled, coded) = sample(pipeline, &tokens, captions)?;
+                residuals[0] += total((sampled.clone() - latent.clone()).square());
+                residuals[1] += total((coded - latent).square());
+                to_pixels(tokenizer.decode_latent(sampled, &mut ()))
             }
             None => discrete.clone(),
         };
         for (error, found) in errors.iter_mut().zip([discrete, sampled, continuous]) {
-            let square: f64 =
-                (found - images.clone()).square().mean().into_data().iter::<f64>().sum();
+            let square = total((found - images.clone()).square().mean());
             *error += square * part.len() as f64 / pictures.len() as f64;
         }
     }
     let [discrete, sampled, continuous] = errors.map(|error| -10.0 * error.log10());
-    Ok(Decibels { discrete, sampled: captions.map(|_| sampled), continuous })
+    let explained = captions.map(|_| 1.0 - residuals[0] / residuals[1]);
+    Ok(Decibels { discrete, sampled: captions.map(|_| sampled), continuous, explained })
 }
 
-/// The latent of true codes with a sampled residual.
+/// The sum of all elements.
+fn total<B: HartBackend, const D: usize>(x: Tensor<B, D>) -> f64 {
+    x.into_data().iter::<f64>().sum()
+}
+
+/// The latent of true codes with a sampled residual, and without any.
 fn sample<B: HartBackend>(
     pipeline: &HartPipeline<B>,
     tokens: &hart_tokenizer::HybridTokens<B>,
     captions: &[String],
-) -> anyhow::Result<Tensor<B, 4>> {
+) -> anyhow::Result<(Tensor<B, 4>, Tensor<B, 4>)> {
     let (model, device) = (pipeline.model()?, pipeline.device());
     let quantizer = &model.tokenizer.quantizer;
     let last = quantizer.scales().last();
@@ -105,8 +117,9 @@ fn sample<B: HartBackend>(
     let residual = model.residual_head.sample(condition, start, step, &settings, &mut ())?;
     let so_far = quantizer.discrete_latents(&tokens.indices[..last]).pop();
     let so_far = so_far.context("a schedule has at least two scales")?;
-    let latent = to_tokens(so_far) + codes + residual;
-    Ok(to_map(latent, quantizer.scales().latent_side()))
+    let side = quantizer.scales().latent_side();
+    let coded = to_tokens(so_far) + codes;
+    Ok((to_map(coded.clone() + residual, side), to_map(coded, side)))
 }
 
 fn upload<B: HartBackend>(pictures: &[RgbImage], device: &B::Device) -> Tensor<B, 4> {

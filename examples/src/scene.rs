@@ -294,6 +294,12 @@ impl Scene {
         }
     }
 
+    /// The same scene, told from its other figure.
+    pub fn reversed(&self) -> Self {
+        let [first, second] = self.figures;
+        Self { figures: [second, first], relation: self.relation.inverse(), ..*self }
+    }
+
     /// The triples (colour, shape, relation) that the scene shows, seen from either figure.
     pub fn triples(&self) -> [(Colour, Shape, Relation); 2] {
         let [first, second] = self.figures;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use burn::tensor::{DType, TensorData};
 
 use super::{StoredTensor, StoredType};
-use crate::int8::{scale_of, unit_of};
+use crate::int8::{round, scale_of, unit_of};
 use crate::{Error, Result};
 
 /// What is put behind a matrix's name for that of its scales.
@@ -74,7 +74,7 @@ pub(super) fn scales(values: &[f32], columns: usize) -> Vec<f32> {
 pub(super) fn integers(values: &[f32], columns: usize) -> Vec<i8> {
     let units: Vec<f32> = scales(values, columns).into_iter().map(unit_of).collect();
     let rows = values.chunks(columns.max(1)).zip(units);
-    rows.flat_map(|(row, unit)| row.iter().map(move |value| (value * unit).round() as i8)).collect()
+    rows.flat_map(|(row, unit)| row.iter().map(move |value| round(value * unit))).collect()
 }
 
 #[cfg(test)]

@@ -257,21 +257,16 @@ impl<B: Backend> ModuleMapper<B> for Loader<'_> {
         let path = self.place.path();
         let name = self.table.stored_name(&path, self.checkpoint);
         let name = name.expect("every parameter was found before any was read");
-        let data = match self.checkpoint.read(&name) {
+        let dtype = dtype_at(&self.place, self.table, self.options);
+        let data = match self.checkpoint.arranged(&name, dtype, self.place.is_transposed(D)) {
             Ok(data) => data,
             Err(error) => {
                 self.error.get_or_insert(error);
                 return param;
             }
         };
-        let dtype = dtype_at(&self.place, self.table, self.options);
         let device = param.lazy_device();
-        let mut tensor = Tensor::from_data(data.convert_dtype(dtype), (&device, dtype));
-        if self.place.is_transposed(D) {
-            // Loaded row by row in its own layout: a view would be repacked at every use on some
-            // backends.
-            tensor = tensor.transpose() + 0.0;
-        }
+        let tensor = Tensor::from_data(data, (&device, dtype));
         let id = param.id;
         param.transform_for_load(tensor, id)
     }

@@ -5,6 +5,7 @@
 //! no model needs cost nothing. [`load`] puts the tensors into a module by a [`NameTable`],
 //! [`tensors`] takes them out again.
 
+mod arrange;
 mod convert;
 mod int8;
 mod load;

@@ -11,7 +11,7 @@ use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix
 use rten_tensor::NdTensorView;
 
 use super::simd::{ROUND, dispatch, get, vectors};
-use crate::int8::{scale_of, unit_of};
+use crate::int8::{round, scale_of, unit_of};
 
 /// Rows multiplied at a time, so that their integers are still in the cache when they become
 /// floats.
@@ -58,7 +58,7 @@ impl Int8Matrix {
         let rows = rounded.par_chunks_mut(outputs).zip(matrix.par_chunks(outputs));
         rows.for_each(|(rounded, row)| {
             for ((rounded, value), unit) in rounded.iter_mut().zip(row).zip(&units) {
-                *rounded = (value * unit).round() as i8;
+                *rounded = round(value * unit);
             }
         });
         let mut sums = vec![0; outputs];
