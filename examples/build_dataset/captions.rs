@@ -86,11 +86,11 @@ mod tests {
     #[test]
     fn two_things_are_told_from_left_to_right_first() {
         let told = |relation: Relation| {
-            let reversed =
-                pair([FIRE, APPLE], relation.inverse(), Style::Flat, Colour::White);
+            let reversed = pair([FIRE, APPLE], relation.inverse(), Style::Flat, Colour::White);
             both_ways(relation, pair([APPLE, FIRE], relation, Style::Flat, Colour::White), reversed)
         };
-        let (apple, fire) = ("an apple left of fire, flat style", "fire right of an apple, flat style");
+        let (apple, fire) =
+            ("an apple left of fire, flat style", "fire right of an apple, flat style");
         assert_eq!(told(Relation::LeftOf), [apple, fire]);
         let (apple, fire) = ("an apple below fire, flat style", "fire above an apple, flat style");
         assert_eq!(told(Relation::Below), [fire, apple]);

@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 use hart_core::config::{MlpKind, TransformerConfig};
 use hart_core::nn::{Linear, Prepare};
+use hart_core::ops::in_parts;
 use hart_core::{HartBackend, Precision};
 
 /// Either kind of feed-forward part.
@@ -53,6 +54,13 @@ impl<B: Backend> Mlp<B> {
 impl<B: HartBackend> Mlp<B> {
     /// `[batch, tokens, C]` to the same shape.
     pub fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
+        let [batch, tokens, width] = x.dims();
+        let rows = x.reshape([1, batch * tokens, width]);
+        let [rows] = in_parts([rows], |[rows]| [self.at_once(rows)]);
+        rows.reshape([batch, tokens, width])
+    }
+
+    fn at_once(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
         match self {
             Self::GatedSilu(mlp) => {
                 let gate = mlp.gate.forward(x.clone());

@@ -5,6 +5,7 @@ use burn::nn::{LayerNorm, LayerNormConfig};
 use burn::tensor::{DType, Tensor, backend::Backend};
 use hart_core::initialize::{Start, initialize};
 use hart_core::nn::{Linear, Prepare, SinusoidalEmbedding, SinusoidalEmbeddingConfig};
+use hart_core::ops::in_parts;
 use hart_core::{HartBackend, Precision};
 
 /// Added to the variance in every LayerNorm.
@@ -117,7 +118,10 @@ impl<B: HartBackend> ResidualNetwork<B> {
         time: Tensor<B, 3>,
         condition: Tensor<B, 3>,
     ) -> [Tensor<B, 3>; 2] {
-        let signal = B::silu(condition + time);
+        in_parts([x, condition + time], |[x, signal]| self.at_once(x, B::silu(signal)))
+    }
+
+    fn at_once(&self, x: Tensor<B, 3>, signal: Tensor<B, 3>) -> [Tensor<B, 3>; 2] {
         let mut x = self.input.forward(x);
         for block in &self.blocks {
             x = block.forward(x, signal.clone());

@@ -19,8 +19,8 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use hart_benches::folder::{write_model, write_text_encoder};
 use hart_benches::machine::{memory_mib, peak_memory_mib};
-use hart_benches::released::Case;
 use hart_benches::phases::median;
+use hart_benches::released::Case;
 use hart_benches::run::last_line;
 use hart_core::checkpoint::LoadOptions;
 use hart_core::{HartBackend, Precision};
@@ -150,14 +150,19 @@ fn compare(arguments: &Arguments) -> Result<()> {
         bytes as f64 / f64::from(1 << 20),
         arguments.repeat
     );
-    println!("| precision | loading, s | loading / reading | picture, s | stays, MiB | peak, MiB |");
+    println!(
+        "| precision | loading, s | loading / reading | picture, s | stays, MiB | peak, MiB |"
+    );
     println!("|---|---:|---:|---:|---:|---:|");
     for (precision, turns) in arguments.precision.iter().zip(turns) {
         let of = |part: fn(&Turn) -> Option<f64>| -> Option<Vec<f64>> {
             turns.iter().map(part).collect()
         };
         let shown = |part, digits: usize| {
-            of(part).map_or_else(|| "-".to_string(), |all| format!("{:.digits$}", median(all.into_iter())))
+            of(part).map_or_else(
+                || "-".to_string(),
+                |all| format!("{:.digits$}", median(all.into_iter())),
+            )
         };
         let loading = median(turns.iter().map(|turn| turn.loading));
         println!(

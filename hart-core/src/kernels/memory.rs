@@ -13,6 +13,37 @@ pub(crate) fn zeros(length: usize) -> Aligned {
     avec![[64] | 0.0; length]
 }
 
+/// What is large enough for pages of its own kind, in bytes: the system maps memory anew for it.
+const LARGE: usize = 32 << 20;
+
+/// Zeros for a result, as a plain vector. Where they are many the system is asked for large pages:
+/// making them takes less, and results of a picture's size are made all the time.
+pub(crate) fn fresh(length: usize) -> Vec<f32> {
+    let mut values = vec![0.0; length];
+    if std::mem::size_of_val(values.as_slice()) >= LARGE {
+        ask_for_large_pages(&mut values);
+    }
+    values
+}
+
+#[cfg(target_os = "linux")]
+fn ask_for_large_pages(values: &mut [f32]) {
+    /// The size of a large page; also a multiple of that of any other page.
+    const PAGE: usize = 2 << 20;
+    let range = values.as_mut_ptr_range();
+    let skipped = range.start.cast::<u8>().align_offset(PAGE);
+    let length = std::mem::size_of_val(values).saturating_sub(skipped) / PAGE * PAGE;
+    // SAFETY: whole pages inside the slice, which is borrowed; the advice changes how they are
+    // mapped, not what is in them. A refusal costs time, no more.
+    unsafe {
+        let start = range.start.cast::<u8>().add(skipped.min(std::mem::size_of_val(values)));
+        libc::madvise(start.cast(), length, libc::MADV_HUGEPAGE);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn ask_for_large_pages(_: &mut [f32]) {}
+
 thread_local! {
     /// Buffers that this thread has used before.
     static SCRATCH: RefCell<Vec<Aligned>> = const { RefCell::new(vec![]) };

@@ -19,7 +19,7 @@ pub mod group_norm;
 pub mod heads;
 pub mod int8;
 pub mod matrix;
-mod memory;
+pub(crate) mod memory;
 pub mod norm;
 mod simd;
 mod tile;

@@ -14,7 +14,7 @@ use crate::kernels::convolution::{Geometry, PackedKernels};
 use crate::kernels::int8::Int8Matrix;
 use crate::kernels::matrix::PackedMatrix;
 use crate::kernels::norm::{self, Modulation, Norm};
-use crate::kernels::{Broadcast, elementwise, group_norm, heads};
+use crate::kernels::{Broadcast, elementwise, group_norm, heads, memory};
 use crate::nn::Prepared;
 
 /// The 32-bit values of a tensor, row by row.
@@ -41,7 +41,7 @@ fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<Flex, D
 
 /// Room for as many values as a shape has.
 fn room<const D: usize>(shape: [usize; D]) -> Vec<f32> {
-    vec![0.0; shape.iter().product()]
+    memory::fresh(shape.iter().product())
 }
 
 fn is_f32<const D: usize>(x: &Tensor<Flex, D>) -> bool {
@@ -118,6 +118,8 @@ fn heads_of(x: &FlexTensor, rows: usize, step: usize) -> Heads<'_> {
 
 impl HartBackend for Flex {
     const MULTIPLIES_INT8: bool = true;
+
+    const TOKENS_AT_ONCE: Option<usize> = Some(512);
 
     fn attend(
         q: Tensor<Self, 4>,

@@ -8,6 +8,7 @@ mod flex;
 mod group_norm;
 #[cfg(feature = "tch")]
 mod libtorch;
+mod parts;
 mod plain;
 mod pullback;
 
@@ -21,6 +22,7 @@ use crate::nn::{Angles, Prepared};
 
 pub use convolution::ConvolutionOptions;
 pub use group_norm::GroupNormOptions;
+pub use parts::in_parts;
 pub use pullback::Pullback;
 
 /// What is done to the projection of a block on its way to queries, keys and values (section 4.2).
@@ -45,6 +47,11 @@ pub struct Projection<B: Backend> {
 pub trait HartBackend: Backend {
     /// Whether [`Self::prepare_linear`] rounds to [`Precision::Int8`].
     const MULTIPLIES_INT8: bool = false;
+
+    /// How many tokens a chain of layers takes at a time where each token goes its own way
+    /// ([`in_parts`]); `None` for all at once. What lies between the layers of some hundred tokens
+    /// stays in a processor's cache; for thousands the system has to find new memory every time.
+    const TOKENS_AT_ONCE: Option<usize> = None;
 
     /// `softmax(q·kᵀ·scale + bias)·v`. Shapes: `q` `[batch, heads, queries, width]`, `k` and `v`
     /// `[batch, heads, keys, width]`, `bias` broadcastable to `[batch, heads, queries, keys]`.
