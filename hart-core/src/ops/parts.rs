@@ -27,3 +27,31 @@ pub fn in_parts<B: HartBackend, const N: usize, const M: usize>(
     }
     results.map(|parts| Tensor::cat(parts, 1))
 }
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::backend::Flex;
+    use burn::tensor::{Tensor, TensorData};
+
+    use super::{HartBackend, in_parts};
+
+    #[test]
+    fn parts_are_small_and_give_what_all_tokens_give() {
+        let most = Flex::TOKENS_AT_ONCE.expect("a processor's cache is small");
+        for [batch, tokens] in [[1, 1], [1, most], [1, most + 1], [2, most + 200], [3, 5]] {
+            let values: Vec<f32> = (0..batch * tokens * 3).map(|i| i as f32).collect();
+            let x = TensorData::new(values, [batch, tokens, 3]);
+            let x = Tensor::<Flex, 3>::from_data(x, &Default::default());
+            let both = |[a, b]: [Tensor<Flex, 3>; 2]| [a.clone() * b.clone(), a - b];
+            let found = in_parts([x.clone(), x.clone() * 0.5], |inputs| {
+                let [batch, tokens, _] = inputs[0].dims();
+                assert!(batch * tokens <= most, "{batch} times {tokens} tokens");
+                both(inputs)
+            });
+            let expected = both([x.clone(), x * 0.5]);
+            for (found, expected) in found.into_iter().zip(expected) {
+                assert_eq!(found.into_data(), expected.into_data());
+            }
+        }
+    }
+}
