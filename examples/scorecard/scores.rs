@@ -1,6 +1,9 @@
 //! Every score.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod combinations;
+mod concepts;
+
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Instant;
 
@@ -8,13 +11,10 @@ use anyhow::Context;
 use clap::ValueEnum;
 use hart_core::HartBackend;
 use hart_examples::data::{Record, Records};
-use hart_examples::scene::{Colour, Scene, Verdict};
 use hart_pipeline::Request;
 use image::RgbImage;
 use serde_json::json;
 
-use crate::finish::Finish;
-use crate::frechet::Axes;
 use crate::painter::{Painter, spread};
 use crate::retrieval::Gallery;
 use crate::table::{Score, Table};
@@ -49,9 +49,6 @@ pub(crate) enum Part {
     /// Seconds.
     Time,
 }
-
-/// A part of a verdict.
-type Question = fn(&Verdict) -> bool;
 
 /// A record with its picture, made by hand.
 #[derive(Debug, Clone)]
@@ -195,230 +192,6 @@ impl<'a, B: HartBackend> Scores<'a, B> {
                               "explained_variance_of_residuals": found.explained });
         table.detail("residual_head_decibels", details);
         self.painter.sheet("reconstructions", &reconstruct(pipeline, &unseen)?)
-    }
-
-    /// Trained concepts by their names; gives the pictures.
-    fn concepts(&self, table: &mut Table) -> anyhow::Result<Vec<RgbImage>> {
-        let gallery = self.gallery();
-        let plain = self.plain();
-        let chosen: Vec<&Truth> =
-            spread(plain.len(), self.most).into_iter().map(|i| plain[i]).collect();
-        let captions: Vec<String> = chosen.iter().map(|t| t.record.captions[0].clone()).collect();
-        let painted = self.painter.paint("concepts", &captions)?;
-        let truth = reconstruct(self.painter.pipeline, &pictures(chosen.iter().copied()))?;
-        let labels: Vec<Label> = chosen.iter().map(|truth| truth.label()).collect();
-        let (found, ceiling) =
-            (lookup(&gallery, &painted, &labels), lookup(&gallery, &truth, &labels));
-        let count = painted.len();
-        let one = 1.0 / gallery.len() as f64;
-        let add = |table: &mut Table, name: &str, i: usize, chance: f64, target: f64| {
-            let score = Score::new(format!("concepts: {name}"), found[i], count);
-            table.add(score.chance(chance).ceiling(ceiling[i]).target(target));
-        };
-        add(table, "top-1", 0, 3.0 * one, 0.8);
-        add(table, "top-5", 1, 15.0 * one, 0.92);
-        add(table, "top-1 in the right style", 2, one, 0.7);
-        let mut wrong = BTreeMap::<String, usize>::new();
-        for (nearest, label) in gallery.all_nearest(&painted, 1).iter().zip(&labels) {
-            if nearest[0].0.concept != label.concept {
-                *wrong.entry(label.concept.clone()).or_default() += 1;
-            }
-        }
-        table.detail("concepts_missed", json!(wrong));
-        Ok(painted)
-    }
-
-    /// Trained concepts by other words.
-    fn synonyms(&self, table: &mut Table) -> anyhow::Result<()> {
-        let gallery = self.gallery();
-        let asked: Vec<(String, Label)> = self
-            .plain()
-            .iter()
-            .flat_map(|truth| {
-                let words = truth.record.captions[1..].iter();
-                words.map(|caption| (caption.clone(), truth.label()))
-            })
-            .collect();
-        let asked: Vec<_> =
-            spread(asked.len(), self.most / 2).into_iter().map(|i| asked[i].clone()).collect();
-        let (captions, labels): (Vec<String>, Vec<Label>) = asked.into_iter().unzip();
-        let painted = self.painter.paint("synonyms", &captions)?;
-        let found = lookup(&gallery, &painted, &labels);
-        let score = Score::new("synonyms: top-1", found[0], painted.len());
-        table.add(score.chance(3.0 / gallery.len() as f64).ceiling(1.0).target(0.5));
-        Ok(())
-    }
-
-    /// Three-dimensional drawings that were withheld, of concepts that were seen flat.
-    fn styles(&self, table: &mut Table) -> anyhow::Result<()> {
-        let gallery =
-            Gallery::new(self.heldout_style.iter().map(|t| (t.label(), t.picture.clone())));
-        let captions: Vec<String> =
-            self.heldout_style.iter().map(|t| t.record.captions[0].clone()).collect();
-        let labels: Vec<Label> = self.heldout_style.iter().map(Truth::label).collect();
-        let painted = self.painter.paint("heldout-style", &captions)?;
-        let count = painted.len();
-        let found = lookup(&gallery, &painted, &labels);
-        // What copying the flat drawing would give.
-        let plain = self.plain();
-        let flat = |label: &Label| {
-            let same = |t: &&&Truth| t.concept() == label.concept && t.text("style") == FLAT;
-            plain.iter().find(same).map(|t| t.picture.clone())
-        };
-        let copies: Option<Vec<RgbImage>> = labels.iter().map(flat).collect();
-        let copies = copies.context("a withheld concept without its flat drawing")?;
-        let copied = lookup(&gallery, &copies, &labels);
-        let name = "withheld style: top-1 among the withheld";
-        let score = Score::new(name, found[0], count).chance(1.0 / gallery.len() as f64);
-        table.add(score.ceiling(copied[0]).target(0.7));
-
-        let of = |style: &str| -> Vec<RgbImage> {
-            pictures(plain.iter().filter(|t| t.text("style") == style).copied())
-        };
-        let finish = Finish::learn(&of(FLAT), &of(ROUND));
-        let truth = finish.round_share(&pictures(self.heldout_style.iter()));
-        let name = "withheld style: finished in 3D";
-        let score = Score::new(name, finish.round_share(&painted), count).chance(0.5);
-        table.add(score.ceiling(truth).target(0.7));
-        let name = "withheld style: control, flat copies taken for 3D";
-        table.add(Score::new(name, finish.round_share(&copies), count));
-        Ok(())
-    }
-
-    /// Things that the model was taught later, among those and all others.
-    fn later(&self, table: &mut Table) -> anyhow::Result<()> {
-        if self.new.is_empty() {
-            return Ok(());
-        }
-        let entries = self.plain().into_iter().chain(&self.new);
-        let gallery = Gallery::new(entries.map(|truth| (truth.label(), truth.picture.clone())));
-        let (mut captions, mut labels) = (vec![], vec![]);
-        for truth in &self.new {
-            captions.extend(std::iter::repeat_n(truth.record.captions[0].clone(), REPEATED));
-            labels.extend(std::iter::repeat_n(truth.label(), REPEATED));
-        }
-        let painted = self.painter.paint("new", &captions)?;
-        let found = lookup(&gallery, &painted, &labels);
-        let one = 1.0 / gallery.len() as f64;
-        let add = |table: &mut Table, name: &str, i: usize, chance: f64| {
-            let score = Score::new(format!("taught later: {name}"), found[i], painted.len());
-            table.add(score.chance(chance).ceiling(1.0));
-        };
-        add(table, "top-1", 0, self.new.len() as f64 * one);
-        add(table, "top-1 in the right style", 2, one);
-        Ok(())
-    }
-
-    /// Objects on backgrounds they were never seen on; gives the pictures.
-    fn backgrounds(&self, table: &mut Table) -> anyhow::Result<Vec<RgbImage>> {
-        let all = &self.heldout_background;
-        let chosen: Vec<&Truth> =
-            spread(all.len(), self.most / 2).into_iter().map(|i| &all[i]).collect();
-        let captions: Vec<String> = chosen.iter().map(|t| t.record.captions[0].clone()).collect();
-        let painted = self.painter.paint("heldout-background", &captions)?;
-        // Looked up among everything there is on that background.
-        let mut galleries = BTreeMap::new();
-        for colour in Colour::ALL {
-            let on = self
-                .train
-                .iter()
-                .chain(all)
-                .filter(|truth| truth.is_object() && truth.text("background") == colour.name());
-            let entries = on.map(|truth| (truth.label(), truth.picture.clone()));
-            galleries.insert(colour.name(), Gallery::new(entries));
-        }
-        let (mut colours, mut concepts, mut both) = (0, 0, 0);
-        for (truth, picture) in chosen.iter().zip(&painted) {
-            let background = truth.text("background");
-            let colour = Scene::background_of(picture).name() == background;
-            let gallery = galleries.get(background).context("a background without a name")?;
-            let nearest = gallery.nearest(picture, 1);
-            let concept =
-                nearest.first().is_some_and(|(label, _)| label.concept == truth.concept());
-            colours += usize::from(colour);
-            concepts += usize::from(concept);
-            both += usize::from(colour && concept);
-        }
-        let count = painted.len();
-        let share = |n: usize| n as f64 / count as f64;
-        let add = |table: &mut Table, name: &str, n: usize, chance: f64, target: f64| {
-            let name = format!("withheld object × background: {name}");
-            let score = Score::new(name, share(n), count).chance(chance);
-            table.add(score.ceiling(1.0).target(target));
-        };
-        let concept = 1.0 / self.plain().len() as f64 * 3.0;
-        add(table, "colour", colours, 0.1, 0.95);
-        add(table, "concept top-1", concepts, concept, 0.7);
-        add(table, "both", both, 0.1 * concept, 0.7);
-        Ok(painted)
-    }
-
-    /// Scenes of withheld combinations, judged; and with the captions shuffled.
-    fn scenes(&self, table: &mut Table) -> anyhow::Result<()> {
-        let all = &self.heldout_scenes;
-        let mut scenes: Vec<Scene> = vec![];
-        for truth in all {
-            let scene = truth.record.details.get("scene").context("a scene without its truth")?;
-            scenes.push(serde_json::from_value(scene.clone())?);
-        }
-        let captions: Vec<String> = all.iter().map(|t| t.record.captions[0].clone()).collect();
-        let painted = self.painter.paint("heldout-scenes", &captions)?;
-        let judge = |pictures: &[RgbImage], shift: usize| -> Vec<Verdict> {
-            let count = scenes.len();
-            (0..count).map(|i| scenes[(i + shift) % count].judge(&pictures[i])).collect()
-        };
-        let truth = reconstruct(self.painter.pipeline, &pictures(all.iter()))?;
-        let (found, ceiling) = (judge(&painted, 0), judge(&truth, 0));
-        // Every picture against the next scene: what a model gives that does not read.
-        let shuffled = judge(&painted, 1);
-        let parts: [(&str, Question, f64); 5] = [
-            ("background", |v| v.background, 0.98),
-            ("colours", |v| v.colours, 0.9),
-            ("relation", |v| v.relation, 0.9),
-            ("shapes", |v| v.shapes, 0.75),
-            ("all right", Verdict::all, 0.65),
-        ];
-        for (name, part, target) in parts {
-            let share = |verdicts: &[Verdict]| {
-                verdicts.iter().filter(|v| part(v)).count() as f64 / verdicts.len() as f64
-            };
-            let score = Score::new(format!("withheld scenes: {name}"), share(&found), found.len());
-            table.add(score.chance(share(&shuffled)).ceiling(share(&ceiling)).target(target));
-        }
-        Ok(())
-    }
-
-    /// How far painted pictures are from true ones as a whole.
-    fn clouds(&self, painted: &[RgbImage], table: &mut Table) -> anyhow::Result<()> {
-        let truth = pictures(self.plain().into_iter());
-        let again = reconstruct(self.painter.pipeline, &truth)?;
-        let axes = Axes::learn(&truth);
-        let half =
-            |odd: usize| -> Vec<RgbImage> { truth.iter().skip(odd).step_by(2).cloned().collect() };
-        let ceiling = axes.distance(&again, &truth);
-        let name = "Fréchet distance to true pictures (64 axes of pixels)";
-        let score = Score::new(name, axes.distance(painted, &truth), painted.len());
-        table.add(score.ceiling(ceiling).target(1.5 * ceiling));
-        let floor = axes.distance(&half(0), &half(1));
-        table.detail("frechet_of_two_halves_of_the_truth", json!(floor));
-        Ok(())
-    }
-
-    /// How near pictures of combinations that were never trained come to trained pictures.
-    fn copying(&self, painted: &[RgbImage], table: &mut Table) -> anyhow::Result<()> {
-        let gallery = Gallery::new(self.train.iter().map(|truth| ((), truth.picture.clone())));
-        let nearest = gallery.all_nearest(painted, 1);
-        let pixels = 16.0 * 16.0 * 3.0;
-        let mut distances: Vec<f64> =
-            nearest.iter().map(|n| f64::from(n[0].1 / pixels).sqrt()).collect();
-        distances.sort_by(f64::total_cmp);
-        let at = |share: f64| distances[((distances.len() - 1) as f64 * share) as usize];
-        let name = "copying: median distance of new combinations to trained pictures";
-        table.add(Score::new(name, at(0.5), painted.len()));
-        let histogram = json!({ "least": at(0.0), "tenth": at(0.1), "quarter": at(0.25),
-                                "half": at(0.5), "three_quarters": at(0.75), "most": at(1.0) });
-        table.detail("copying_root_mean_square_distance", histogram);
-        Ok(())
     }
 
     fn time(&self, table: &mut Table) -> anyhow::Result<()> {

@@ -54,10 +54,8 @@ impl<B: Backend> Mlp<B> {
 impl<B: HartBackend> Mlp<B> {
     /// `[batch, tokens, C]` to the same shape.
     pub fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
-        let [batch, tokens, width] = x.dims();
-        let rows = x.reshape([1, batch * tokens, width]);
-        let [rows] = in_parts([rows], |[rows]| [self.at_once(rows)]);
-        rows.reshape([batch, tokens, width])
+        let [y] = in_parts([x], |[x]| [self.at_once(x)]);
+        y
     }
 
     fn at_once(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {

@@ -119,7 +119,7 @@ fn heads_of(x: &FlexTensor, rows: usize, step: usize) -> Heads<'_> {
 impl HartBackend for Flex {
     const MULTIPLIES_INT8: bool = true;
 
-    const TOKENS_AT_ONCE: Option<usize> = Some(512);
+    const TOKENS_AT_ONCE: Option<usize> = Some(256);
 
     fn attend(
         q: Tensor<Self, 4>,

@@ -48,8 +48,8 @@ pub trait HartBackend: Backend {
     /// Whether [`Self::prepare_linear`] rounds to [`Precision::Int8`].
     const MULTIPLIES_INT8: bool = false;
 
-    /// How many tokens a chain of layers takes at a time where each token goes its own way
-    /// ([`in_parts`]); `None` for all at once. What lies between the layers of some hundred tokens
+    /// How many tokens of each image a chain of layers takes at a time where each token goes its own
+    /// way ([`in_parts`]); `None` for all at once. What lies between the layers of some hundred tokens
     /// stays in a processor's cache; for thousands the system has to find new memory every time.
     const TOKENS_AT_ONCE: Option<usize> = None;
 
