@@ -77,12 +77,13 @@ impl OnBackend for Program {
             return Ok(());
         }
         let folder = &arguments.folder;
-        if !folder.join("llm").exists() {
+        // What is written last of each: a folder that was left half filled is filled again.
+        if !folder.join("tokenizer/model.safetensors").exists() {
             eprintln!("filling {} with random weights", folder.display());
             write_model::<B>(folder, &arguments.case, arguments.stored, &device)?;
         }
         if let Some(words) = &arguments.text_encoder
-            && !folder.join("text").exists()
+            && !folder.join("text/model.safetensors").exists()
         {
             eprintln!("and with a text encoder");
             write_text_encoder::<B>(folder, words, Precision::Bf16, &device)?;
