@@ -15,24 +15,26 @@ const BATCH: usize = 32;
 /// Images in the pictures of an evaluation.
 const SHOWN: usize = 12;
 
-/// Decibels of the discrete and the continuous reconstruction of the first `count` images of some
-/// records; the first of these, as they are and as both reconstructions, go into `pictures`.
+/// Decibels of the reconstructions of the first `count` images of some records: from the sum of the
+/// codes, from all of the latent, and from the codes as generation adds them, without a residual. The
+/// first images, as they are and reconstructed in these ways, go into `pictures`.
 pub(crate) fn evaluate<B: HartBackend>(
     tokenizer: &HybridTokenizer<B>,
     records: &Records,
     count: usize,
     pictures: &Path,
     device: &B::Device,
-) -> anyhow::Result<[f64; 2]> {
+) -> anyhow::Result<[f64; 3]> {
     let side = tokenizer.image_side();
     let count = records.len().min(count);
-    let mut errors = [0.0; 2];
+    let mut errors = [0.0; 3];
     for start in (0..count).step_by(BATCH) {
         let items: Vec<usize> = (start..count.min(start + BATCH)).collect();
         let images = read(records, &items, side, device)?;
         let latent = tokenizer.encode_latent(images.clone(), &mut ());
         let quantized = tokenizer.quantizer.quantize(latent.clone(), 0.0);
-        let decoded = [quantized.discrete, latent]
+        let bare = latent.clone() - quantized.head_residual;
+        let decoded = [quantized.discrete, latent, bare]
             .map(|latent| to_pixels(tokenizer.decode_latent(latent, &mut ())));
         let images = to_pixels(images);
         for (error, decoded) in errors.iter_mut().zip(&decoded) {
@@ -40,9 +42,9 @@ pub(crate) fn evaluate<B: HartBackend>(
             *error += square.into_scalar_f64() * items.len() as f64 / count as f64;
         }
         if start == 0 {
-            let [discrete, continuous] = decoded;
+            let [discrete, continuous, bare] = decoded;
             let columns = SHOWN.min(items.len());
-            let rows = [images, discrete, continuous];
+            let rows = [images, discrete, continuous, bare];
             let rows = rows.map(|row| row.narrow(0, 0, columns).into_data());
             let shown: Vec<f32> = rows.iter().flat_map(|row| row.iter::<f32>()).collect();
             picture_grid(pictures, &shown, side, columns)?;

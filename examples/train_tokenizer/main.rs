@@ -16,6 +16,7 @@ mod training;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::ensure;
 use clap::Parser;
 use hart_core::HartBackend;
 use hart_examples::data::Augmentation;
@@ -83,6 +84,9 @@ struct Data {
 struct Loss {
     /// The share of images whose decoder sees the discrete codes alone.
     discrete_share: f64,
+    /// The share whose decoder sees the codes as generation adds them, and a part of what they leave
+    /// over, drawn from nothing to all. The others' decoder sees all of it.
+    partial_share: f64,
     /// Weight of the quantizer's loss.
     quantizer: f64,
     /// Codes that nothing was nearest to for so many steps are put where latents are; 0 for never.
@@ -97,10 +101,24 @@ struct Loss {
     discriminator_channels: usize,
 }
 
+impl Loss {
+    fn check(&self) -> anyhow::Result<()> {
+        let Self { discrete_share, partial_share, .. } = *self;
+        for (name, share) in [("discrete_share", discrete_share), ("partial_share", partial_share)]
+        {
+            ensure!((0.0..=1.0).contains(&share), "`{name}` is {share}, expected 0 to 1");
+        }
+        let sum = discrete_share + partial_share;
+        ensure!(sum <= 1.0, "`discrete_share` and `partial_share` are {sum}, expected 1 at most");
+        Ok(())
+    }
+}
+
 impl Default for Loss {
     fn default() -> Self {
         Self {
             discrete_share: 0.5,
+            partial_share: 0.0,
             quantizer: 1.0,
             revive_after: 100,
             freeze_latents: false,
@@ -128,6 +146,7 @@ impl OnBackend for Program {
     fn run<B: HartBackend>(self, device: B::Device) -> Self::Output {
         let (experiment, text): (Experiment, _) = read(&self.0.experiment)?;
         experiment.run.check()?;
+        experiment.loss.check()?;
         experiment.optimizer.check()?;
         train(TokenizerTraining::<B>::start(experiment, &text, &device)?)
     }

@@ -100,20 +100,20 @@ impl<B: HartBackend> TokenizerTraining<B> {
         batch: &Batch,
         parts: Range<usize>,
     ) -> anyhow::Result<Vec<Reconstructed<B>>> {
-        let size = batch.continuous.len() / self.experiment.run.accumulate;
+        let size = batch.inputs.len() / self.experiment.run.accumulate;
         let side = self.config.image_side();
         let pixels = 3 * side * side * size;
         let places = copies.iter().zip(self.devices.all()).zip(parts);
         let items = places.map(|((tokenizer, device), part)| {
             let images = batch.images[part * pixels..][..pixels].to_vec();
-            let continuous = batch.continuous[part * size..][..size].to_vec();
-            (tokenizer.clone(), device.clone(), images, continuous)
+            let inputs = batch.inputs[part * size..][..size].to_vec();
+            (tokenizer.clone(), device.clone(), images, inputs)
         });
         let commitment = self.config.commitment;
         let found = self.devices.at_once(items.collect(), move |item| {
-            let (tokenizer, device, images, continuous) = item;
+            let (tokenizer, device, images, inputs) = item;
             let images = tensor(images, [size, 3, side, side], &device);
-            let found = tokenizer.reconstruct(images.clone(), &continuous, commitment)?;
+            let found = tokenizer.reconstruct(images.clone(), &inputs, commitment)?;
             Ok((found, images))
         });
         found.into_iter().collect()
@@ -177,7 +177,7 @@ impl<B: HartBackend> Training for TokenizerTraining<B> {
         "gradient",
     ];
     const EVALUATION: &'static [&'static str] =
-        &["validation_discrete_db", "validation_continuous_db"];
+        &["validation_discrete_db", "validation_continuous_db", "validation_codes_db"];
 
     fn run(&self) -> &Run {
         &self.run
@@ -235,10 +235,13 @@ impl<B: HartBackend> Training for TokenizerTraining<B> {
         let pictures = self.run.pictures(step);
         let decibels =
             evaluate(&tokenizer, &self.validation, count, &pictures, self.devices.first())?;
-        let [discrete, continuous] = decibels;
+        let [discrete, continuous, bare] = decibels;
         Ok(Measured {
             values: decibels.to_vec(),
-            message: format!("validation {discrete:.2} dB discrete, {continuous:.2} dB continuous"),
+            message: format!(
+                "validation {discrete:.2} dB discrete, {continuous:.2} dB continuous, {bare:.2} dB \
+                 from codes as they are"
+            ),
         })
     }
 

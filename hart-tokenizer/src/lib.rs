@@ -43,6 +43,6 @@ mod strips;
 
 pub use autoencoder::{HybridTokenizer, to_pixels};
 pub use discriminator::PatchDiscriminator;
-pub use loss::{PerceptualLoss, QuantizedLatent, Reconstruction};
+pub use loss::{DecoderInput, PerceptualLoss, QuantizedLatent, Reconstruction};
 pub use names::{DISCRIMINATOR_NAMES, NAMES};
 pub use quantizer::{HybridTokens, Quantizer};

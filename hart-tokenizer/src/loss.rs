@@ -5,7 +5,7 @@ use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use hart_core::{Error, HartBackend, Result};
 
 use crate::autoencoder::HybridTokenizer;
-use crate::quantizer::{Quantizer, to_tokens};
+use crate::quantizer::{Quantizer, to_map, to_tokens};
 
 /// A latent through the quantizer, with gradients.
 #[derive(Debug, Clone)]
@@ -15,6 +15,9 @@ pub struct QuantizedLatent<B: Backend> {
     pub discrete: Tensor<B, 4>,
     /// What the codes leave over, `[batch, Z, H, W]`, without gradient.
     pub residual: Tensor<B, 4>,
+    /// What they leave over where the last scale's are added as they are, without `phi`,
+    /// `[batch, Z, H, W]`, without gradient: what the residual head is to predict (section 2.1).
+    pub head_residual: Tensor<B, 4>,
     /// Mean over the scales of `β·mse(sum so far, latent) + mse(latent, sum so far)`: the first
     /// term moves the latent, the second the codes and convolutions; `[1]`.
     pub loss: Tensor<B, 1>,
@@ -22,6 +25,32 @@ pub struct QuantizedLatent<B: Backend> {
     pub indices: Vec<Tensor<B, 2, Int>>,
     /// For each scale the vectors they are nearest to, `[batch, side², Z]`, without gradient.
     pub vectors: Vec<Tensor<B, 3>>,
+}
+
+/// What the decoder sees of an image in training.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum DecoderInput {
+    /// The sum of the codes alone.
+    Discrete,
+    /// The codes, and all that they leave over.
+    Continuous,
+    /// What generation gives it: the codes, those of the last scale as they are, and this share
+    /// (0 to 1) of what they leave over. A residual head cannot know all of it, and what it predicts
+    /// is smaller than the truth; a decoder that has seen nothing between none and all takes such
+    /// latents for others.
+    Partial(f32),
+}
+
+impl DecoderInput {
+    /// The factors of both residuals, [`QuantizedLatent::residual`] and
+    /// [`QuantizedLatent::head_residual`], in what is added to the sum of the codes.
+    fn factors(self) -> [f32; 2] {
+        match self {
+            Self::Discrete => [0.0, 0.0],
+            Self::Continuous => [1.0, 0.0],
+            Self::Partial(share) => [1.0, share - 1.0],
+        }
+    }
 }
 
 /// Images through the tokenizer, with gradients.
@@ -53,11 +82,14 @@ impl<B: HartBackend> Quantizer<B> {
         let mut rest = fixed.clone();
         let mut sum: Option<Tensor<B, 4>> = None;
         let mut loss: Option<Tensor<B, 1>> = None;
+        let mut head_residual = None;
         let (mut indices, mut vectors) = (vec![], vec![]);
         for scale in 0..self.scales().count() {
             let wanted = to_tokens(self.scale_input(scale, rest.clone()));
             let nearest = self.nearest(wanted.clone());
-            let contribution = self.contribution(scale, self.embed(nearest.clone()));
+            let codes = self.embed(nearest.clone());
+            head_residual = Some(wanted.clone() - codes.clone().detach());
+            let contribution = self.contribution(scale, codes);
             rest = rest - contribution.clone().detach();
             let so_far = match sum {
                 Some(sum) => sum + contribution,
@@ -74,10 +106,12 @@ impl<B: HartBackend> Quantizer<B> {
             indices.push(nearest);
             vectors.push(wanted);
         }
-        let (sum, loss) = sum.zip(loss).expect("a schedule has at least two scales");
+        let found = sum.zip(loss).zip(head_residual);
+        let ((sum, loss), head_residual) = found.expect("a schedule has at least two scales");
         QuantizedLatent {
             discrete: sum.detach() - fixed + latent,
             residual: rest,
+            head_residual: to_map(head_residual, self.scales().latent_side()),
             loss: loss / self.scales().count() as f64,
             indices,
             vectors,
@@ -86,29 +120,33 @@ impl<B: HartBackend> Quantizer<B> {
 }
 
 impl<B: HartBackend> HybridTokenizer<B> {
-    /// Reconstructs images `[batch, 3, side, side]` in [-1, 1]. Where `continuous` says so, the
-    /// decoder sees what the codes leave over as well; training alternates, so that one decoder
-    /// serves both (section 6). `commitment` is the quantizer's β.
+    /// Reconstructs images `[batch, 3, side, side]` in [-1, 1], each from what `inputs` says that
+    /// its decoder sees; training alternates, so that one decoder serves all of them (section 6).
+    /// `commitment` is the quantizer's β.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for images of another shape, or another number of decisions.
+    /// [`Error::Invalid`] for images of another shape, or another number of inputs.
     pub fn reconstruct(
         &self,
         images: Tensor<B, 4>,
-        continuous: &[bool],
+        inputs: &[DecoderInput],
         commitment: f64,
     ) -> Result<Reconstruction<B>> {
         self.check_images(&images)?;
         let batch = images.dims()[0];
-        if continuous.len() != batch {
-            return Err(Error::invalid("the decisions to decode", continuous.len(), batch));
+        if inputs.len() != batch {
+            return Err(Error::invalid("the decoder's inputs", inputs.len(), batch));
         }
         let latent = self.encode_latent(images.clone(), &mut ());
         let latent = self.quantizer.quantize(latent, commitment);
-        let share: Vec<f32> = continuous.iter().map(|&all| f32::from(u8::from(all))).collect();
-        let share = TensorData::new(share, [batch, 1, 1, 1]);
-        let share = Tensor::from_data(share, &images.device());
-        let seen = latent.discrete.clone() + latent.residual.clone() * share;
+        let factor = |residual: usize| {
+            let factors: Vec<f32> = inputs.iter().map(|input| input.factors()[residual]).collect();
+            let factors = TensorData::new(factors, [batch, 1, 1, 1]);
+            Tensor::<B, 4>::from_data(factors, &images.device())
+        };
+        let seen = latent.discrete.clone()
+            + latent.residual.clone() * factor(0)
+            + latent.head_residual.clone() * factor(1);
         let (decoded, features) = self.decode_with_features(seen, &mut ());
         Ok(Reconstruction {
             error: squared_error(decoded.clone(), images),

@@ -5,7 +5,7 @@ use burn::nn::Initializer;
 use burn::tensor::{DType, Int, Tensor, backend::Backend};
 use hart_core::config::{AutoencoderConfig, SharedConvolutions};
 use hart_core::nn::Convolution;
-use hart_core::ops::{swap_neighbours, unit_length};
+use hart_core::ops::{swap_neighbours_apart, unit_length};
 use hart_core::resize::Resize;
 use hart_core::{HartBackend, ScaleSchedule};
 
@@ -198,13 +198,13 @@ impl<B: HartBackend> Quantizer<B> {
 /// Tokens `[batch, side², Z]` as a map `[batch, Z, side, side]`.
 pub fn to_map<B: Backend>(tokens: Tensor<B, 3>, side: usize) -> Tensor<B, 4> {
     let [batch, _, channels] = tokens.dims();
-    swap_neighbours(tokens, 1).reshape([batch, channels, side, side])
+    swap_neighbours_apart(tokens, 1).reshape([batch, channels, side, side])
 }
 
 /// A map `[batch, Z, side, side]` as tokens `[batch, side², Z]`, row by row.
 pub fn to_tokens<B: Backend>(map: Tensor<B, 4>) -> Tensor<B, 3> {
     let [batch, channels, height, width] = map.dims();
-    swap_neighbours(map.reshape([batch, channels, height * width]), 1)
+    swap_neighbours_apart(map.reshape([batch, channels, height * width]), 1)
 }
 
 /// Which of the convolutions each of `scales` scales uses: the one whose tick is nearest to

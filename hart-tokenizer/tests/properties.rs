@@ -3,7 +3,7 @@
 use burn::tensor::{Distribution, Tensor};
 use hart_core::Error;
 use hart_core::config::{AutoencoderConfig, ConfigReader};
-use hart_tokenizer::HybridTokenizer;
+use hart_tokenizer::{DecoderInput, HybridTokenizer, HybridTokens};
 
 type Flex = burn::backend::Flex;
 
@@ -71,6 +71,40 @@ fn larger_latents_are_the_same_pictures() {
         let pictures = [plain.decode(&before), scaled.decode(&after)];
         let [before, after] = pictures.map(|images| images.expect("pictures"));
         assert!(largest_difference(before, after) < 1e-4, "{form}");
+    }
+}
+
+#[test]
+fn training_decodes_what_generation_will() {
+    for form in FORMS {
+        let tokenizer = tokenizer(form).initialize(1);
+        let side = tokenizer.image_side();
+        let images = Tensor::<Flex, 4>::random(
+            [1, 3, side, side],
+            Distribution::Uniform(-1.0, 1.0),
+            &Default::default(),
+        );
+        let reconstruct = |input| {
+            let found = tokenizer.reconstruct(images.clone(), &[input], 0.25);
+            found.expect("a reconstruction").images
+        };
+        let latent = tokenizer.encode_latent(images.clone(), &mut ());
+        let tokens = tokenizer.quantizer.encode(latent);
+        let codes = tokenizer.quantizer.embed(tokens.indices[3].clone());
+        let generated = |share: f32| {
+            let beyond = tokens.residual.clone() - codes.clone();
+            let residual = codes.clone() + beyond * share;
+            let tokens = HybridTokens { residual, ..tokens.clone() };
+            tokenizer.decode_latent(tokenizer.quantizer.latent(&tokens), &mut ())
+        };
+        for share in [0.0, 0.3, 1.0] {
+            let found = reconstruct(DecoderInput::Partial(share));
+            assert!(largest_difference(found, generated(share)) < 1e-4, "{form}, {share}");
+        }
+        let continuous = reconstruct(DecoderInput::Continuous);
+        assert!(largest_difference(continuous.clone(), generated(1.0)) < 1e-4, "{form}");
+        // The cases are different ones.
+        assert!(largest_difference(continuous, generated(0.0)) > 1e-3, "{form}");
     }
 }
 

@@ -54,6 +54,8 @@ vocab_size = 32
 v_patch_nums = [1, 2, 4]
 
 [loss]
+discrete_share = 0.4
+partial_share = 0.3
 revive_after = 4
 adversarial = 0.1
 adversarial_start = 3

@@ -140,6 +140,12 @@ fn damaged_data_is_refused_by_name() {
     fs::write(&experiment, text).expect("a writable folder");
     let said = fails("train_tokenizer", &[&experiment]);
     assert!(said.contains("typo.toml") && said.contains("safe_every"), "{said}");
+
+    let text = fs::read_to_string(tokenizer_experiment(folder.path(), "shares", &sample()));
+    let text = text.expect("an experiment").replace("partial_share = 0.3", "partial_share = 0.7");
+    fs::write(&experiment, text).expect("a writable folder");
+    let said = fails("train_tokenizer", &[&experiment]);
+    assert!(said.contains("`discrete_share` and `partial_share` are 1.1"), "{said}");
 }
 
 #[test]

@@ -269,6 +269,20 @@ pub fn swap_neighbours<B: Backend, const D: usize>(x: Tensor<B, D>, axis: usize)
     x.reshape(shape)
 }
 
+/// [`swap_neighbours`] into memory of its own, for tensors that are looked at again afterwards.
+///
+/// burn-tch 0.21 takes a swapped view for the only holder of the memory it shares, and later
+/// operations on the view may then write over the tensor it was taken of.
+pub fn swap_neighbours_apart<B: Backend, const D: usize>(
+    x: Tensor<B, D>,
+    axis: usize,
+) -> Tensor<B, D> {
+    let swapped = swap_neighbours(x, axis);
+    let shape = swapped.dims();
+    // No view has the elements of a swapped one in a row.
+    swapped.reshape([shape.iter().product::<usize>()]).reshape(shape)
+}
+
 /// The tokens of `[batch, count, channels]` at the `positions` of each image, in their order:
 /// `[batch, picked, channels]`. Every image has as many positions, all below `count`.
 ///

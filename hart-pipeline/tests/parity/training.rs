@@ -14,7 +14,8 @@ use hart_core::random::Pick;
 use hart_diffusion::{DiffusionDraws, DiffusionLoss};
 use hart_pipeline::training::{HartTerms, StepDraws, TokenBatch, hart_loss};
 use hart_pipeline::{HartModel, TransformerWeights};
-use hart_tokenizer::HybridTokenizer;
+use hart_tokenizer::quantizer::to_tokens;
+use hart_tokenizer::{DecoderInput, HybridTokenizer, QuantizedLatent};
 use libtest_mimic::Failed;
 
 use crate::diffusion::recorded_head;
@@ -178,8 +179,13 @@ pub(crate) fn compare_tokenizer<B: HartBackend>(
             "frozen" => tokenizer.clone().freeze_latents(),
             _ => tokenizer.clone(),
         };
-        let continuous = vec![skip == "skip0"; images.dims()[0]];
-        let found = tokenizer.reconstruct(images.clone(), &continuous, config.commitment)?;
+        let input = match skip {
+            "skip0" => DecoderInput::Continuous,
+            _ => DecoderInput::Discrete,
+        };
+        let inputs = vec![input; images.dims()[0]];
+        let found = tokenizer.reconstruct(images.clone(), &inputs, config.commitment)?;
+        check_head_residual(&tokenizer, images.clone(), &found.latent)?;
         trace.close(&format!("{case}.out"), found.images.to_data(), TRAINING);
         let scalar =
             |tensor: &Tensor<Autodiff<B>, 1>| tensor.to_data().iter::<f64>().collect::<Vec<_>>();
@@ -252,6 +258,24 @@ fn compare_gradients(
         let Some(parameter) = name.strip_prefix(prefix) else { continue };
         let gradient = found.get(parameter).ok_or(format!("no parameter {parameter}"))?;
         trace.close(&name, gradient.clone(), TRAINING);
+    }
+    Ok(())
+}
+
+/// What training takes for the residual head's share is what generation leaves to it.
+fn check_head_residual<B: HartBackend>(
+    tokenizer: &HybridTokenizer<Autodiff<B>>,
+    images: Tensor<Autodiff<B>, 4>,
+    found: &QuantizedLatent<Autodiff<B>>,
+) -> Result<(), Failed> {
+    let tokens = tokenizer.quantizer.encode(tokenizer.encode_latent(images, &mut ()));
+    let last = tokens.indices.last().ok_or("there are no scales")?;
+    let codes = tokenizer.quantizer.embed(last.clone());
+    let expected = tokens.residual - codes;
+    let found = to_tokens(found.head_residual.clone());
+    let difference = (expected - found).abs().max().into_data().iter::<f64>().sum::<f64>();
+    if difference > 1e-4 {
+        return Err(format!("the head's residual is off by {difference}").into());
     }
     Ok(())
 }
