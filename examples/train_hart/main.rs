@@ -23,7 +23,7 @@ use anyhow::ensure;
 use clap::Parser;
 use hart_core::HartBackend;
 use hart_examples::run_on;
-use hart_examples::training::config::{OptimizerSettings, RunSettings, read};
+use hart_examples::training::config::{OptimizerSettings, RunSettings, check_shares, read};
 use hart_examples::training::run::train;
 use hart_pipeline::backend::OnBackend;
 use serde::Deserialize;
@@ -117,10 +117,7 @@ impl Loss {
             diffusion >= 0.0 && diffusion.is_finite(),
             "`diffusion` is {diffusion}, expected a weight"
         );
-        for (name, value) in [("spoiled", spoiled), ("scale_balance", scale_balance)] {
-            ensure!((0.0..=1.0).contains(&value), "`{name}` is {value}, expected 0 to 1");
-        }
-        Ok(())
+        check_shares(&[("spoiled", spoiled), ("scale_balance", scale_balance)])
     }
 }
 

@@ -5,8 +5,9 @@
 //! ```
 //!
 //! The run's folder gets `metrics.csv` with its plot, pictures (source, discrete and continuous
-//! reconstruction) as training goes, and at every save `tokenizer/` in the released layout. Start
-//! the same command again to continue a run that was stopped or killed.
+//! reconstruction, and that of the codes as generation adds them) as training goes, and at every
+//! save `tokenizer/` in the released layout. Start the same command again to continue a run that
+//! was stopped or killed.
 
 mod batches;
 mod codes;
@@ -21,7 +22,7 @@ use clap::Parser;
 use hart_core::HartBackend;
 use hart_examples::data::Augmentation;
 use hart_examples::run_on;
-use hart_examples::training::config::{OptimizerSettings, RunSettings, read};
+use hart_examples::training::config::{OptimizerSettings, RunSettings, check_shares, read};
 use hart_examples::training::run::train;
 use hart_pipeline::backend::OnBackend;
 use serde::Deserialize;
@@ -104,10 +105,7 @@ struct Loss {
 impl Loss {
     fn check(&self) -> anyhow::Result<()> {
         let Self { discrete_share, partial_share, .. } = *self;
-        for (name, share) in [("discrete_share", discrete_share), ("partial_share", partial_share)]
-        {
-            ensure!((0.0..=1.0).contains(&share), "`{name}` is {share}, expected 0 to 1");
-        }
+        check_shares(&[("discrete_share", discrete_share), ("partial_share", partial_share)])?;
         let sum = discrete_share + partial_share;
         ensure!(sum <= 1.0, "`discrete_share` and `partial_share` are {sum}, expected 1 at most");
         Ok(())

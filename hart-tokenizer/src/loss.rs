@@ -82,14 +82,11 @@ impl<B: HartBackend> Quantizer<B> {
         let mut rest = fixed.clone();
         let mut sum: Option<Tensor<B, 4>> = None;
         let mut loss: Option<Tensor<B, 1>> = None;
-        let mut head_residual = None;
-        let (mut indices, mut vectors) = (vec![], vec![]);
+        let (mut indices, mut vectors): (Vec<_>, Vec<Tensor<B, 3>>) = (vec![], vec![]);
         for scale in 0..self.scales().count() {
             let wanted = to_tokens(self.scale_input(scale, rest.clone()));
             let nearest = self.nearest(wanted.clone());
-            let codes = self.embed(nearest.clone());
-            head_residual = Some(wanted.clone() - codes.clone().detach());
-            let contribution = self.contribution(scale, codes);
+            let contribution = self.contribution(scale, self.embed(nearest.clone()));
             rest = rest - contribution.clone().detach();
             let so_far = match sum {
                 Some(sum) => sum + contribution,
@@ -106,8 +103,9 @@ impl<B: HartBackend> Quantizer<B> {
             indices.push(nearest);
             vectors.push(wanted);
         }
-        let found = sum.zip(loss).zip(head_residual);
-        let ((sum, loss), head_residual) = found.expect("a schedule has at least two scales");
+        let (sum, loss) = sum.zip(loss).expect("a schedule has at least two scales");
+        let last = self.scales().last();
+        let head_residual = vectors[last].clone() - self.embed(indices[last].clone()).detach();
         QuantizedLatent {
             discrete: sum.detach() - fixed + latent,
             residual: rest,

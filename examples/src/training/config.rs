@@ -85,6 +85,17 @@ impl Default for OptimizerSettings {
     }
 }
 
+/// Checks settings, by their names, that are shares of something.
+///
+/// # Errors
+/// For the first that is not 0 to 1.
+pub fn check_shares(settings: &[(&str, f64)]) -> anyhow::Result<()> {
+    for (name, value) in settings {
+        ensure!((0.0..=1.0).contains(value), "`{name}` is {value}, expected 0 to 1");
+    }
+    Ok(())
+}
+
 impl OptimizerSettings {
     /// The learning rate of step `step` of `steps`, counted from 0.
     pub fn rate(&self, step: u64, steps: u64) -> f64 {

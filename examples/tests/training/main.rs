@@ -134,17 +134,16 @@ fn damaged_data_is_refused_by_name() {
     let said = refused("unreadable", "{\"image\": \"broken.png\", \"captions\": [\"a\"]}\n");
     assert!(said.contains("cannot read the image") && said.contains("broken.png"), "{said}");
 
-    let experiment = path("typo.toml");
-    let text = fs::read_to_string(tokenizer_experiment(folder.path(), "typo", &sample()));
-    let text = text.expect("an experiment").replace("save_every", "safe_every");
-    fs::write(&experiment, text).expect("a writable folder");
-    let said = fails("train_tokenizer", &[&experiment]);
+    let changed = |name: &str, from: &str, to: &str| {
+        let experiment = tokenizer_experiment(folder.path(), name, &sample());
+        let text = fs::read_to_string(&experiment).expect("an experiment");
+        assert!(text.contains(from), "{text}");
+        fs::write(&experiment, text.replace(from, to)).expect("a writable folder");
+        fails("train_tokenizer", &[&experiment])
+    };
+    let said = changed("typo", "save_every", "safe_every");
     assert!(said.contains("typo.toml") && said.contains("safe_every"), "{said}");
-
-    let text = fs::read_to_string(tokenizer_experiment(folder.path(), "shares", &sample()));
-    let text = text.expect("an experiment").replace("partial_share = 0.3", "partial_share = 0.7");
-    fs::write(&experiment, text).expect("a writable folder");
-    let said = fails("train_tokenizer", &[&experiment]);
+    let said = changed("shares", "partial_share = 0.3", "partial_share = 0.7");
     assert!(said.contains("`discrete_share` and `partial_share` are 1.1"), "{said}");
 }
 

@@ -269,7 +269,8 @@ pub fn swap_neighbours<B: Backend, const D: usize>(x: Tensor<B, D>, axis: usize)
     x.reshape(shape)
 }
 
-/// [`swap_neighbours`] into memory of its own, for tensors that are looked at again afterwards.
+/// [`swap_neighbours`] into memory of its own, for tensors that are looked at again afterwards
+/// (where an axis has a single entry it stays a view, one that every backend keeps count of).
 ///
 /// burn-tch 0.21 takes a swapped view for the only holder of the memory it shares, and later
 /// operations on the view may then write over the tensor it was taken of.
