@@ -82,11 +82,15 @@ impl<B: HartBackend> Quantizer<B> {
         let mut rest = fixed.clone();
         let mut sum: Option<Tensor<B, 4>> = None;
         let mut loss: Option<Tensor<B, 1>> = None;
-        let (mut indices, mut vectors): (Vec<_>, Vec<Tensor<B, 3>>) = (vec![], vec![]);
+        let mut head_residual = None;
+        let (mut indices, mut vectors) = (vec![], vec![]);
         for scale in 0..self.scales().count() {
             let wanted = to_tokens(self.scale_input(scale, rest.clone()));
             let nearest = self.nearest(wanted.clone());
-            let contribution = self.contribution(scale, self.embed(nearest.clone()));
+            let codes = self.embed(nearest.clone());
+            // Taken here and not from what is kept: on burn-tch that is written over below.
+            head_residual = Some(wanted.clone() - codes.clone().detach());
+            let contribution = self.contribution(scale, codes);
             rest = rest - contribution.clone().detach();
             let so_far = match sum {
                 Some(sum) => sum + contribution,
@@ -103,9 +107,8 @@ impl<B: HartBackend> Quantizer<B> {
             indices.push(nearest);
             vectors.push(wanted);
         }
-        let (sum, loss) = sum.zip(loss).expect("a schedule has at least two scales");
-        let last = self.scales().last();
-        let head_residual = vectors[last].clone() - self.embed(indices[last].clone()).detach();
+        let found = sum.zip(loss).zip(head_residual);
+        let ((sum, loss), head_residual) = found.expect("a schedule has at least two scales");
         QuantizedLatent {
             discrete: sum.detach() - fixed + latent,
             residual: rest,
