@@ -3,12 +3,12 @@
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
 use burn::tensor::{Tensor, backend::Backend};
-use hart_core::config::TransformerConfig;
-use hart_core::nn::{Angles, Linear, Prepare};
-use hart_core::ops::{Projection, swap_neighbours};
+use hart_core::nn::{Linear, Prepare};
+use hart_core::ops::{Angles, Projection, swap_neighbours};
 use hart_core::{HartBackend, Precision};
 
 use crate::cache::{Keep, LayerCache};
+use crate::config::TransformerConfig;
 
 /// The largest factor of normalised queries.
 const MAX_SCALE: f64 = 100.0;

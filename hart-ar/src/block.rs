@@ -2,13 +2,14 @@
 
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
-use hart_core::config::TransformerConfig;
-use hart_core::nn::{Angles, Prepare, RmsNorm, RmsNormConfig};
+use hart_core::nn::{Prepare, RmsNorm, RmsNormConfig};
+use hart_core::ops::Angles;
 use hart_core::tap::Tap;
 use hart_core::{HartBackend, Precision};
 
 use crate::attention::Attention;
 use crate::cache::{Keep, LayerCache};
+use crate::config::TransformerConfig;
 use crate::mlp::Mlp;
 use crate::modulation::{Modulation, ModulationValues};
 

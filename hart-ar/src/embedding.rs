@@ -4,11 +4,12 @@
 use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig};
 use burn::tensor::{DType, Int, Tensor, backend::Backend};
-use hart_core::config::{LevelEmbeddingKind, TransformerConfig};
 use hart_core::nn::{
     Linear, Prepare, RmsNorm, RmsNormConfig, SinusoidalEmbedding, SinusoidalEmbeddingConfig,
 };
 use hart_core::{HartBackend, Precision};
+
+use crate::config::{LevelEmbeddingKind, TransformerConfig};
 
 /// The text encoder's hidden states, brought to the width of the transformer.
 #[derive(Module, Debug)]

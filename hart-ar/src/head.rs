@@ -2,9 +2,10 @@
 
 use burn::module::Module;
 use burn::tensor::{DType, Tensor, backend::Backend};
-use hart_core::config::TransformerConfig;
 use hart_core::nn::{Linear, Prepare, RmsNorm, RmsNormConfig};
 use hart_core::{HartBackend, Precision};
+
+use crate::config::TransformerConfig;
 
 /// A modulated norm and the projection to the vocabulary.
 #[derive(Module, Debug)]

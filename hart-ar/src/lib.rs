@@ -7,8 +7,10 @@
 //!
 //! | module | box of the paper's figure |
 //! |---|---|
+//! | [`config`] | the transformer's keys in `llm/config.json` |
 //! | [`embedding`] | context, words and levels |
 //! | [`block`], [`attention`], [`mlp`], [`modulation`] | a transformer block |
+//! | [`rotary`] | the positions of visual tokens |
 //! | [`head`] | vocabulary logits |
 //! | [`transformer`] | all of it, with the released weights |
 //! | [`session`] | one generation: cache, guidance, step after step |
@@ -20,9 +22,9 @@
 //!
 //! ```
 //! use burn::tensor::Tensor;
-//! use hart_ar::{Session, TextCondition, Transformer, TransformerSize};
+//! use hart_ar::{Session, TextCondition, Transformer, TransformerConfig, TransformerSize};
 //! use hart_ar::cache::Keep;
-//! use hart_core::config::{ConfigReader, TransformerConfig};
+//! use hart_core::config::ConfigReader;
 //! # #[cfg(feature = "flex")] {
 //! # type Backend = burn::backend::Flex;
 //! # let device = Default::default();
@@ -53,6 +55,7 @@
 pub mod attention;
 pub mod block;
 pub mod cache;
+pub mod config;
 pub mod embedding;
 mod halves;
 pub mod head;
@@ -60,11 +63,15 @@ pub mod mask_passes;
 pub mod mlp;
 pub mod modulation;
 mod names;
+pub mod rotary;
 pub mod sampling;
 pub mod session;
 pub mod teacher_forcing;
 pub mod transformer;
 
+pub use config::{
+    LevelEmbeddingKind, MlpKind, ModulationKind, PoolingKind, TransformerConfig,
+};
 pub use names::NAMES;
 pub use session::{Session, TextCondition};
 pub use teacher_forcing::{Predictions, cross_entropy, kept_tokens, scale_weights};

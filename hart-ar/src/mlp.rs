@@ -2,10 +2,11 @@
 
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
-use hart_core::config::{MlpKind, TransformerConfig};
 use hart_core::nn::{Linear, Prepare};
 use hart_core::ops::in_parts;
 use hart_core::{HartBackend, Precision};
+
+use crate::config::{MlpKind, TransformerConfig};
 
 /// Either kind of feed-forward part.
 #[derive(Module, Debug)]

@@ -4,8 +4,9 @@ use burn::module::{Module, Param};
 use burn::nn::Initializer;
 use burn::tensor::{DType, Tensor, backend::Backend};
 use hart_core::HartBackend;
-use hart_core::config::{ModulationKind, PoolingKind, TransformerConfig};
 use hart_core::nn::Linear;
+
+use crate::config::{ModulationKind, PoolingKind, TransformerConfig};
 
 /// The learned part of a block's modulation: a table, a linear layer, or neither.
 #[derive(Module, Debug)]

@@ -3,12 +3,12 @@
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 use hart_core::checkpoint::{Checkpoint, LoadOptions, check, load_part, load_parts};
-use hart_core::config::{ModulationKind, TransformerConfig};
 use hart_core::initialize::{Start, initialize};
 use hart_core::nn::{Linear, Prepare, RmsNorm, RmsNormConfig};
 use hart_core::{HartBackend, Precision, Result, ScaleSchedule};
 
 use crate::block::Block;
+use crate::config::{ModulationKind, TransformerConfig};
 use crate::embedding::{ContextEmbedding, LevelEmbedding};
 use crate::head::Head;
 use crate::names::NAMES;

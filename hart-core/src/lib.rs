@@ -6,12 +6,11 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`config`] | the released `config.json` files as checked structs |
-//! | [`ScaleSchedule`] | the sides of the token maps, coarse to fine |
+//! | [`config`] | typed, range-checked reading of `config.json` files |
+//! | [`ScaleSchedule`], [`Grid`] | the token maps, coarse to fine |
 //! | [`checkpoint`] | safetensors (also sharded) and PyTorch state dictionaries into modules |
 //! | [`initialize`] | fresh weights from a seed |
 //! | [`random`] | one seed an image, named streams of draws |
-//! | [`resize`] | area and bicubic resizing as small fixed matrices |
 //! | [`nn`] | linear layers and convolutions that a backend may prepare, RMSNorm, rotary and sinusoidal embeddings |
 //! | [`ops`] | the operations a backend may speed up ([`HartBackend`]) |
 //! | [`arithmetic`] | what the model computes; the sections that all HART crates cite |
@@ -19,7 +18,8 @@
 //! ```
 //! use hart_core::ScaleSchedule;
 //!
-//! let scales = ScaleSchedule::new(vec![1, 2, 3, 4, 5, 7, 9, 12, 16, 21, 27, 36, 48, 64])?;
+//! let sides = [1, 2, 3, 4, 5, 7, 9, 12, 16, 21, 27, 36, 48, 64];
+//! let scales = ScaleSchedule::squares(&sides)?;
 //! assert_eq!(scales.total_tokens(), 9451);
 //! // The last step reuses the guidance ratio of the step before it (section 4.4).
 //! assert_eq!(scales.ratio(13), scales.ratio(12));
@@ -35,20 +35,20 @@ pub mod checkpoint;
 pub mod config;
 mod error;
 mod folder;
+mod grid;
 pub mod initialize;
 mod int8;
-#[cfg(feature = "flex")]
 pub mod kernels;
 pub mod nn;
 pub mod ops;
 mod precision;
 pub mod random;
-pub mod resize;
 mod schedule;
 pub mod tap;
 
 pub use error::{Error, Result, WeightProblems};
 pub use folder::write_atomically;
+pub use grid::Grid;
 pub use ops::HartBackend;
 pub use precision::Precision;
 pub use schedule::ScaleSchedule;

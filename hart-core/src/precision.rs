@@ -4,13 +4,14 @@ use std::str::FromStr;
 
 use burn::tensor::DType;
 
-use crate::{Error, HartBackend, Result};
+use crate::{Error, Result};
 
 /// How the large weights are stored and in what type activations flow between layers.
 ///
 /// Whatever the choice, norms, softmax, rotary angles, logits, the latent sum, the codebook and the
 /// noise schedule stay in 32 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[non_exhaustive]
 pub enum Precision {
     /// 32-bit floats.
     #[default]
@@ -43,22 +44,6 @@ impl Precision {
             Self::F16 => "f16",
             Self::Int8 => "int8",
         }
-    }
-
-    /// Checks that backend `B` computes in this precision on `device`.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] when it does not.
-    pub fn check<B: HartBackend>(self, device: &B::Device) -> Result<()> {
-        let supported = match self {
-            Self::Int8 => B::MULTIPLIES_INT8,
-            _ => B::supports_dtype(device, self.dtype()),
-        };
-        if supported {
-            return Ok(());
-        }
-        let found = format!("{} on the {} backend", self.name(), B::name(device));
-        Err(Error::invalid("the precision", found, "one that the device computes in, such as f32"))
     }
 }
 

@@ -1,17 +1,17 @@
 //! The CPU kernels against sums written out in double precision, at sizes with and without rests.
 #![cfg(feature = "flex")]
 
-use hart_core::kernels::Broadcast;
-use hart_core::kernels::attention::{Heads, Scores, attend};
-use hart_core::kernels::convolution::{Algorithm, Geometry, PackedKernels};
-use hart_core::kernels::elementwise::{
+use hart_core::kernels::cpu::Broadcast;
+use hart_core::kernels::cpu::attention::{Heads, Scores, attend};
+use hart_core::kernels::cpu::convolution::{Algorithm, Geometry, PackedKernels};
+use hart_core::kernels::cpu::elementwise::{
     add_gated, gated_silu_in_place, gelu_tanh_in_place, silu_in_place,
 };
-use hart_core::kernels::group_norm::{GroupNorm, group_norm};
-use hart_core::kernels::heads::{Projection, split_heads};
-use hart_core::kernels::int8::Int8Matrix;
-use hart_core::kernels::matrix::PackedMatrix;
-use hart_core::kernels::norm::{Modulation, Norm, normalize};
+use hart_core::kernels::cpu::group_norm::{GroupNorm, group_norm};
+use hart_core::kernels::cpu::heads::{Projection, split_heads};
+use hart_core::kernels::cpu::int8::Int8Matrix;
+use hart_core::kernels::cpu::matrix::PackedMatrix;
+use hart_core::kernels::cpu::norm::{Modulation, Norm, normalize};
 
 /// Values in [-1, 1) that follow from a seed (Knuth's linear congruential generator).
 fn values(count: usize, seed: u64) -> Vec<f32> {

@@ -5,6 +5,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`config`] | its keys in `llm/config.json` |
 //! | [`schedule`] | the cosine noise schedule and its respacing |
 //! | [`network`] | the network |
 //! | [`sampler`] | ancestral sampling with guidance and temperature |
@@ -34,12 +35,14 @@
 //! ```
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod config;
 pub mod loss;
 mod names;
 pub mod network;
 pub mod sampler;
 pub mod schedule;
 
+pub use config::ResidualHeadConfig;
 pub use loss::{DiffusionDraws, DiffusionLoss, DiffusionTerms};
 pub use names::NAMES;
 pub use network::{ResidualHeadSize, ResidualNetwork};

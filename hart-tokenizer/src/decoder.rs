@@ -5,13 +5,13 @@ use burn::nn::GroupNorm;
 use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{Tensor, backend::Backend};
-use hart_core::config::AutoencoderConfig;
 use hart_core::nn::{Convolution, Prepare};
 use hart_core::ops::group_norm;
 use hart_core::tap::Tap;
 use hart_core::{HartBackend, Precision};
 
 use crate::blocks::{AttentionBlock, Middle, ResidualBlock, norm, run_blocks, same_convolution};
+use crate::config::AutoencoderConfig;
 use crate::strips::Strips;
 
 /// Residual blocks of one level.

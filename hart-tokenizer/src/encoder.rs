@@ -4,12 +4,12 @@ use burn::module::Module;
 use burn::nn::GroupNorm;
 use burn::tensor::{Tensor, backend::Backend};
 use hart_core::HartBackend;
-use hart_core::config::AutoencoderConfig;
 use hart_core::nn::{Convolution, ConvolutionConfig};
 use hart_core::ops::group_norm;
 use hart_core::tap::Tap;
 
 use crate::blocks::{AttentionBlock, Middle, ResidualBlock, norm, run_blocks, same_convolution};
+use crate::config::AutoencoderConfig;
 
 /// Residual blocks of one level.
 const BLOCKS: usize = 2;

@@ -2,9 +2,11 @@
 //!
 //! | module | box of the paper's figure |
 //! |---|---|
+//! | [`config`] | `tokenizer/config.json` |
 //! | [`encoder`] | pixels to a latent |
 //! | [`quantizer`] | the latent as indices of every scale, and what they leave over |
 //! | [`decoder`] | a latent to pixels |
+//! | [`resize`] | between the scales: area and bicubic resizing |
 //! | [`HybridTokenizer`] | the three together |
 //! | [`loss`], [`discriminator`] | what they are trained with |
 //!
@@ -12,8 +14,8 @@
 //!
 //! ```
 //! use burn::tensor::Tensor;
-//! use hart_core::config::{AutoencoderConfig, ConfigReader};
-//! use hart_tokenizer::HybridTokenizer;
+//! use hart_core::config::ConfigReader;
+//! use hart_tokenizer::{AutoencoderConfig, HybridTokenizer};
 //! # #[cfg(feature = "flex")] {
 //! # type Backend = burn::backend::Flex;
 //!
@@ -31,18 +33,21 @@
 //! ```
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod autoencoder;
 pub mod blocks;
+pub mod config;
 pub mod decoder;
 pub mod discriminator;
 pub mod encoder;
 pub mod loss;
 mod names;
 pub mod quantizer;
+pub mod resize;
 mod strips;
+mod tokenizer;
 
-pub use autoencoder::{HybridTokenizer, to_pixels};
+pub use config::{AutoencoderConfig, QuantizerKind, SharedConvolutions};
 pub use discriminator::PatchDiscriminator;
 pub use loss::{DecoderInput, PerceptualLoss, QuantizedLatent, Reconstruction};
 pub use names::{DISCRIMINATOR_NAMES, NAMES};
 pub use quantizer::{HybridTokens, Quantizer};
+pub use tokenizer::{HybridTokenizer, to_pixels};

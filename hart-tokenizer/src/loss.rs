@@ -4,8 +4,8 @@
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use hart_core::{Error, HartBackend, Result};
 
-use crate::autoencoder::HybridTokenizer;
 use crate::quantizer::{Quantizer, to_map, to_tokens};
+use crate::tokenizer::HybridTokenizer;
 
 /// A latent through the quantizer, with gradients.
 #[derive(Debug, Clone)]
@@ -21,9 +21,9 @@ pub struct QuantizedLatent<B: Backend> {
     /// Mean over the scales of `β·mse(sum so far, latent) + mse(latent, sum so far)`: the first
     /// term moves the latent, the second the codes and convolutions; `[1]`.
     pub loss: Tensor<B, 1>,
-    /// For each scale the nearest codes, `[batch, side²]`.
+    /// For each scale the nearest codes, `[batch, tokens]`.
     pub indices: Vec<Tensor<B, 2, Int>>,
-    /// For each scale the vectors they are nearest to, `[batch, side², Z]`, without gradient.
+    /// For each scale the vectors they are nearest to, `[batch, tokens, Z]`, without gradient.
     pub vectors: Vec<Tensor<B, 3>>,
 }
 
@@ -112,7 +112,7 @@ impl<B: HartBackend> Quantizer<B> {
         QuantizedLatent {
             discrete: sum.detach() - fixed + latent,
             residual: rest,
-            head_residual: to_map(head_residual, self.scales().latent_side()),
+            head_residual: to_map(head_residual, self.scales().latent()),
             loss: loss / self.scales().count() as f64,
             indices,
             vectors,
@@ -121,7 +121,7 @@ impl<B: HartBackend> Quantizer<B> {
 }
 
 impl<B: HartBackend> HybridTokenizer<B> {
-    /// Reconstructs images `[batch, 3, side, side]` in [-1, 1], each from what `inputs` says that
+    /// Reconstructs images `[batch, 3, height, width]` in [-1, 1], each from what `inputs` says that
     /// its decoder sees; training alternates, so that one decoder serves all of them (section 6).
     /// `commitment` is the quantizer's β.
     ///

@@ -1,7 +1,8 @@
 //! Which tensor of `tokenizer/model.safetensors` is which parameter.
 
 use hart_core::checkpoint::NameTable;
-use hart_core::config::SharedConvolutions;
+
+use crate::config::SharedConvolutions;
 
 /// The names of the released tokenizer. The discriminator, `disc.`, is not needed to generate.
 pub const NAMES: NameTable = NameTable {

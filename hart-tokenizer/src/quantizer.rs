@@ -3,13 +3,13 @@
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
 use burn::tensor::{DType, Int, Tensor, backend::Backend};
-use hart_core::config::{AutoencoderConfig, SharedConvolutions};
 use hart_core::nn::Convolution;
 use hart_core::ops::{swap_neighbours_apart, unit_length};
-use hart_core::resize::Resize;
-use hart_core::{HartBackend, ScaleSchedule};
+use hart_core::{Error, Grid, HartBackend, Result, ScaleSchedule};
 
 use crate::blocks::same_convolution;
+use crate::config::{AutoencoderConfig, SharedConvolutions};
+use crate::resize::Resize;
 
 /// The most distances that are held at once, in elements.
 const DISTANCES: usize = 1 << 26;
@@ -17,9 +17,9 @@ const DISTANCES: usize = 1 << 26;
 /// A latent as tokens: what the transformer and the diffusion head predict.
 #[derive(Debug, Clone)]
 pub struct HybridTokens<B: Backend> {
-    /// For each scale the indices of its tokens, `[batch, side²]` row by row.
+    /// For each scale the indices of its tokens, `[batch, tokens]` row by row.
     pub indices: Vec<Tensor<B, 2, Int>>,
-    /// What the discrete tokens of all scales but the last leave over, `[batch, side², Z]`. The
+    /// What the discrete tokens of all scales but the last leave over, `[batch, tokens, Z]`. The
     /// last scale's indices are its nearest codes; diffusion predicts what those leave.
     pub residual: Tensor<B, 3>,
 }
@@ -67,6 +67,19 @@ impl<B: Backend> Quantizer<B> {
         &self.scales
     }
 
+    /// The same quantizer, its weights shared, for latents of another shape.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for another number of scales: which convolution a scale uses depends on
+    /// it.
+    pub fn with_scales(&self, scales: ScaleSchedule) -> Result<Self> {
+        if scales.count() != self.scales.count() {
+            let expected = format!("{}, those of the model", self.scales.count());
+            return Err(Error::invalid("the number of scales", scales.count(), expected));
+        }
+        Ok(Self { scales, ..self.clone() })
+    }
+
     /// Codebook entries V and channels Z.
     pub fn codebook_shape(&self) -> [usize; 2] {
         self.codebook.lazy_shape().dims()
@@ -92,21 +105,20 @@ impl<B: HartBackend> Quantizer<B> {
         rows.reshape([batch, tokens, channels])
     }
 
-    /// What scale `scale` adds to the latent: its tokens `[batch, side², Z]` as a map, resized by
+    /// What scale `scale` adds to the latent: its tokens `[batch, tokens, Z]` as a map, resized by
     /// bicubic interpolation to `[batch, Z, H, W]` and passed through `phi`.
     pub fn contribution(&self, scale: usize, tokens: Tensor<B, 3>) -> Tensor<B, 4> {
-        let map = to_map(tokens, self.scales.side(scale));
-        let resize =
-            Resize::bicubic(self.scales.side(scale), self.scales.latent_side(), &map.device());
+        let grid = self.scales.grid(scale);
+        let map = to_map(tokens, grid);
+        let resize = Resize::bicubic(grid, self.scales.latent(), &map.device());
         self.phi(scale, resize.apply(map))
     }
 
     /// The input of scale `scale`: the latent `[batch, Z, H, W]` so far, resized by area averaging
-    /// to `[batch, Z, side, side]`.
+    /// to `[batch, Z, rows, columns]`.
     pub fn scale_input(&self, scale: usize, latent: Tensor<B, 4>) -> Tensor<B, 4> {
-        let resize =
-            Resize::area(self.scales.latent_side(), self.scales.side(scale), &latent.device());
-        resize.apply(latent)
+        let (from, to) = (self.scales.latent(), self.scales.grid(scale));
+        Resize::area(from, to, &latent.device()).apply(latent)
     }
 
     /// `phi_k(h) = (1 - r)·h + r·convolution(h)`.
@@ -149,7 +161,7 @@ impl<B: HartBackend> Quantizer<B> {
 
     /// The latent of hybrid tokens: the discrete sum of all scales but the last, and the residual.
     pub fn latent(&self, tokens: &HybridTokens<B>) -> Tensor<B, 4> {
-        let residual = to_map(tokens.residual.clone(), self.scales.latent_side());
+        let residual = to_map(tokens.residual.clone(), self.scales.latent());
         let mut latents = self.discrete_latents(&tokens.indices[..self.scales.last()]);
         match latents.pop() {
             Some(latent) => latent + residual,
@@ -195,13 +207,13 @@ impl<B: HartBackend> Quantizer<B> {
     }
 }
 
-/// Tokens `[batch, side², Z]` as a map `[batch, Z, side, side]`.
-pub fn to_map<B: Backend>(tokens: Tensor<B, 3>, side: usize) -> Tensor<B, 4> {
+/// Tokens `[batch, rows · columns, Z]` as a map `[batch, Z, rows, columns]`.
+pub fn to_map<B: Backend>(tokens: Tensor<B, 3>, grid: Grid) -> Tensor<B, 4> {
     let [batch, _, channels] = tokens.dims();
-    swap_neighbours_apart(tokens, 1).reshape([batch, channels, side, side])
+    swap_neighbours_apart(tokens, 1).reshape([batch, channels, grid.rows, grid.columns])
 }
 
-/// A map `[batch, Z, side, side]` as tokens `[batch, side², Z]`, row by row.
+/// A map `[batch, Z, rows, columns]` as tokens `[batch, rows · columns, Z]`, row by row.
 pub fn to_tokens<B: Backend>(map: Tensor<B, 4>) -> Tensor<B, 3> {
     let [batch, channels, height, width] = map.dims();
     swap_neighbours_apart(map.reshape([batch, channels, height * width]), 1)

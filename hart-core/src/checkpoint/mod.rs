@@ -13,7 +13,6 @@ mod map;
 mod names;
 mod pickle;
 mod pickled;
-mod planes;
 mod safetensors;
 mod save;
 mod torch;
@@ -29,7 +28,6 @@ pub use convert::{Container, StoredAs, convert, stored_formats};
 pub(crate) use load::Place;
 pub use load::{LoadOptions, cast, check, inspect, load, load_part, load_parts, parameters};
 pub use names::NameTable;
-pub use planes::{join_planes, split_planes};
 pub use save::{save_safetensors, save_torch, tensors, to_safetensors};
 
 use crate::{Error, Result};

@@ -6,8 +6,8 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Tensor, backend::Backend};
 
-use super::{Prepare, Prepared};
-use crate::ops::ConvolutionOptions;
+use super::Prepare;
+use crate::ops::{ConvolutionOptions, Prepared};
 use crate::{HartBackend, Precision};
 
 /// The shape of a [`Convolution`].

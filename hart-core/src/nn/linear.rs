@@ -4,7 +4,8 @@ use burn::module::{Module, Param};
 use burn::nn::{self, LinearConfig};
 use burn::tensor::{Tensor, backend::Backend};
 
-use super::{Prepare, Prepared};
+use super::Prepare;
+use crate::ops::Prepared;
 use crate::{HartBackend, Precision};
 
 /// `x · weight + bias`, as trained or in the form that the backend multiplies fastest.

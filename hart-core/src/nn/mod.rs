@@ -2,14 +2,14 @@
 
 mod convolution;
 mod linear;
-mod prepared;
+mod prepare;
 mod rms_norm;
 mod rotary;
 mod sinusoid;
 
 pub use convolution::{Convolution, ConvolutionConfig};
 pub use linear::Linear;
-pub use prepared::{Prepare, Prepared};
+pub use prepare::Prepare;
 pub use rms_norm::{RmsNorm, RmsNormConfig};
-pub use rotary::{Angles, context_angles, visual_angles, visual_positions};
+pub use rotary::{context_angles, frequencies};
 pub use sinusoid::{SinusoidalEmbedding, SinusoidalEmbeddingConfig, sinusoid};

@@ -7,15 +7,14 @@ use burn::backend::Flex;
 use burn::tensor::{DType, Tensor, TensorData, TensorPrimitive};
 use burn_flex::FlexTensor;
 
-use super::{ConvolutionOptions, GroupNormOptions, HartBackend, Projection, plain};
+use super::{ConvolutionOptions, GroupNormOptions, HartBackend, Prepared, Projection, plain};
 use crate::Precision;
-use crate::kernels::attention::{self, Heads, Scores};
-use crate::kernels::convolution::{Geometry, PackedKernels};
-use crate::kernels::int8::Int8Matrix;
-use crate::kernels::matrix::PackedMatrix;
-use crate::kernels::norm::{self, Modulation, Norm};
-use crate::kernels::{Broadcast, elementwise, group_norm, heads, memory};
-use crate::nn::Prepared;
+use crate::kernels::cpu::attention::{self, Heads, Scores};
+use crate::kernels::cpu::convolution::{Geometry, PackedKernels};
+use crate::kernels::cpu::int8::Int8Matrix;
+use crate::kernels::cpu::matrix::PackedMatrix;
+use crate::kernels::cpu::norm::{self, Modulation, Norm};
+use crate::kernels::cpu::{Broadcast, elementwise, group_norm, heads, memory};
 
 /// The 32-bit values of a tensor, row by row.
 struct Values(FlexTensor);

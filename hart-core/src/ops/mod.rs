@@ -1,5 +1,6 @@
 //! The operations a backend may speed up, with defaults made of plain burn operations.
 
+mod angles;
 mod attention;
 mod backends;
 mod convolution;
@@ -10,6 +11,7 @@ mod group_norm;
 mod libtorch;
 mod parts;
 mod plain;
+mod prepared;
 mod pullback;
 
 use burn::nn::GroupNorm;
@@ -17,12 +19,13 @@ use burn::tensor::activation::softmax;
 use burn::tensor::module;
 use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
 
-use crate::Precision;
-use crate::nn::{Angles, Prepared};
+use crate::{Error, Precision, Result};
 
+pub use angles::Angles;
 pub use convolution::ConvolutionOptions;
 pub use group_norm::GroupNormOptions;
 pub use parts::in_parts;
+pub use prepared::Prepared;
 pub use pullback::Pullback;
 
 /// What is done to the projection of a block on its way to queries, keys and values (section 4.2).
@@ -47,6 +50,22 @@ pub struct Projection<B: Backend> {
 pub trait HartBackend: Backend {
     /// Whether [`Self::prepare_linear`] rounds to [`Precision::Int8`].
     const MULTIPLIES_INT8: bool = false;
+
+    /// Checks that this backend computes in `precision` on `device`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when it does not.
+    fn check_precision(precision: Precision, device: &Self::Device) -> Result<()> {
+        let supported = match precision {
+            Precision::Int8 => Self::MULTIPLIES_INT8,
+            _ => Self::supports_dtype(device, precision.dtype()),
+        };
+        if supported {
+            return Ok(());
+        }
+        let found = format!("{} on the {} backend", precision.name(), Self::name(device));
+        Err(Error::invalid("the precision", found, "one that the device computes in, such as f32"))
+    }
 
     /// How many tokens of each image a chain of layers takes at a time where each token goes its own
     /// way ([`in_parts`]); `None` for all at once. What lies between the layers of some hundred tokens

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use super::{ConfigReader, transformer::scales};
-use crate::{Result, ScaleSchedule};
+use hart_core::config::ConfigReader;
+use hart_core::{Grid, Result, ScaleSchedule};
 
 /// What the last scale of the quantizer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum QuantizerKind {
     /// Every scale is discrete (`quantizer_type` "var").
     Discrete,
@@ -27,6 +28,7 @@ pub enum SharedConvolutions {
 
 /// The configuration of the tokenizer, read from `tokenizer/config.json`.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct AutoencoderConfig {
     /// Codebook entries, V (`vocab_size`).
     pub codebook_size: usize,
@@ -50,7 +52,7 @@ pub struct AutoencoderConfig {
     pub convolution_weight: f64,
     /// How those convolutions are shared (`share_quant_resi`).
     pub shared_convolutions: SharedConvolutions,
-    /// The sides of the scales (`v_patch_nums`).
+    /// The maps of the scales (`v_patch_nums`).
     pub scales: ScaleSchedule,
     /// Discrete or hybrid (`quantizer_type`).
     pub quantizer: QuantizerKind,
@@ -70,7 +72,7 @@ impl AutoencoderConfig {
     /// Reads `tokenizer/config.json`.
     ///
     /// # Errors
-    /// [`crate::Error::Io`], [`crate::Error::Malformed`] or [`crate::Error::Config`], each naming
+    /// [`hart_core::Error::Io`], [`hart_core::Error::Malformed`] or [`hart_core::Error::Config`], each naming
     /// the file, and the last the key, what was found and what is supported.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::read(&ConfigReader::open(path)?)
@@ -96,7 +98,7 @@ impl AutoencoderConfig {
             quantizer_kernel: file.integer("quant_conv_ks", 3, 1..=15)?,
             convolution_weight: file.number("quant_resi", 0.5, -1e3..=1e3)?.abs(),
             shared_convolutions: shared_convolutions(file)?,
-            scales: scales(file, "v_patch_nums")?,
+            scales: ScaleSchedule::read(file, "v_patch_nums")?,
             quantizer: file.choice("quantizer_type", "var", &quantizers)?,
         };
         config.check(file)?;
@@ -122,16 +124,16 @@ impl AutoencoderConfig {
         1 << (self.channel_multipliers.len() - 1)
     }
 
-    /// The side of the images the tokenizer is made for, in pixels.
-    pub fn image_side(&self) -> usize {
-        self.scales.latent_side() * self.downsampling()
+    /// The size of the images the tokenizer is made for, in pixels.
+    pub fn image_size(&self) -> Grid {
+        self.scales.latent().times(self.downsampling())
     }
 }
 
 fn shared_convolutions(file: &ConfigReader) -> Result<SharedConvolutions> {
     let listed = file.integer("default_qresi_counts", 0, 0..=1024)?;
     Ok(match file.integer("share_quant_resi", 4, 0..=1024)? {
-        0 if listed == 0 => SharedConvolutions::List(scales(file, "v_patch_nums")?.count()),
+        0 if listed == 0 => SharedConvolutions::List(ScaleSchedule::read(file, "v_patch_nums")?.count()),
         0 => SharedConvolutions::List(listed),
         1 => SharedConvolutions::One,
         count => SharedConvolutions::Partly(count),

@@ -1,4 +1,8 @@
-//! Typed, range-checked access to a JSON configuration.
+//! Typed, range-checked access to the JSON configurations of released models.
+//!
+//! What the keys mean is for the crate that owns the part. In all of them absent keys take the
+//! defaults of the official code, unknown keys are tolerated, and anything impossible,
+//! contradictory or unsupported is refused by name.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -29,7 +33,7 @@ impl ConfigReader {
         let path = path.as_ref();
         let length = std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
         if length > MAX_BYTES {
-            return Err(Error::malformed(path, format!("{length} bytes are no configuration")));
+            return Err(Error::malformed(path, format!("{length} bytes, expected at most 16 MiB")));
         }
         let text = std::fs::read(path).map_err(|e| Error::io(path, e))?;
         Self::parse(path, &text)

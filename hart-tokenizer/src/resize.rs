@@ -1,49 +1,59 @@
 //! Area and bicubic resizing as small fixed matrices.
 //!
-//! Both are linear and separable: resizing an image X is `A · X · Aᵀ` with a matrix A that depends
-//! on the two sizes alone. Weights are computed in double precision.
+//! Both are linear and separable: resizing a map X is `A · X · Bᵀ` with a matrix for each axis that
+//! depends on the two sizes alone. Weights are computed in double precision.
 
 use burn::tensor::{Tensor, TensorData, backend::Backend};
+use hart_core::Grid;
 
-/// A resizing from one side to another, `[to, from]` weights, applied along both image axes.
+/// A resizing from one grid to another: `[to, from]` weights for each axis, none where the grids
+/// are the same.
 #[derive(Debug, Clone)]
 pub struct Resize<B: Backend> {
-    matrix: Option<Tensor<B, 2>>,
-    from: usize,
-    to: usize,
+    weights: Option<[Tensor<B, 2>; 2]>,
+    from: Grid,
+    to: Grid,
 }
 
 impl<B: Backend> Resize<B> {
     /// Area averaging: cell i of the result is the mean of the source cells
     /// `floor(i·from/to) … ceil((i+1)·from/to) - 1` (adaptive average pooling, section 2.1).
-    pub fn area(from: usize, to: usize, device: &B::Device) -> Self {
-        Self::new(area_weights(from, to), from, to, device)
+    pub fn area(from: Grid, to: Grid, device: &B::Device) -> Self {
+        Self::new(area_weights, from, to, device)
     }
 
     /// Bicubic interpolation with a = -0.75, half-pixel centres and a clamped border, as PyTorch
     /// computes it without antialiasing (section 2.1).
-    pub fn bicubic(from: usize, to: usize, device: &B::Device) -> Self {
-        Self::new(bicubic_weights(from, to), from, to, device)
+    pub fn bicubic(from: Grid, to: Grid, device: &B::Device) -> Self {
+        Self::new(bicubic_weights, from, to, device)
     }
 
-    fn new(weights: Vec<f32>, from: usize, to: usize, device: &B::Device) -> Self {
-        // Both resizings are the identity between equal sides.
-        let matrix =
-            (from != to).then(|| Tensor::from_data(TensorData::new(weights, [to, from]), device));
-        Self { matrix, from, to }
-    }
-
-    /// Resizes `[batch, channels, from, from]` to `[batch, channels, to, to]`, in 32 bits.
-    pub fn apply(&self, image: Tensor<B, 4>) -> Tensor<B, 4> {
-        let Some(matrix) = &self.matrix else {
-            return image;
+    fn new(
+        weights: fn(usize, usize) -> Vec<f32>,
+        from: Grid,
+        to: Grid,
+        device: &B::Device,
+    ) -> Self {
+        let matrix = |from: usize, to: usize| {
+            Tensor::from_data(TensorData::new(weights(from, to), [to, from]), device)
         };
-        let [batch, channels, height, width] = image.dims();
-        debug_assert_eq!([height, width], [self.from, self.from]);
-        let planes = image.reshape([batch * channels, height, width]);
-        let rows = matrix.clone().unsqueeze::<3>();
-        let columns = matrix.clone().transpose().unsqueeze::<3>();
-        rows.matmul(planes).matmul(columns).reshape([batch, channels, self.to, self.to])
+        let axes = || [matrix(from.rows, to.rows), matrix(from.columns, to.columns)];
+        // Both resizings are the identity between equal grids.
+        Self { weights: (from != to).then(axes), from, to }
+    }
+
+    /// Resizes `[batch, channels, rows, columns]` of one grid to the other, in 32 bits.
+    pub fn apply(&self, map: Tensor<B, 4>) -> Tensor<B, 4> {
+        let Some([rows, columns]) = &self.weights else {
+            return map;
+        };
+        let [batch, channels, height, width] = map.dims();
+        debug_assert_eq!([height, width], [self.from.rows, self.from.columns]);
+        let planes = map.reshape([batch * channels, height, width]);
+        let rows = rows.clone().unsqueeze::<3>();
+        let columns = columns.clone().transpose().unsqueeze::<3>();
+        let resized = rows.matmul(planes).matmul(columns);
+        resized.reshape([batch, channels, self.to.rows, self.to.columns])
     }
 }
 

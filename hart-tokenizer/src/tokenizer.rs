@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use burn::module::Module;
 use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
 use hart_core::checkpoint::{Checkpoint, LoadOptions, load, tensors};
-use hart_core::config::AutoencoderConfig;
 use hart_core::initialize::{Start, initialize};
 use hart_core::nn::{Convolution, Prepare};
 use hart_core::tap::Tap;
-use hart_core::{Error, HartBackend, Precision, Result};
+use hart_core::{Error, Grid, HartBackend, Precision, Result, ScaleSchedule};
 
 use crate::blocks::same_convolution;
+use crate::config::AutoencoderConfig;
 use crate::decoder::Decoder;
 use crate::encoder::Encoder;
 use crate::names::{NAMES, shared_name};
@@ -77,9 +77,22 @@ impl<B: Backend> HybridTokenizer<B> {
         self
     }
 
-    /// The side of the images it is made for, in pixels.
-    pub fn image_side(&self) -> usize {
-        self.quantizer.scales().latent_side() * self.downsampling
+    /// The size of the images it is made for, in pixels.
+    pub fn image_size(&self) -> Grid {
+        self.quantizer.scales().latent().times(self.downsampling)
+    }
+
+    /// Pixels that a cell of the latent covers along each axis.
+    pub fn downsampling(&self) -> usize {
+        self.downsampling
+    }
+
+    /// The same tokenizer, its weights shared, for images of another shape.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for another number of scales.
+    pub fn with_scales(&self, scales: ScaleSchedule) -> Result<Self> {
+        Ok(Self { quantizer: self.quantizer.with_scales(scales)?, ..self.clone() })
     }
 }
 
@@ -106,16 +119,16 @@ impl<B: HartBackend> HybridTokenizer<B> {
         Ok(options.finish(tokenizer))
     }
 
-    /// Images `[batch, 3, side, side]` in [0, 1] to tokens.
+    /// Images `[batch, 3, height, width]` in [0, 1] to tokens.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for another shape than that of [`Self::image_side`].
+    /// [`Error::Invalid`] for another shape than that of [`Self::image_size`].
     pub fn encode(&self, images: Tensor<B, 4>) -> Result<HybridTokens<B>> {
         self.check_images(&images)?;
         Ok(self.quantizer.encode(self.encode_latent(images * 2.0 - 1.0, &mut ())))
     }
 
-    /// Tokens to images `[batch, 3, side, side]` in [0, 1].
+    /// Tokens to images `[batch, 3, height, width]` in [0, 1].
     ///
     /// # Errors
     /// [`Error::Invalid`] for tokens of other shapes than the scales have.
@@ -149,7 +162,7 @@ impl<B: HartBackend> HybridTokenizer<B> {
         self.decode_with_features(latent, tap).0
     }
 
-    /// [`Self::decode_latent`] in strips of so many rows of the latent (0 counts as 1). The result is
+    /// [`Self::decode_latent`] in strips of `rows` rows of the latent (0 counts as 1). The result is
     /// the same up to rounding; of the large maps at the finest level, which are what decoding
     /// needs memory for, two are held and not five.
     pub fn decode_latent_in_strips(&self, latent: Tensor<B, 4>, rows: usize) -> Tensor<B, 4> {
@@ -176,11 +189,11 @@ impl<B: HartBackend> HybridTokenizer<B> {
 
     pub(crate) fn check_images(&self, images: &Tensor<B, 4>) -> Result<()> {
         let [batch, channels, height, width] = images.dims();
-        let side = self.image_side();
-        if batch > 0 && channels == 3 && height == side && width == side {
+        let size = self.image_size();
+        if batch > 0 && channels == 3 && Grid::new(height, width) == size {
             return Ok(());
         }
-        let expected = format!("[batch, 3, {side}, {side}]");
+        let expected = format!("[batch, 3, {}, {}]", size.rows, size.columns);
         Err(Error::shape("the shape of the images", &images.dims(), expected))
     }
 
@@ -196,14 +209,15 @@ impl<B: HartBackend> HybridTokenizer<B> {
             return Ok(());
         }
         let found: Vec<_> = tokens.collect();
-        let expected = format!("[batch, side²] for each of the sides {:?}", scales.sides());
+        let expected: Vec<usize> = (0..scales.count()).map(|scale| scales.tokens(scale)).collect();
+        let expected = format!("[batch, tokens] of {expected:?} tokens");
         Err(Error::invalid("the shapes of the indices", format!("{found:?}"), expected))
     }
 
     fn check_residual(&self, tokens: &HybridTokens<B>) -> Result<()> {
-        let side = self.quantizer.scales().latent_side();
+        let cells = self.quantizer.scales().latent().cells();
         let [_, channels] = self.quantizer.codebook_shape();
-        let expected = [tokens.indices[0].dims()[0], side * side, channels];
+        let expected = [tokens.indices[0].dims()[0], cells, channels];
         if tokens.residual.dims() == expected {
             return Ok(());
         }

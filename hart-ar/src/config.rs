@@ -1,12 +1,13 @@
-//! `llm/config.json`: the transformer and its residual diffusion head.
+//! `llm/config.json`: the transformer's part of it. The residual diffusion head reads its own keys.
 
 use std::path::Path;
 
-use super::ConfigReader;
-use crate::{Error, Result, ScaleSchedule};
+use hart_core::config::ConfigReader;
+use hart_core::{Result, ScaleSchedule};
 
 /// The feed-forward part of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MlpKind {
     /// `down(SiLU(gate x) · up x)`, no biases (`mlp_type` "llama").
     GatedSilu,
@@ -16,6 +17,7 @@ pub enum MlpKind {
 
 /// How a block is modulated by the prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ModulationKind {
     /// A learned table plus the masked mean of the context (`disable_aln`, `shared_aln`).
     Shared,
@@ -27,6 +29,7 @@ pub enum ModulationKind {
 
 /// How the context is pooled for per-block modulation (`sep_aln_pooling_mode`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PoolingKind {
     /// The largest value over all context tokens, pads included.
     Max,
@@ -36,6 +39,7 @@ pub enum PoolingKind {
 
 /// How a token learns which scale it belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LevelEmbeddingKind {
     /// A sinusoid of the scale index through a small network (`use_timestep_embed`).
     Sinusoidal,
@@ -47,6 +51,7 @@ pub enum LevelEmbeddingKind {
 ///
 /// Field names are the field's standard terms; each says which key of the file it comes from.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct TransformerConfig {
     /// Text tokens a prompt is padded or cut to, T (`context_token`).
     pub context_tokens: usize,
@@ -72,7 +77,7 @@ pub struct TransformerConfig {
     pub level_embedding: LevelEmbeddingKind,
     /// Whether the context passes an RMSNorm first (`use_context_norm`).
     pub context_norm: bool,
-    /// The sides of the scales (`patch_nums`).
+    /// The maps of the scales (`patch_nums`).
     pub scales: ScaleSchedule,
     /// Share of the samples trained without their prompt (`cond_drop_rate`).
     pub condition_drop_rate: f64,
@@ -82,22 +87,6 @@ pub struct TransformerConfig {
     pub attention_dropout: f64,
     /// Stochastic depth (`drop_path_rate`), used in training.
     pub drop_path_rate: f64,
-    /// The residual diffusion head.
-    pub residual_head: ResidualHeadConfig,
-}
-
-/// The configuration of the residual diffusion head, part of `llm/config.json`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResidualHeadConfig {
-    /// Width of the network (`diff_width`).
-    pub width: usize,
-    /// Residual blocks (`diff_depth`).
-    pub depth: usize,
-    /// Respacing of the 1000 diffusion steps, such as `8`, `10,15,20` or `ddim25`
-    /// (`num_sampling_steps`).
-    pub sampling_steps: String,
-    /// Times and noises drawn for each token in training (`diffusion_batch_mul`).
-    pub training_repeats: usize,
 }
 
 /// The widest layer accepted.
@@ -107,7 +96,7 @@ impl TransformerConfig {
     /// Reads `llm/config.json`.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Malformed`] or [`Error::Config`], each naming the file, and the last
+    /// [`hart_core::Error::Io`], [`hart_core::Error::Malformed`] or [`hart_core::Error::Config`], each naming the file, and the last
     /// the key, what was found and what is supported.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::read(&ConfigReader::open(path)?)
@@ -136,17 +125,11 @@ impl TransformerConfig {
                 false => LevelEmbeddingKind::Table,
             },
             context_norm: file.flag("use_context_norm", false)?,
-            scales: scales(file, "patch_nums")?,
+            scales: ScaleSchedule::read(file, "patch_nums")?,
             condition_drop_rate: file.number("cond_drop_rate", 0.1, 0.0..=1.0)?,
             dropout: file.number("drop_rate", 0.0, 0.0..=1.0)?,
             attention_dropout: file.number("attn_drop_rate", 0.0, 0.0..=1.0)?,
             drop_path_rate: file.number("drop_path_rate", 0.0, 0.0..=1.0)?,
-            residual_head: ResidualHeadConfig {
-                width: file.integer("diff_width", 1024, 1..=MAX_WIDTH)?,
-                depth: file.integer("diff_depth", 6, 1..=1024)?,
-                sampling_steps: sampling_steps(file)?,
-                training_repeats: file.integer("diffusion_batch_mul", 4, 1..=1024)?,
-            },
         };
         if config.mlp_width() == 0 {
             return Err(file.refuse("mlp_ratio", "one that leaves the feed-forward part a width"));
@@ -183,7 +166,6 @@ fn refuse_unsupported(file: &ConfigReader) -> Result<()> {
     file.choice("model_type", "hart_transformer_t2i", &[("hart_transformer_t2i", ())])?;
     // The official default, "gpt2", fails in the official code: a file that is silent is refused too.
     file.choice("attn_type", "gpt2", &[("llama", ())])?;
-    file.choice("sampler", "iddpm", &[("iddpm", ())])?;
     if file.flag("use_cross_attn", false)? {
         return Err(file.refuse("use_cross_attn", "false: cross attention is not supported"));
     }
@@ -202,22 +184,4 @@ fn modulation(file: &ConfigReader) -> Result<ModulationKind> {
         (true, true) => ModulationKind::Shared,
         (true, false) => ModulationKind::None,
     })
-}
-
-/// The scale schedule under `key`.
-pub(super) fn scales(file: &ConfigReader, key: &str) -> Result<ScaleSchedule> {
-    let default = [1, 2, 3, 4, 5, 6, 8, 10, 13, 16];
-    let sides = file.integers(key, &default, 1..=ScaleSchedule::MAX_SIDE)?;
-    ScaleSchedule::new(sides).map_err(|error| match error {
-        Error::Invalid { expected, .. } => file.refuse(key, expected),
-        other => other,
-    })
-}
-
-/// A string in the official configurations; a number says the same.
-fn sampling_steps(file: &ConfigReader) -> Result<String> {
-    match file.value("num_sampling_steps") {
-        Some(value) if value.is_u64() => Ok(value.to_string()),
-        _ => file.text("num_sampling_steps", "8"),
-    }
 }
