@@ -4,13 +4,13 @@
 //! parameter is drawn from a stream of its own, addressed by its place in the module: a model
 //! started from a seed is the same on every backend.
 
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::checkpoint::Place;
 use crate::random::{generator, uniform};
+use crate::walk::{self, Place};
 
 /// The stream of a seed that weights are drawn from.
 const STREAM: u64 = 110;
@@ -42,26 +42,21 @@ pub fn initialize<B: Backend, M: Module<B>>(
     seed: u64,
     rule: &dyn Fn(&str, &[usize]) -> Start,
 ) -> M {
-    module.map(&mut Initializer { place: Place::default(), seed, rule })
+    walk::map(module, &mut Initializer { seed, rule })
 }
 
 struct Initializer<'a> {
-    place: Place,
     seed: u64,
     rule: &'a dyn Fn(&str, &[usize]) -> Start,
 }
 
-impl<B: Backend> ModuleMapper<B> for Initializer<'_> {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.place.enter(name, container);
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.place.exit();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
-        let path = self.place.path();
+impl<B: Backend> walk::Map<B> for Initializer<'_> {
+    fn parameter<const D: usize>(
+        &mut self,
+        place: &Place,
+        param: Param<Tensor<B, D>>,
+    ) -> Param<Tensor<B, D>> {
+        let path = place.path();
         let shape = param.lazy_shape().to_vec();
         let start = (self.rule)(&path, &shape);
         let Some(values) = draw(start, &shape, &mut generator(self.seed, STREAM, [hash(&path), 0]))

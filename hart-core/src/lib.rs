@@ -11,6 +11,7 @@
 //! | [`checkpoint`] | safetensors (also sharded) and PyTorch state dictionaries into modules |
 //! | [`initialize`] | fresh weights from a seed |
 //! | [`random`] | one seed an image, named streams of draws |
+//! | [`walk`] | the parameters of a module with the place of each |
 //! | [`nn`] | linear layers and convolutions that a backend may prepare, RMSNorm, rotary and sinusoidal embeddings |
 //! | [`ops`] | the operations a backend may speed up ([`HartBackend`]) |
 //! | [`arithmetic`] | what the model computes; the sections that all HART crates cite |
@@ -45,6 +46,7 @@ mod precision;
 pub mod random;
 mod schedule;
 pub mod tap;
+pub mod walk;
 
 pub use error::{Error, Result, WeightProblems};
 pub use folder::write_atomically;

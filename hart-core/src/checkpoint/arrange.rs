@@ -4,37 +4,38 @@
 use burn::tensor::{DType, Element, ElementConversion, TensorData, bf16, f16};
 use rayon::prelude::*;
 
+use super::layout::Layout;
 use super::{Checkpoint, StoredTensor, StoredType};
 use crate::Result;
 
-/// Rows and columns that are exchanged at a time, so that both sides stay in the cache.
+/// Rows and columns that are transposed at a time, so that both sides stay in the cache.
 const BLOCK: usize = 32;
 
 impl Checkpoint {
-    /// Reads the tensor called `name` as elements of another type, a matrix with its rows and
-    /// columns exchanged if that is asked for.
+    /// Reads the tensor called `name` as elements of type `dtype` in an order of its own; only a
+    /// matrix can be transposed.
     ///
     /// # Errors
     /// Those of [`Self::read`].
-    pub(super) fn arranged(&self, name: &str, dtype: DType, exchange: bool) -> Result<TensorData> {
-        let at_once = match exchange && dtype == DType::F32 {
-            true => self.get(name).and_then(StoredTensor::exchanged),
-            false => None,
-        };
-        match at_once {
-            Some(data) => Ok(data),
-            None => {
-                let data = converted(self.read(name)?, dtype);
-                Ok(if exchange { exchanged(&data) } else { data })
-            }
+    pub(super) fn read_as(&self, name: &str, dtype: DType, layout: Layout) -> Result<TensorData> {
+        if layout == Layout::Stored {
+            return Ok(converted(self.read(name)?, dtype));
         }
+        // Nearly all of a checkpoint are matrices that become 32-bit floats: those are not read
+        // first and transposed afterwards, which would hold each of them twice.
+        if dtype == DType::F32
+            && let Some(data) = self.get(name).and_then(StoredTensor::transposed)
+        {
+            return Ok(data);
+        }
+        Ok(transposed(&converted(self.read(name)?, dtype)))
     }
 }
 
 impl StoredTensor {
-    /// A matrix as 32-bit floats with its rows and columns exchanged, in one pass over the file;
-    /// `None` unless it lies there row by row, in a type that has a way of its own here.
-    fn exchanged(&self) -> Option<TensorData> {
+    /// A matrix as 32-bit floats, transposed in one pass over the file; `None` unless it lies there
+    /// row by row, in a type that has a way of its own here.
+    fn transposed(&self) -> Option<TensorData> {
         let [rows, columns] = self.shape[..] else { return None };
         if !self.is_row_major() {
             return None;
@@ -66,10 +67,10 @@ impl StoredTensor {
     }
 }
 
-/// The bytes of an element of so many.
+/// The `N` bytes of an element.
 #[inline(always)]
 fn element<const N: usize>(bytes: &[u8], index: usize) -> [u8; N] {
-    bytes[index * N..][..N].try_into().expect("as many bytes as were taken")
+    bytes[index * N..][..N].try_into().expect("a slice of N bytes")
 }
 
 /// The same values in another type.
@@ -87,8 +88,8 @@ fn widened<E: Element>(data: &TensorData, widen: impl Fn(E) -> f32 + Sync) -> Te
     TensorData::new(wide, data.shape.clone())
 }
 
-/// A matrix with its rows and columns exchanged.
-fn exchanged(data: &TensorData) -> TensorData {
+/// A matrix with its rows and columns transposed.
+fn transposed(data: &TensorData) -> TensorData {
     fn of<E: Element>(data: &TensorData) -> TensorData {
         let values = data.as_slice::<E>().expect("the type that it has");
         let columns = data.shape[1];
@@ -102,7 +103,7 @@ fn exchanged(data: &TensorData) -> TensorData {
     }
 }
 
-/// The matrix of the given values with its rows and columns exchanged: `[columns, rows]`.
+/// The transposed matrix, `[columns, rows]`, of the values of a matrix `[rows, columns]`.
 fn gather<E: Element>(
     [rows, columns]: [usize; 2],
     value: impl Fn(usize, usize) -> E + Sync,
@@ -130,7 +131,7 @@ mod tests {
 
     use super::super::write::{Piece, write_safetensors};
     use super::super::{Checkpoint, int8};
-    use super::{converted, exchanged};
+    use super::{Layout, converted, transposed};
 
     const TYPES: [DType; 3] = [DType::F32, DType::F16, DType::BF16];
 
@@ -144,7 +145,7 @@ mod tests {
             for dtype in TYPES {
                 let data = TensorData::new(values(rows * columns), [rows, columns]);
                 let data = data.convert_dtype(dtype);
-                let found = exchanged(&data);
+                let found = transposed(&data);
                 assert_eq!(found.shape.to_vec(), [columns, rows]);
                 let stored: Vec<f32> = data.iter().collect();
                 let column = |column| (0..rows).map(move |row| row * columns + column);
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn one_pass_over_the_file_gives_what_reading_and_exchanging_gives() {
+    fn one_pass_over_the_file_gives_what_reading_and_transposing_gives() {
         let (rows, columns) = (37, 70);
         let floats = values(rows * columns);
         let mut tensors: BTreeMap<String, (DType, Vec<usize>, Vec<u8>)> = BTreeMap::new();
@@ -196,9 +197,9 @@ mod tests {
         assert_eq!(checkpoint.names().count(), TYPES.len() + 1);
         for name in checkpoint.names() {
             for dtype in TYPES {
-                let found = checkpoint.arranged(name, dtype, true).expect("a matrix");
+                let found = checkpoint.read_as(name, dtype, Layout::Transposed).expect("a matrix");
                 let read = checkpoint.read(name).expect("a matrix").convert_dtype(dtype);
-                assert_eq!(found, exchanged(&read), "{name} as {dtype:?}");
+                assert_eq!(found, transposed(&read), "{name} as {dtype:?}");
             }
         }
     }

@@ -5,12 +5,13 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
+use burn::module::Module;
+use burn::tensor::{DType, TensorData, backend::Backend};
 
-use super::load::Place;
+use super::layout::follows_precision;
 use super::write::{Piece, write_safetensors, write_torch};
 use super::{Checkpoint, NameTable, StoredType, check, int8};
+use crate::walk::{self, Place};
 use crate::{Error, Precision, Result};
 
 /// What a tensor of a converted checkpoint is stored as.
@@ -46,40 +47,21 @@ pub fn stored_formats<B: Backend, M: Module<B>>(
     precision: Precision,
 ) -> Result<BTreeMap<String, StoredAs>> {
     check(module, checkpoint, table)?;
-    let formats = BTreeMap::new();
-    let mut chooser = Chooser { place: Place::default(), checkpoint, table, precision, formats };
-    module.visit(&mut chooser);
-    Ok(chooser.formats)
+    let parameters = walk::parameters(module).into_iter();
+    let formats = parameters.map(|parameter| {
+        let name = table.stored_name(&parameter.place.path(), checkpoint);
+        let name = name.expect("a checkpoint that was checked");
+        (name, stored_format(&parameter.place, table, precision))
+    });
+    Ok(formats.collect())
 }
 
-struct Chooser<'a> {
-    place: Place,
-    checkpoint: &'a Checkpoint,
-    table: &'a NameTable,
-    precision: Precision,
-    formats: BTreeMap<String, StoredAs>,
-}
-
-impl<B: Backend> ModuleVisitor<B> for Chooser<'_> {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.place.enter(name, container);
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.place.exit();
-    }
-
-    fn visit_float<const D: usize>(&mut self, _: &Param<Tensor<B, D>>) {
-        let path = self.place.path();
-        let name = self.table.stored_name(&path, self.checkpoint);
-        let large = self.place.follows_precision() && !self.table.keeps_full_precision(&path);
-        let format = match self.precision {
-            Precision::Int8 if self.table.is_rounded(&path) => StoredAs::Int8,
-            Precision::Int8 => StoredAs::Same,
-            precision if large => StoredAs::Float(precision.dtype()),
-            _ => StoredAs::Same,
-        };
-        self.formats.insert(name.expect("a checkpoint that was checked"), format);
+fn stored_format(place: &Place, table: &NameTable, precision: Precision) -> StoredAs {
+    match precision {
+        Precision::Int8 if table.is_rounded(&place.path()) => StoredAs::Int8,
+        Precision::Int8 => StoredAs::Same,
+        precision if follows_precision(place, table) => StoredAs::Float(precision.dtype()),
+        _ => StoredAs::Same,
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{DType, Tensor, backend::Backend};
+use burn::module::{Module, Param};
+use burn::tensor::{Tensor, backend::Backend};
 
+use super::layout::{Layout, dtype_at};
 use super::{Checkpoint, NameTable};
 use crate::error::WeightProblems;
 use crate::nn::Prepare;
+use crate::walk::{self, Place};
 use crate::{Error, Precision, Result};
 
 /// How a checkpoint is loaded.
@@ -81,11 +83,8 @@ pub fn load_part<B: Backend, M: Module<B>>(
     table: &NameTable,
     options: LoadOptions,
 ) -> Result<M> {
-    let mut loader = Loader { place: Place::default(), checkpoint, table, options, error: None };
-    for name in place.split('.').filter(|name| !name.is_empty()) {
-        loader.place.enter(name, "");
-    }
-    let module = module.map(&mut loader);
+    let mut loader = Loader { checkpoint, table, options, error: None };
+    let module = walk::map_part(module, Place::of_part(place), &mut loader);
     loader.error.map_or(Ok(module), Err)
 }
 
@@ -153,15 +152,7 @@ pub fn parameters<B: Backend, M: Module<B>>(
 
 /// Gives the parameters of a module made in memory the types that [`load`] would have given them.
 pub fn cast<B: Backend, M: Module<B>>(module: M, table: &NameTable, options: LoadOptions) -> M {
-    module.map(&mut Caster { place: Place::default(), table, options })
-}
-
-/// The element type of the parameter at a place.
-fn dtype_at(place: &Place, table: &NameTable, options: LoadOptions) -> DType {
-    match place.follows_precision() && !table.keeps_full_precision(&place.path()) {
-        true => options.precision.dtype(),
-        false => DType::F32,
-    }
+    walk::map(module, &mut Caster { table, options })
 }
 
 /// A parameter as a checkpoint stores it.
@@ -171,94 +162,33 @@ struct Listed {
 }
 
 fn list<B: Backend, M: Module<B>>(module: &M) -> Vec<Listed> {
-    let mut lister = Lister { place: Place::default(), listed: vec![] };
-    module.visit(&mut lister);
-    lister.listed
-}
-
-/// Where a walk through the module tree is.
-#[derive(Default)]
-pub(crate) struct Place {
-    path: Vec<String>,
-    containers: Vec<String>,
-}
-
-impl Place {
-    pub(crate) fn enter(&mut self, name: &str, container: &str) {
-        self.path.push(name.to_string());
-        self.containers.push(container.to_string());
-    }
-
-    pub(crate) fn exit(&mut self) {
-        self.path.pop();
-        self.containers.pop();
-    }
-
-    pub(crate) fn path(&self) -> String {
-        self.path.join(".")
-    }
-
-    fn in_container(&self, kinds: &[&str]) -> bool {
-        self.containers.last().is_some_and(|container| kinds.contains(&container.as_str()))
-    }
-
-    /// A linear layer's matrix is stored transposed.
-    pub(crate) fn is_transposed(&self, rank: usize) -> bool {
-        rank == 2 && self.in_container(&["Struct:Linear"])
-    }
-
-    /// The large weights follow the precision, with their biases.
-    pub(crate) fn follows_precision(&self) -> bool {
-        self.in_container(&["Struct:Linear", "Struct:Convolution", "Struct:Embedding"])
-    }
-}
-
-struct Lister {
-    place: Place,
-    listed: Vec<Listed>,
-}
-
-impl<B: Backend> ModuleVisitor<B> for Lister {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.place.enter(name, container);
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.place.exit();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        let mut stored_shape = param.lazy_shape().to_vec();
-        if self.place.is_transposed(D) {
+    let parameters = walk::parameters(module).into_iter().map(|parameter| {
+        let mut stored_shape = parameter.shape;
+        if Layout::of(&parameter.place, stored_shape.len()) == Layout::Transposed {
             stored_shape.reverse();
         }
-        self.listed.push(Listed { path: self.place.path(), stored_shape });
-    }
+        Listed { path: parameter.place.path(), stored_shape }
+    });
+    parameters.collect()
 }
 
 struct Loader<'a> {
-    place: Place,
     checkpoint: &'a Checkpoint,
     table: &'a NameTable,
     options: LoadOptions,
     error: Option<Error>,
 }
 
-impl<B: Backend> ModuleMapper<B> for Loader<'_> {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.place.enter(name, container);
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.place.exit();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
-        let path = self.place.path();
-        let name = self.table.stored_name(&path, self.checkpoint);
+impl<B: Backend> walk::Map<B> for Loader<'_> {
+    fn parameter<const D: usize>(
+        &mut self,
+        place: &Place,
+        param: Param<Tensor<B, D>>,
+    ) -> Param<Tensor<B, D>> {
+        let name = self.table.stored_name(&place.path(), self.checkpoint);
         let name = name.expect("every parameter was found before any was read");
-        let dtype = dtype_at(&self.place, self.table, self.options);
-        let data = match self.checkpoint.arranged(&name, dtype, self.place.is_transposed(D)) {
+        let dtype = dtype_at(place, self.table, self.options);
+        let data = match self.checkpoint.read_as(&name, dtype, Layout::of(place, D)) {
             Ok(data) => data,
             Err(error) => {
                 self.error.get_or_insert(error);
@@ -273,22 +203,17 @@ impl<B: Backend> ModuleMapper<B> for Loader<'_> {
 }
 
 struct Caster<'a> {
-    place: Place,
     table: &'a NameTable,
     options: LoadOptions,
 }
 
-impl<B: Backend> ModuleMapper<B> for Caster<'_> {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.place.enter(name, container);
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.place.exit();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
-        let dtype = dtype_at(&self.place, self.table, self.options);
+impl<B: Backend> walk::Map<B> for Caster<'_> {
+    fn parameter<const D: usize>(
+        &mut self,
+        place: &Place,
+        param: Param<Tensor<B, D>>,
+    ) -> Param<Tensor<B, D>> {
+        let dtype = dtype_at(place, self.table, self.options);
         param.map(|tensor| tensor.cast(dtype))
     }
 }

@@ -8,6 +8,7 @@
 mod arrange;
 mod convert;
 mod int8;
+mod layout;
 mod load;
 mod map;
 mod names;
@@ -25,7 +26,6 @@ use std::sync::Arc;
 use burn::tensor::{DType, TensorData};
 
 pub use convert::{Container, StoredAs, convert, stored_formats};
-pub(crate) use load::Place;
 pub use load::{LoadOptions, cast, check, inspect, load, load_part, load_parts, parameters};
 pub use names::NameTable;
 pub use save::{save_safetensors, save_torch, tensors, to_safetensors};

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, Param};
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 use safetensors::tensor::TensorView;
 
 use super::NameTable;
-use super::load::Place;
+use super::layout::Layout;
 use super::write::{Piece, write_safetensors, write_torch};
+use crate::walk::{self, Place};
 use crate::{Error, Result};
 
 /// Every parameter of a module as a checkpoint stores it: under its name there, weights of linear
@@ -18,33 +19,23 @@ pub fn tensors<B: Backend, M: Module<B>>(
     module: &M,
     table: &NameTable,
 ) -> BTreeMap<String, TensorData> {
-    let mut collector = Collector { place: Place::default(), table, tensors: BTreeMap::new() };
-    module.visit(&mut collector);
+    let mut collector = Collector { table, tensors: BTreeMap::new() };
+    walk::visit(module, &mut collector);
     collector.tensors
 }
 
 struct Collector<'a> {
-    place: Place,
     table: &'a NameTable,
     tensors: BTreeMap<String, TensorData>,
 }
 
-impl<B: Backend> ModuleVisitor<B> for Collector<'_> {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.place.enter(name, container);
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.place.exit();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        let tensor = param.val();
-        let tensor = match self.place.is_transposed(D) {
-            true => tensor.transpose(),
-            false => tensor,
+impl<B: Backend> walk::Visit<B> for Collector<'_> {
+    fn parameter<const D: usize>(&mut self, place: &Place, param: &Param<Tensor<B, D>>) {
+        let tensor = match Layout::of(place, D) {
+            Layout::Transposed => param.val().transpose(),
+            Layout::Stored => param.val(),
         };
-        self.tensors.insert(self.table.first_name(self.place.path()), tensor.into_data());
+        self.tensors.insert(self.table.first_name(place.path()), tensor.into_data());
     }
 }
 
