@@ -27,11 +27,11 @@ pub fn write_model<B: HartBackend>(
 ) -> Result<()> {
     let [llm, tokenizer] = case.files()?;
     let options = LoadOptions { precision: stored, prepare: false };
-    let model = HartModel::<B>::init(&case.config()?, device)?.cast(options);
-    let mut weights = tensors(&model.transformer, &hart_ar::NAMES);
-    weights.extend(tensors(&model.residual_head.network, &hart_diffusion::NAMES));
+    let model = HartModel::<B>::init(&case.config()?, device)?.cast(options)?;
+    let mut weights = tensors(&model.transformer, &hart_ar::NAMES)?;
+    weights.extend(tensors(&model.residual_head.network, &hart_diffusion::NAMES)?);
     save_torch(part(folder, "llm", &llm)?.join("ema_model.bin"), &weights)?;
-    let weights = tensors(&model.tokenizer, &hart_tokenizer::NAMES);
+    let weights = tensors(&model.tokenizer, &hart_tokenizer::NAMES)?;
     save_safetensors(part(folder, "tokenizer", &tokenizer)?.join("model.safetensors"), &weights)?;
     Ok(())
 }
@@ -55,8 +55,8 @@ pub fn write_text_encoder<B: HartBackend>(
         fs::copy(&from, text.join(name)).with_context(|| format!("cannot copy {from:?}"))?;
     }
     let options = LoadOptions { precision: stored, prepare: false };
-    let model = cast(Qwen2::<B>::init(&config, device), &text::NAMES, options);
-    Ok(save_safetensors(text.join("model.safetensors"), &tensors(&model, &text::NAMES))?)
+    let model = cast(Qwen2::<B>::init(&config, device), &text::NAMES, options)?;
+    Ok(save_safetensors(text.join("model.safetensors"), &tensors(&model, &text::NAMES)?)?)
 }
 
 /// Makes the folder of a part and writes its configuration.

@@ -40,7 +40,7 @@ impl<B: HartBackend> Generator<B> {
         // Weights are made when they are first looked at, so that preparing holds those of one
         // layer at a time; a cast looks at all of them.
         let model = match precision {
-            Precision::Bf16 | Precision::F16 => model.cast(options),
+            Precision::Bf16 | Precision::F16 => model.cast(options)?,
             _ => model,
         };
         let model = options.finish(model);

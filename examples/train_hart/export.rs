@@ -34,15 +34,15 @@ pub(crate) fn export<B: Backend>(
         Ok(write_atomically(folder.join(name), &serde_json::to_vec_pretty(value)?)?)
     };
     json("llm/config.json", &configs.model_json)?;
-    save_safetensors(folder.join("llm/model.safetensors"), &model(present))?;
-    save_torch(folder.join("llm/ema_model.bin"), &model(mean))?;
+    save_safetensors(folder.join("llm/model.safetensors"), &model(present)?)?;
+    save_torch(folder.join("llm/ema_model.bin"), &model(mean)?)?;
     for file in ["config.json", "model.safetensors"] {
         let bytes = std::fs::read(experiment.data.tokenizer.join(file))
             .with_context(|| format!("cannot read {file} of the tokenizer"))?;
         write_atomically(folder.join("tokenizer").join(file), &bytes)?;
     }
     json("text/config.json", &configs.text_json)?;
-    save_safetensors(folder.join("text/model.safetensors"), &tensors(&mean.text, &NAMES))?;
+    save_safetensors(folder.join("text/model.safetensors"), &tensors(&mean.text, &NAMES)?)?;
     write_atomically(folder.join("text/tokenizer.json"), &words.tokenizer)?;
     write_atomically(folder.join("text/tokenizer_config.json"), &words.config)?;
     write_atomically(folder.join("text/words.txt"), words.words.as_bytes())?;
@@ -58,8 +58,8 @@ pub(crate) fn export<B: Backend>(
     json("generation.json", &settings)
 }
 
-fn model<B: Backend>(learner: &Learner<B>) -> BTreeMap<String, TensorData> {
-    let mut all = tensors(&learner.transformer, &hart_ar::NAMES);
-    all.extend(tensors(&learner.residual, &hart_diffusion::NAMES));
-    all
+fn model<B: Backend>(learner: &Learner<B>) -> hart_core::Result<BTreeMap<String, TensorData>> {
+    let mut all = tensors(&learner.transformer, &hart_ar::NAMES)?;
+    all.extend(tensors(&learner.residual, &hart_diffusion::NAMES)?);
+    Ok(all)
 }

@@ -83,9 +83,9 @@ impl<B: HartBackend> Learner<B> {
                 .load(folder)
                 .with_context(|| format!("cannot start from {}", folder.display()))?,
             None => Self {
-                text: learner.text.initialize(seed),
-                transformer: learner.transformer.initialize(seed),
-                residual: learner.residual.initialize(seed),
+                text: learner.text.initialize(seed)?,
+                transformer: learner.transformer.initialize(seed)?,
+                residual: learner.residual.initialize(seed)?,
             },
         };
         learner.freeze(&experiment.data.freeze)

@@ -64,11 +64,13 @@ impl<B: HartBackend> TokenizerTraining<B> {
         let validation = Records::open(&experiment.data.validation)?;
         let run = Run::open(&experiment.run, &experiment.optimizer, text)?;
         let mut tokenizer = begin_tokenizer(&experiment, &config, device)?;
-        let mut adversary = (experiment.loss.adversarial > 0.0).then(|| {
+        let mut adversary = None;
+        if experiment.loss.adversarial > 0.0 {
             let channels = experiment.loss.discriminator_channels;
             let module = PatchDiscriminator::init(channels, device);
-            Trainee::new(module.initialize(experiment.run.seed), experiment.optimizer.clone())
-        });
+            let module = module.initialize(experiment.run.seed)?;
+            adversary = Some(Trainee::new(module, experiment.optimizer.clone()));
+        }
         let mut codes = CodeUse::new(config.codebook_size);
         if let Some(snapshot) = &run.snapshot {
             let read = |name: &str| snapshot.read(name);
@@ -128,13 +130,13 @@ impl<B: HartBackend> TokenizerTraining<B> {
         found: &Reconstruction<Autodiff<B>>,
         images: Tensor<Autodiff<B>, 4>,
         terms: &mut Terms,
-    ) -> Option<Tensor<Autodiff<B>, 1>> {
-        let adversary = self.adversary.as_mut()?;
+    ) -> anyhow::Result<Option<Tensor<Autodiff<B>, 1>>> {
+        let Some(adversary) = &mut self.adversary else { return Ok(None) };
         if step < self.experiment.loss.adversarial_start {
-            return None;
+            return Ok(None);
         }
         let last_layer = self.tokenizer.module.last_layer();
-        let pull = AdversarialPull::of(&adversary.module, last_layer, found, images.clone());
+        let pull = AdversarialPull::of(&adversary.module, last_layer, found, images.clone())?;
         terms.adversarial = pull.loss.clone().into_scalar_f64();
         let term = pull.term(found) * self.experiment.loss.adversarial;
 
@@ -148,7 +150,7 @@ impl<B: HartBackend> TokenizerTraining<B> {
         let mut gradients = adversary.accumulator();
         gradients.add(&adversary.module, loss.backward());
         adversary.step(gradients, rate);
-        Some(term)
+        Ok(Some(term))
     }
 
     fn revive_codes(&mut self, step: u64, latents: &[QuantizedLatent<Autodiff<B>>]) {
@@ -198,7 +200,7 @@ impl<B: HartBackend> Training for TokenizerTraining<B> {
                 let mut loss = found.error.clone() + quantizer.clone() * weight;
                 terms.reconstruction += found.error.clone().into_scalar_f64() / parts as f64;
                 terms.quantizer += quantizer.into_scalar_f64() / parts as f64;
-                if let Some(term) = self.adversarial(step, rate, &found, images, &mut terms) {
+                if let Some(term) = self.adversarial(step, rate, &found, images, &mut terms)? {
                     loss = loss + term;
                 }
                 losses.push(loss / parts as f64);
@@ -259,11 +261,11 @@ impl<B: HartBackend> Training for TokenizerTraining<B> {
             let count = self.experiment.data.validation_images;
             let found = residual_spread(&tokenizer, &self.validation, count, self.devices.first())?;
             ensure!(found > 0.0, "there are no residuals to scale: their spread is {found}");
-            tokenizer = tokenizer.scale_latents(wanted / found);
+            tokenizer = tokenizer.scale_latents(wanted / found)?;
         }
-        let mut tensors = tokenizer.tensors(&self.config);
+        let mut tensors = tokenizer.tensors(&self.config)?;
         if let Some(adversary) = &self.adversary {
-            tensors.extend(adversary.module.valid().tensors());
+            tensors.extend(adversary.module.valid().tensors()?);
         }
         save_safetensors(folder.join("model.safetensors"), &tensors)?;
         let mut config = serde_json::to_value(&self.experiment.tokenizer)?;
@@ -286,7 +288,7 @@ fn begin_tokenizer<B: HartBackend>(
             let options = LoadOptions::default();
             HybridTokenizer::from_checkpoint(config, &checkpoint, options, device)?
         }
-        None => HybridTokenizer::init(config, device).initialize(experiment.run.seed),
+        None => HybridTokenizer::init(config, device).initialize(experiment.run.seed)?,
     };
     let freeze = experiment.loss.freeze_latents;
     let tokenizer = if freeze { tokenizer.freeze_latents() } else { tokenizer };

@@ -77,7 +77,7 @@ impl<B: HartBackend> LevelEmbedding<B> {
         let rows = match self {
             Self::Sinusoidal(network) => {
                 let indices: Vec<f64> = (0..levels).map(|level| level as f64).collect();
-                network.forward(&indices)
+                network.forward(&indices, device)
             }
             Self::Table(table) => {
                 let indices = Tensor::<B, 1, Int>::arange(0..levels as i64, device);

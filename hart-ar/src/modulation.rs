@@ -3,8 +3,8 @@
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
 use burn::tensor::{DType, Tensor, backend::Backend};
-use hart_core::HartBackend;
 use hart_core::nn::Linear;
+use hart_core::{HartBackend, Result};
 
 use crate::config::{ModulationKind, PoolingKind, TransformerConfig};
 
@@ -44,15 +44,17 @@ impl<B: Backend> Modulation<B> {
 
 impl<B: Backend> Modulation<B> {
     /// Multiplies the part of a linear layer's weights that makes the gates.
-    pub(crate) fn scale_gates(mut self, factor: f64) -> Self {
-        self.linear = self.linear.map(|layer| {
-            layer.map_weight(|weight| {
-                let [input, output] = weight.dims();
-                let gates = weight.clone().narrow(1, 0, output / 3) * factor;
-                weight.slice_assign([0..input, 0..output / 3], gates)
-            })
-        });
-        self
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](hart_core::Error::Invalid) when the layer is prepared.
+    pub(crate) fn scale_gates(self, factor: f64) -> Result<Self> {
+        let scale = |weight: Tensor<B, 2>| {
+            let [input, output] = weight.dims();
+            let gates = weight.clone().narrow(1, 0, output / 3) * factor;
+            weight.slice_assign([0..input, 0..output / 3], gates)
+        };
+        let linear = self.linear.map(|layer| layer.map_weight(scale)).transpose()?;
+        Ok(Self { linear, ..self })
     }
 }
 

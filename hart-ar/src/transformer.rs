@@ -60,7 +60,10 @@ impl<B: Backend> Transformer<B> {
     /// with deviation 0.02; those that end a residual branch divided by √(2·depth), that of the
     /// vocabulary and of modulations smaller still, gates of blocks all but closed, biases zero
     /// (section 6).
-    pub fn initialize(self, seed: u64) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](hart_core::Error::Invalid) when the transformer is prepared.
+    pub fn initialize(self, seed: u64) -> Result<Self> {
         let branch = 0.02 / (2.0 * self.blocks.len() as f64).sqrt();
         let mut model = initialize(self, seed, &|path, shape| match path {
             _ if path.ends_with("bias") => Start::Constant(0.0),
@@ -72,11 +75,11 @@ impl<B: Backend> Transformer<B> {
                 Start::TruncatedNormal(branch)
             }
             _ => Start::TruncatedNormal(0.02),
-        });
+        })?;
         for block in &mut model.blocks {
-            block.modulation = block.modulation.clone().scale_gates(1e-5 / 0.5);
+            block.modulation = block.modulation.clone().scale_gates(1e-5 / 0.5)?;
         }
-        model
+        Ok(model)
     }
 
     /// The configuration it was made from.

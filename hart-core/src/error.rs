@@ -96,6 +96,11 @@ impl Error {
         }
     }
 
+    /// A layer that was asked for weights which it freed when it was prepared.
+    pub(crate) fn prepared(layer: impl fmt::Display) -> Self {
+        Self::invalid(layer, "prepared", "one with its plain weights, loaded without preparing it")
+    }
+
     /// An argument of the wrong shape.
     pub fn shape(what: impl fmt::Display, found: &[usize], expected: impl fmt::Display) -> Self {
         Self::invalid(what, format!("{found:?}"), expected)

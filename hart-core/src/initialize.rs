@@ -9,6 +9,7 @@ use burn::tensor::{Tensor, TensorData, backend::Backend};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 
+use crate::Result;
 use crate::random::{generator, uniform};
 use crate::walk::{self, Place};
 
@@ -37,11 +38,14 @@ pub enum Start {
 /// Gives every parameter of a module the start that `rule` says, from its path (field names joined
 /// by dots) and its shape as burn has it: `[in, out]` for linear layers, `[out, in, height, width]`
 /// for convolutions.
+///
+/// # Errors
+/// [`Error::Invalid`](crate::Error::Invalid) when a layer is prepared.
 pub fn initialize<B: Backend, M: Module<B>>(
     module: M,
     seed: u64,
     rule: &dyn Fn(&str, &[usize]) -> Start,
-) -> M {
+) -> Result<M> {
     walk::map(module, &mut Initializer { seed, rule })
 }
 
@@ -123,7 +127,8 @@ mod tests {
         let layer = initialize(layer, seed, &|path, _| match path {
             "weight" => start,
             _ => Start::Constant(0.25),
-        });
+        })
+        .expect("a layer that is not prepared");
         assert!(layer.bias.unwrap().val().to_data().iter::<f32>().all(|value| value == 0.25));
         layer.weight.val().to_data().iter::<f32>().collect()
     }

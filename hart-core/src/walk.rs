@@ -21,6 +21,12 @@
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Tensor, backend::Backend};
 
+use crate::{Error, Result};
+
+/// The container that weights enter, and leave again, to say that they are prepared: the only word
+/// that a module can get through to a visitor without a parameter.
+pub(crate) const PREPARED: &str = "Prepared";
+
 /// Where a walk is: the fields from the module down to a parameter, and what each is a field of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Place {
@@ -91,26 +97,46 @@ pub trait Map<B: Backend> {
     ) -> Param<Tensor<B, D>>;
 }
 
-/// The floating-point parameters of `module` in the order of its fields.
+/// The floating-point parameters of `module` in the order of its fields. Prepared layers have no
+/// weights to be listed.
 pub fn parameters<B: Backend, M: Module<B>>(module: &M) -> Vec<Parameter> {
     let mut list = List(vec![]);
-    visit(module, &mut list);
+    module.visit(&mut Walk::new(Place::default(), &mut list));
     list.0
 }
 
 /// Shows `with` the floating-point parameters of `module`, in the order of its fields.
-pub fn visit<B: Backend, M: Module<B>>(module: &M, with: &mut impl Visit<B>) {
-    module.visit(&mut Walk { place: Place::default(), with });
+///
+/// # Errors
+/// [`Error::Invalid`] when a layer is [prepared](crate::nn::Prepare): `with` has seen all parameters
+/// but its weights.
+pub fn visit<B: Backend, M: Module<B>>(module: &M, with: &mut impl Visit<B>) -> Result<()> {
+    let mut walk = Walk::new(Place::default(), with);
+    module.visit(&mut walk);
+    walk.finish()
 }
 
 /// Replaces the floating-point parameters of `module`, in the order of its fields.
-pub fn map<B: Backend, M: Module<B>>(module: M, with: &mut impl Map<B>) -> M {
+///
+/// # Errors
+/// [`Error::Invalid`] when a layer is [prepared](crate::nn::Prepare).
+pub fn map<B: Backend, M: Module<B>>(module: M, with: &mut impl Map<B>) -> Result<M> {
     map_part(module, Place::default(), with)
 }
 
 /// As [`map`], of a module that is the part at `place` of a larger one.
-pub fn map_part<B: Backend, M: Module<B>>(module: M, place: Place, with: &mut impl Map<B>) -> M {
-    module.map(&mut Walk { place, with })
+///
+/// # Errors
+/// As for [`map`].
+pub fn map_part<B: Backend, M: Module<B>>(
+    module: M,
+    place: Place,
+    with: &mut impl Map<B>,
+) -> Result<M> {
+    let mut walk = Walk::new(place, with);
+    let module = module.map(&mut walk);
+    walk.finish()?;
+    Ok(module)
 }
 
 struct List(Vec<Parameter>);
@@ -125,11 +151,32 @@ impl<B: Backend> Visit<B> for List {
 struct Walk<'a, W> {
     place: Place,
     with: &'a mut W,
+    /// The first prepared layer on the way.
+    prepared: Option<Place>,
+}
+
+impl<'a, W> Walk<'a, W> {
+    fn new(place: Place, with: &'a mut W) -> Self {
+        Self { place, with, prepared: None }
+    }
+
+    fn enter(&mut self, name: &str, container: &str) {
+        if container == PREPARED {
+            self.prepared.get_or_insert_with(|| self.place.clone());
+        }
+        self.place.enter(name, container);
+    }
+
+    fn finish(self) -> Result<()> {
+        self.prepared.map_or(Ok(()), |place| {
+            Err(Error::prepared(format!("the layer of `{}`", place.path())))
+        })
+    }
 }
 
 impl<B: Backend, W: Visit<B>> ModuleVisitor<B> for Walk<'_, W> {
     fn enter_module(&mut self, name: &str, container: &str) {
-        self.place.enter(name, container);
+        self.enter(name, container);
     }
 
     fn exit_module(&mut self, _: &str, _: &str) {
@@ -143,7 +190,7 @@ impl<B: Backend, W: Visit<B>> ModuleVisitor<B> for Walk<'_, W> {
 
 impl<B: Backend, W: Map<B>> ModuleMapper<B> for Walk<'_, W> {
     fn enter_module(&mut self, name: &str, container: &str) {
-        self.place.enter(name, container);
+        self.enter(name, container);
     }
 
     fn exit_module(&mut self, _: &str, _: &str) {

@@ -6,7 +6,7 @@ use burn::tensor::{DType, Tensor, backend::Backend};
 use hart_core::initialize::{Start, initialize};
 use hart_core::nn::{Linear, Prepare, SinusoidalEmbedding, SinusoidalEmbeddingConfig};
 use hart_core::ops::in_parts;
-use hart_core::{HartBackend, Precision};
+use hart_core::{HartBackend, Precision, Result};
 
 /// Added to the variance in every LayerNorm.
 const EPSILON: f64 = 1e-6;
@@ -71,7 +71,10 @@ impl<B: Backend> ResidualNetwork<B> {
     /// The same network with fresh weights that follow from a seed: matrices Xavier uniform, those
     /// of the time embedding normal with deviation 0.02, modulations and the last layer zero
     /// (section 6).
-    pub fn initialize(self, seed: u64) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](hart_core::Error::Invalid) when the network is prepared.
+    pub fn initialize(self, seed: u64) -> Result<Self> {
         initialize(self, seed, &|path, shape| match shape.len() {
             _ if path.contains("modulation") || path.starts_with("output") => Start::Constant(0.0),
             2 if path.starts_with("time") => Start::Normal(0.02),
@@ -97,7 +100,8 @@ impl<B: HartBackend> ResidualNetwork<B> {
         times: &[f64],
         condition: Tensor<B, 3>,
     ) -> [Tensor<B, 3>; 2] {
-        self.forward_at(x, self.time.forward(times).unsqueeze_dim(1), condition)
+        let time = self.time.forward(times, &x.device());
+        self.forward_at(x, time.unsqueeze_dim(1), condition)
     }
 
     /// The same when every token has a time of its own: `times` holds one for each of the tokens of
@@ -108,7 +112,8 @@ impl<B: HartBackend> ResidualNetwork<B> {
         times: &[f64],
         condition: Tensor<B, 3>,
     ) -> [Tensor<B, 3>; 2] {
-        self.forward_at(x, self.time.forward(times).unsqueeze_dim(0), condition)
+        let time = self.time.forward(times, &x.device());
+        self.forward_at(x, time.unsqueeze_dim(0), condition)
     }
 
     /// `time` is the embedded time, broadcastable to `[batch, tokens, width]`.

@@ -57,8 +57,11 @@ impl<B: Backend> ResidualHead<B> {
     }
 
     /// The same head with its weights in another precision.
-    pub fn cast(self, options: LoadOptions) -> Self {
-        Self { network: cast(self.network, &NAMES, options), ..self }
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the head is prepared.
+    pub fn cast(self, options: LoadOptions) -> Result<Self> {
+        Ok(Self { network: cast(self.network, &NAMES, options)?, ..self })
     }
 
     /// The schedule it is sampled by.

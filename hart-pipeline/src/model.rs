@@ -171,12 +171,15 @@ impl<B: HartBackend> HartModel<B> {
     }
 
     /// The same model with its large weights in another precision.
-    pub fn cast(self, options: LoadOptions) -> Self {
-        Self {
-            tokenizer: cast(self.tokenizer, &hart_tokenizer::NAMES, options),
-            transformer: cast(self.transformer, &hart_ar::NAMES, options),
-            residual_head: self.residual_head.cast(options),
-        }
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the model is prepared.
+    pub fn cast(self, options: LoadOptions) -> Result<Self> {
+        Ok(Self {
+            tokenizer: cast(self.tokenizer, &hart_tokenizer::NAMES, options)?,
+            transformer: cast(self.transformer, &hart_ar::NAMES, options)?,
+            residual_head: self.residual_head.cast(options)?,
+        })
     }
 }
 

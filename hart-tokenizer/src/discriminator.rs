@@ -9,10 +9,10 @@ use burn::nn::{BatchNorm, BatchNormConfig, PaddingConfig2d};
 use burn::tensor::activation::{leaky_relu, relu};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Tensor, TensorData};
-use hart_core::HartBackend;
 use hart_core::checkpoint::tensors;
 use hart_core::initialize::{Start, initialize};
 use hart_core::nn::Convolution;
+use hart_core::{HartBackend, Result};
 
 use crate::loss::Reconstruction;
 use crate::names::DISCRIMINATOR_NAMES;
@@ -67,7 +67,10 @@ impl<B: Backend> PatchDiscriminator<B> {
     }
 
     /// The same discriminator with fresh weights that follow from a seed.
-    pub fn initialize(self, seed: u64) -> Self {
+    ///
+    /// # Errors
+    /// None that a discriminator can have: its layers are never prepared.
+    pub fn initialize(self, seed: u64) -> Result<Self> {
         initialize(self, seed, &|path, shape| match shape.len() {
             4 => Start::Normal(0.02),
             _ if path.ends_with("norm.gamma") => Start::Constant(1.0),
@@ -77,7 +80,10 @@ impl<B: Backend> PatchDiscriminator<B> {
     }
 
     /// All weights by their names in the released layout.
-    pub fn tensors(&self) -> BTreeMap<String, TensorData> {
+    ///
+    /// # Errors
+    /// None that a discriminator can have: its layers are never prepared.
+    pub fn tensors(&self) -> Result<BTreeMap<String, TensorData>> {
         tensors(self, &DISCRIMINATOR_NAMES)
     }
 
@@ -122,13 +128,17 @@ impl<B: AutodiffBackend + HartBackend> AdversarialPull<B> {
     /// Only the last layer is differentiated for the weight; the pull is handed on as a gradient by
     /// the images, so that one pass back through the tokenizer serves both losses: add
     /// [`Self::term`] to the others.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](hart_core::Error::Invalid) when `last_layer` is prepared.
     pub fn of(
         discriminator: &PatchDiscriminator<B>,
         last_layer: &Convolution<B>,
         reconstruction: &Reconstruction<B>,
         images: Tensor<B, 4>,
-    ) -> Self {
-        let device = last_layer.weight().device();
+    ) -> Result<Self> {
+        let last_weight = last_layer.weight()?;
+        let device = last_weight.device();
         let here = |x: &Tensor<B, 4>| x.clone().detach().to_device(&device);
         let images = here(&images);
         let leaf = here(&reconstruction.images).require_grad();
@@ -138,12 +148,12 @@ impl<B: AutodiffBackend + HartBackend> AdversarialPull<B> {
         let features = here(&reconstruction.features);
         let length = |loss: &dyn Fn(Tensor<B, 4>) -> Tensor<B, 1>| {
             let grads = loss(last_layer.forward(features.clone())).backward();
-            last_layer.weight().grad(&grads).map_or(0.0, length)
+            last_weight.grad(&grads).map_or(0.0, length)
         };
         let error = length(&|found| (found - images.clone()).square().mean());
         let pull = length(&|found| (found * gradient.clone()).sum());
         let weight = (error / (pull + 1e-4)).clamp(0.0, MAX_WEIGHT);
-        Self { loss: loss.detach(), gradient: gradient * weight, weight }
+        Ok(Self { loss: loss.detach(), gradient: gradient * weight, weight })
     }
 
     /// What is added to the tokenizer's loss: its gradient is the weighted adversarial one, its

@@ -88,11 +88,15 @@ impl<B: Backend> Quantizer<B> {
 
 impl<B: Backend> Quantizer<B> {
     /// The same quantizer of latents that are `factor` times as large.
-    pub(crate) fn scale_codes(mut self, factor: f64) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when its convolutions are prepared.
+    pub(crate) fn scale_codes(mut self, factor: f64) -> Result<Self> {
         self.codebook = self.codebook.map(|codes| codes * factor);
         let convolutions = std::mem::take(&mut self.convolutions).into_iter();
-        self.convolutions = convolutions.map(|layer| layer.scale(1.0, factor)).collect();
-        self
+        let scaled = convolutions.map(|layer| layer.scale(1.0, factor));
+        self.convolutions = scaled.collect::<Result<_>>()?;
+        Ok(self)
     }
 }
 

@@ -46,7 +46,10 @@ impl<B: Backend> HybridTokenizer<B> {
 
     /// The same tokenizer with fresh weights that follow from a seed: convolutions uniform in ±1/√(inputs
     /// of a unit), biases zero, codes uniform in ±1/V.
-    pub fn initialize(self, seed: u64) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the tokenizer is prepared.
+    pub fn initialize(self, seed: u64) -> Result<Self> {
         let codes = 1.0 / self.quantizer.codebook_shape()[0] as f64;
         initialize(self, seed, &|path, shape| match (path, shape.len()) {
             ("quantizer.codebook", _) => Start::Uniform(codes),
@@ -70,11 +73,16 @@ impl<B: Backend> HybridTokenizer<B> {
     ///
     /// The residual head takes residuals for values in ±0.6 (section 5) and cuts what is beyond;
     /// those of much smaller latents would drown in its noise.
-    pub fn scale_latents(mut self, factor: f64) -> Self {
-        self.before_quantizer = self.before_quantizer.scale(factor, factor);
-        self.quantizer = self.quantizer.scale_codes(factor);
-        self.after_quantizer = self.after_quantizer.scale(1.0 / factor, 1.0);
-        self
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the tokenizer is prepared.
+    pub fn scale_latents(self, factor: f64) -> Result<Self> {
+        Ok(Self {
+            before_quantizer: self.before_quantizer.scale(factor, factor)?,
+            quantizer: self.quantizer.scale_codes(factor)?,
+            after_quantizer: self.after_quantizer.scale(1.0 / factor, 1.0)?,
+            ..self
+        })
     }
 
     /// The size of the images it is made for, in pixels.
@@ -98,9 +106,13 @@ impl<B: Backend> HybridTokenizer<B> {
 
 impl<B: Backend> HybridTokenizer<B> {
     /// All weights by their names in the released layout, for [`hart_core::checkpoint`] to write.
-    pub fn tensors(&self, config: &AutoencoderConfig) -> BTreeMap<String, TensorData> {
-        let named = tensors(self, &NAMES).into_iter();
-        named.map(|(name, data)| (shared_name(name, config.shared_convolutions), data)).collect()
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the tokenizer is prepared.
+    pub fn tensors(&self, config: &AutoencoderConfig) -> Result<BTreeMap<String, TensorData>> {
+        let named = tensors(self, &NAMES)?.into_iter();
+        let shared = |name| shared_name(name, config.shared_convolutions);
+        Ok(named.map(|(name, data)| (shared(name), data)).collect())
     }
 }
 

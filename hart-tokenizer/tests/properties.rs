@@ -53,8 +53,9 @@ fn the_residual_restores_the_latent() {
 fn larger_latents_are_the_same_pictures() {
     for form in FORMS {
         // Drawn now: fresh weights would be drawn when they are first looked at, others for a copy.
-        let (plain, factor) = (tokenizer(form).initialize(1), 2.0);
-        let scaled = plain.clone().scale_latents(factor);
+        let plain = tokenizer(form).initialize(1).expect("fresh weights");
+        let factor = 2.0;
+        let scaled = plain.clone().scale_latents(factor).expect("plain weights");
         let side = plain.image_side();
         let images = Tensor::random(
             [1, 3, side, side],
@@ -77,7 +78,7 @@ fn larger_latents_are_the_same_pictures() {
 #[test]
 fn training_decodes_what_generation_will() {
     for form in FORMS {
-        let tokenizer = tokenizer(form).initialize(1);
+        let tokenizer = tokenizer(form).initialize(1).expect("fresh weights");
         let side = tokenizer.image_side();
         let images = Tensor::<Flex, 4>::random(
             [1, 3, side, side],
@@ -110,7 +111,7 @@ fn training_decodes_what_generation_will() {
 
 #[test]
 fn strips_are_the_whole_picture() {
-    let tokenizer = tokenizer("").initialize(1);
+    let tokenizer = tokenizer("").initialize(1).expect("fresh weights");
     let latent = latent(2);
     let whole = tokenizer.decode_latent(latent.clone(), &mut ());
     // One row, a number that does not divide the height, all rows, more than there are.

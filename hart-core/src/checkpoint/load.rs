@@ -72,7 +72,8 @@ pub fn check<B: Backend, M: Module<B>>(
 /// one part are given up before those of the next are read.
 ///
 /// # Errors
-/// [`Error::Malformed`] for a tensor that cannot be read.
+/// [`Error::Malformed`] for a tensor that cannot be read, [`Error::Invalid`] when a layer of the part
+/// is prepared already.
 ///
 /// # Panics
 /// When the checkpoint lacks a parameter: [`check`] tells before.
@@ -84,7 +85,7 @@ pub fn load_part<B: Backend, M: Module<B>>(
     options: LoadOptions,
 ) -> Result<M> {
     let mut loader = Loader { checkpoint, table, options, error: None };
-    let module = walk::map_part(module, Place::of_part(place), &mut loader);
+    let module = walk::map_part(module, Place::of_part(place), &mut loader)?;
     loader.error.map_or(Ok(module), Err)
 }
 
@@ -151,7 +152,14 @@ pub fn parameters<B: Backend, M: Module<B>>(
 }
 
 /// Gives the parameters of a module made in memory the types that [`load`] would have given them.
-pub fn cast<B: Backend, M: Module<B>>(module: M, table: &NameTable, options: LoadOptions) -> M {
+///
+/// # Errors
+/// [`Error::Invalid`] when a layer is prepared.
+pub fn cast<B: Backend, M: Module<B>>(
+    module: M,
+    table: &NameTable,
+    options: LoadOptions,
+) -> Result<M> {
     walk::map(module, &mut Caster { table, options })
 }
 

@@ -15,13 +15,16 @@ use crate::{Error, Result};
 
 /// Every parameter of a module as a checkpoint stores it: under its name there, weights of linear
 /// layers as `[out, in]`, in the type the module has it in.
+///
+/// # Errors
+/// [`Error::Invalid`] when a layer is prepared: its weights are no longer there.
 pub fn tensors<B: Backend, M: Module<B>>(
     module: &M,
     table: &NameTable,
-) -> BTreeMap<String, TensorData> {
+) -> Result<BTreeMap<String, TensorData>> {
     let mut collector = Collector { table, tensors: BTreeMap::new() };
-    walk::visit(module, &mut collector);
-    collector.tensors
+    walk::visit(module, &mut collector)?;
+    Ok(collector.tensors)
 }
 
 struct Collector<'a> {

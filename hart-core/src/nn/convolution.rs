@@ -6,9 +6,9 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Tensor, backend::Backend};
 
-use super::Prepare;
-use crate::ops::{ConvolutionOptions, Prepared};
-use crate::{HartBackend, Precision};
+use super::{Prepare, Weight};
+use crate::ops::ConvolutionOptions;
+use crate::{HartBackend, Precision, Result};
 
 /// The shape of a [`Convolution`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,12 +26,10 @@ pub struct ConvolutionConfig {
 /// A convolution with a bias, as trained or in the form that the backend computes fastest.
 #[derive(Module, Debug)]
 pub struct Convolution<B: Backend> {
-    /// `[out, in, kernel, kernel]`; given up when the layer is prepared.
-    weight: Option<Param<Tensor<B, 4>>>,
-    /// `[out]`; given up as well.
-    bias: Option<Param<Tensor<B, 1>>>,
-    #[module(skip)]
-    prepared: Option<Prepared>,
+    /// `[out, in, kernel, kernel]`; prepared weights have taken up the bias.
+    weight: Weight<B, 4>,
+    /// `[out]`
+    bias: Param<Tensor<B, 1>>,
     #[module(skip)]
     config: ConvolutionConfig,
 }
@@ -47,8 +45,8 @@ impl ConvolutionConfig {
         let layer: Conv2d<B> = Conv2dConfig::new(self.channels, [self.kernel; 2])
             .with_padding(PaddingConfig2d::Valid)
             .init(device);
-        let (weight, bias) = (Some(layer.weight), layer.bias);
-        Convolution { weight, bias, prepared: None, config: *self }
+        let bias = layer.bias.expect("burn's convolutions have a bias by default");
+        Convolution { weight: Weight::Plain(layer.weight), bias, config: *self }
     }
 
     /// What is left to the convolution when an uneven padding was added before.
@@ -62,27 +60,27 @@ impl ConvolutionConfig {
 impl<B: Backend> Convolution<B> {
     /// The weights `[out, in, kernel, kernel]`.
     ///
-    /// # Panics
-    /// When the layer is prepared.
-    pub fn weight(&self) -> Tensor<B, 4> {
-        self.weight.as_ref().expect("a layer has weights until it is prepared").val()
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) when the layer is prepared.
+    pub fn weight(&self) -> Result<Tensor<B, 4>> {
+        self.weight.values()
     }
 
     /// The bias `[out]`.
-    ///
-    /// # Panics
-    /// When the layer is prepared.
     pub fn bias(&self) -> Tensor<B, 1> {
-        self.bias.as_ref().expect("a layer has a bias until it is prepared").val()
+        self.bias.val()
     }
-}
 
-impl<B: Backend> Convolution<B> {
-    /// The same layer with weights and bias times a factor each; a prepared one stays as it is.
-    pub fn scale(mut self, weight: f64, bias: f64) -> Self {
-        self.weight = self.weight.map(|values| values.map(|values| values * weight));
-        self.bias = self.bias.map(|values| values.map(|values| values * bias));
-        self
+    /// The same layer with weights and bias times a factor each.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) when the layer is prepared.
+    pub fn scale(self, weight: f64, bias: f64) -> Result<Self> {
+        Ok(Self {
+            weight: self.weight.map_values(|values| values * weight)?,
+            bias: self.bias.map(|values| values * bias),
+            config: self.config,
+        })
     }
 }
 
@@ -90,30 +88,29 @@ impl<B: HartBackend> Convolution<B> {
     /// `[batch, in, height, width]` to `[batch, out, …]`; the input takes the type the weights are
     /// stored in.
     pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
-        let options = self.config.options();
-        let [top, left, bottom, right] = self.config.padding;
-        let pad = |x: Tensor<B, 4>| match [top, left] == [bottom, right] {
-            true => x,
-            false => x.pad((left, right, top, bottom), PadMode::Constant(0.0)),
-        };
-        if let Some(prepared) = &self.prepared {
-            return B::prepared_convolution(prepared, pad(x));
+        match &self.weight {
+            Weight::Prepared(prepared) => B::prepared_convolution(prepared, self.pad(x)),
+            Weight::Plain(weight) => {
+                let weight = weight.val();
+                let x = self.pad(x.cast(weight.dtype()));
+                B::convolution(x, weight, self.bias(), &self.config.options())
+            }
         }
-        let weight = self.weight();
-        let x = pad(x.cast(weight.dtype()));
-        B::convolution(x, weight, self.bias(), &options)
+    }
+
+    /// Adds an uneven padding, which the convolution itself has no option for.
+    fn pad(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+        let [top, left, bottom, right] = self.config.padding;
+        if [top, left] == [bottom, right] {
+            return x;
+        }
+        x.pad((left, right, top, bottom), PadMode::Constant(0.0))
     }
 }
 
 impl<B: HartBackend> Prepare for Convolution<B> {
     fn prepare(&mut self, precision: Precision) {
-        if self.weight.is_none() {
-            return;
-        }
-        let options = self.config.options();
-        self.prepared = B::prepare_convolution(self.weight(), self.bias(), &options, precision);
-        if self.prepared.is_some() {
-            (self.weight, self.bias) = (None, None);
-        }
+        let (bias, options) = (self.bias(), self.config.options());
+        self.weight.prepare(|weight| B::prepare_convolution(weight, bias, &options, precision));
     }
 }

@@ -63,10 +63,9 @@ pub struct SinusoidalEmbedding<B: Backend> {
 }
 
 impl<B: HartBackend> SinusoidalEmbedding<B> {
-    /// `[times.len(), width]`.
-    pub fn forward(&self, times: &[f64]) -> Tensor<B, 2> {
-        let device = self.input.weight().device();
-        let hidden = self.input.forward(sinusoid(times, self.frequencies, &device));
+    /// The embedded times, `[times.len(), width]`, on the device of the layers.
+    pub fn forward(&self, times: &[f64], device: &B::Device) -> Tensor<B, 2> {
+        let hidden = self.input.forward(sinusoid(times, self.frequencies, device));
         self.output.forward(B::silu(hidden))
     }
 }

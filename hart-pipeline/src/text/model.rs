@@ -84,7 +84,10 @@ impl<B: Backend> Qwen2<B> {
 impl<B: Backend> Qwen2<B> {
     /// The same model with fresh weights that follow from a seed: matrices normal with deviation
     /// 0.02, biases zero.
-    pub fn initialize(self, seed: u64) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](hart_core::Error::Invalid) when the model is prepared.
+    pub fn initialize(self, seed: u64) -> Result<Self> {
         initialize(self, seed, &|path, shape| match shape.len() {
             2 => Start::Normal(0.02),
             _ if path.ends_with("bias") => Start::Constant(0.0),

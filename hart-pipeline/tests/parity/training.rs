@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::backend::Autodiff;
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::{Module, Param};
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Tensor, TensorData};
 use hart_ar::kept_tokens;
@@ -11,6 +11,7 @@ use hart_core::HartBackend;
 use hart_core::checkpoint::{Checkpoint, LoadOptions, NameTable, tensors};
 use hart_core::config::AutoencoderConfig;
 use hart_core::random::Pick;
+use hart_core::walk::{self, Place};
 use hart_diffusion::{DiffusionDraws, DiffusionLoss};
 use hart_pipeline::training::{HartTerms, StepDraws, TokenBatch, hart_loss};
 use hart_pipeline::{HartModel, TransformerWeights};
@@ -49,8 +50,8 @@ pub(crate) fn compare_hart<B: HartBackend>(
     compare_terms(trace, &terms);
 
     let grads = terms.total().backward();
-    let mut found = gradients(model.transformer.clone(), &grads, &hart_ar::NAMES);
-    found.extend(gradients(network.clone(), &grads, &hart_diffusion::NAMES));
+    let mut found = gradients(model.transformer.clone(), &grads, &hart_ar::NAMES)?;
+    found.extend(gradients(network.clone(), &grads, &hart_diffusion::NAMES)?);
     compare_gradients(trace, "grad.", found)?;
     trace.given(&["context", "context_mask", "context_position_ids", "cond_drop_randn", "image"]);
     trace.given(&["diff_noise", "diff_t"]);
@@ -154,7 +155,7 @@ pub(crate) fn compare_diffusion<B: HartBackend>(
     let terms = loss.terms(&network, start, condition, &draws)?;
     compare_diffusion_terms(trace, "train.terms", &terms.noise, &terms.bound);
     let grads = terms.total().backward();
-    let found = gradients(network, &grads, &hart_diffusion::NAMES);
+    let found = gradients(network, &grads, &hart_diffusion::NAMES)?;
     let scope = hart_diffusion::NAMES.scope;
     let found = found.into_iter().map(|(name, data)| (name.replacen(scope, "", 1), data));
     compare_gradients(trace, "train.grad.", found.collect())?;
@@ -194,7 +195,7 @@ pub(crate) fn compare_tokenizer<B: HartBackend>(
         trace.close_values(&format!("{case}.vq_loss"), &scalar(&found.latent.loss), TRAINING);
         trace.close_values(&format!("{case}.loss_total"), &scalar(&total), TRAINING);
         let grads = total.backward();
-        let found = gradients(tokenizer, &grads, &hart_tokenizer::NAMES);
+        let found = gradients(tokenizer, &grads, &hart_tokenizer::NAMES)?;
         let scope = hart_tokenizer::NAMES.scope;
         let found = found.into_iter().map(|(name, data)| (name.replacen(scope, "", 1), data));
         compare_gradients(trace, &format!("{case}.grad."), found.collect())?;
@@ -230,8 +231,8 @@ fn gradients<B: AutodiffBackend, M: Module<B>>(
     module: M,
     grads: &B::Gradients,
     table: &NameTable,
-) -> BTreeMap<String, TensorData> {
-    tensors(&module.map(&mut Replace { grads }), table)
+) -> hart_core::Result<BTreeMap<String, TensorData>> {
+    tensors(&walk::map(module, &mut Replace { grads })?, table)
 }
 
 /// Puts gradients in the place of parameters, zeros where there is none.
@@ -239,8 +240,12 @@ struct Replace<'a, B: AutodiffBackend> {
     grads: &'a B::Gradients,
 }
 
-impl<B: AutodiffBackend> ModuleMapper<B> for Replace<'_, B> {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+impl<B: AutodiffBackend> walk::Map<B> for Replace<'_, B> {
+    fn parameter<const D: usize>(
+        &mut self,
+        _: &Place,
+        param: Param<Tensor<B, D>>,
+    ) -> Param<Tensor<B, D>> {
         param.map(|tensor| match tensor.grad(self.grads) {
             Some(gradient) => Tensor::from_inner(gradient),
             None => tensor.zeros_like(),
