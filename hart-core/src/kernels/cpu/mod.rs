@@ -23,6 +23,5 @@ pub(crate) mod memory;
 pub mod norm;
 mod simd;
 mod tile;
-mod winograd;
 
 pub use broadcast::Broadcast;

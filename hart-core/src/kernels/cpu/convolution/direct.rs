@@ -1,163 +1,52 @@
 //! Convolution as a product: packed kernels times the patches of an image, which are laid out block
-//! by block on the way; or, for kernels of 3 × 3 over many pixels, tile by tile
-//! with a quarter of the products.
+//! by block on the way.
 
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::matrix::{even, pack_rows};
-use super::memory::{Aligned, Shared, with_scratch, zeros};
-use super::simd::{dispatch, lanes, most_rows};
-use super::tile::{Start, Tile};
-use super::winograd;
+use super::geometry::Geometry;
+use crate::kernels::cpu::matrix::{even, pack_rows};
+use crate::kernels::cpu::memory::{Aligned, Shared, with_scratch, zeros};
+use crate::kernels::cpu::simd::{dispatch, lanes, most_rows};
+use crate::kernels::cpu::tile::{Start, Tile};
 
-/// The most entries of patches that are added up at a time.
+/// The most entries of patches that are added up at a time: a panel of them, two vectors wide, and
+/// the kernels of a group for them share the first cache levels.
 const DEPTH: usize = 512;
 /// Groups of two vectors of pixels that a task lays out at a time.
 const PANELS: usize = 4;
-/// The most pairs of channels whose transformed kernels are kept: they take four times the memory.
-/// Larger ones are transformed at every call, which pays from [`MANY_TILES`] on.
-const KEPT_KERNELS: usize = 64 * 64;
-/// See [`KEPT_KERNELS`].
-const MANY_TILES: usize = 64;
-
-/// How a kernel moves over an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Geometry {
-    /// Input and output channels.
-    pub channels: [usize; 2],
-    /// Height and width of the kernel.
-    pub kernel: [usize; 2],
-    /// Zeros around the image, above and below, left and right.
-    pub padding: [usize; 2],
-    /// Steps down and to the right.
-    pub stride: [usize; 2],
-}
-
-impl Geometry {
-    /// Height and width of the result for an image.
-    ///
-    /// # Panics
-    /// When the image is smaller than the kernel.
-    pub fn output(&self, image: [usize; 2]) -> [usize; 2] {
-        [0, 1].map(|i| {
-            let padded = image[i] + 2 * self.padding[i];
-            assert!(padded >= self.kernel[i], "an image smaller than the kernel");
-            (padded - self.kernel[i]) / self.stride[i] + 1
-        })
-    }
-
-    /// Whether kernels of 3 × 3 look at every pixel and its neighbours.
-    fn is_plain(&self) -> bool {
-        [self.kernel, self.padding, self.stride] == [[3, 3], [1, 1], [1, 1]]
-    }
-
-    /// Entries of a patch.
-    fn patch(&self) -> usize {
-        self.channels[0] * self.kernel[0] * self.kernel[1]
-    }
-}
-
-/// How a convolution is computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Algorithm {
-    /// Every product.
-    Direct,
-    /// Tiles of 4 × 4 results with a quarter of the products; for kernels of 3 × 3 alone.
-    Winograd,
-}
 
 /// Kernels in the order in which they are multiplied.
 #[derive(Debug, Clone)]
-pub struct PackedKernels {
+pub(super) struct Kernels {
     pub(super) geometry: Geometry,
     /// Groups of output channels, of each the entries of a patch one behind the other.
-    pub(super) kernels: Aligned,
+    pub(super) packed: Aligned,
     /// Output channels of a group.
     pub(super) at_once: usize,
     pub(super) bias: Vec<f32>,
-    /// The kernels as [`Algorithm::Winograd`] multiplies them, where they are small enough to be kept.
-    transformed: Option<Aligned>,
 }
 
-impl PackedKernels {
+impl Kernels {
     /// Packs kernels `[out, in, height, width]` and a bias `[out]`.
     ///
     /// # Panics
     /// When one has another length.
-    pub fn new(kernels: &[f32], bias: &[f32], geometry: Geometry) -> Self {
-        let ([inputs, outputs], patch) = (geometry.channels, geometry.patch());
+    pub(super) fn new(kernels: &[f32], bias: &[f32], geometry: Geometry) -> Self {
+        let (outputs, patch) = (geometry.channels[1], geometry.patch());
         assert_eq!(kernels.len(), outputs * patch, "kernels of {geometry:?}");
         assert_eq!(bias.len(), outputs, "a bias for every output");
         let at_once = even(outputs, most_rows());
         let mut packed = zeros(outputs.next_multiple_of(at_once) * patch);
         pack_rows(kernels, patch, 0..patch, at_once, &mut packed);
-        let kept = geometry.is_plain() && inputs * outputs <= KEPT_KERNELS;
-        let transformed = kept.then(|| {
-            let mut transformed = zeros(winograd::transformed_length(packed.len()));
-            winograd::transform_kernels(&packed, inputs, at_once, &mut transformed);
-            transformed
-        });
-        Self { geometry, kernels: packed, at_once, bias: bias.to_vec(), transformed }
+        Self { geometry, packed, at_once, bias: bias.to_vec() }
     }
 
-    /// How the kernels move.
-    pub fn geometry(&self) -> &Geometry {
-        &self.geometry
-    }
-
-    /// The faster way for images of some height and width. It is the same however many there are,
-    /// so that an image does not depend on those beside it.
-    pub fn algorithm(&self, size: [usize; 2]) -> Algorithm {
-        let many = || winograd::tiles(size) >= MANY_TILES;
-        match self.geometry.is_plain() && (self.transformed.is_some() || many()) {
-            true => Algorithm::Winograd,
-            false => Algorithm::Direct,
-        }
-    }
-
-    /// Convolves images `[batch, in, height, width]` into `out` `[batch, out, height, width]`.
-    ///
-    /// # Panics
-    /// When a length does not fit.
-    pub fn convolve(&self, images: &[f32], size: [usize; 2], out: &mut [f32]) {
-        self.convolve_by(self.algorithm(size), images, size, out);
-    }
-
-    /// [`Self::convolve`] in a chosen way.
-    ///
-    /// # Panics
-    /// When a length does not fit, or for [`Algorithm::Winograd`] with other kernels than those of
-    /// 3 × 3 that keep height and width.
-    pub fn convolve_by(
-        &self,
-        algorithm: Algorithm,
-        images: &[f32],
-        size: [usize; 2],
-        out: &mut [f32],
-    ) {
-        let [inputs, outputs] = self.geometry.channels;
-        let [height, width] = self.geometry.output(size);
-        let (image, pixels) = (inputs * size[0] * size[1], height * width);
-        let batch = images.len() / image.max(1);
-        assert_eq!(images.len(), batch * image, "images of {size:?}");
-        assert_eq!(out.len(), batch * outputs * pixels, "room for {height} × {width} pixels");
-        match (algorithm, &self.transformed) {
-            (Algorithm::Direct, _) => self.convolve_directly(images, size, out),
-            _ if !self.geometry.is_plain() => panic!("kernels of {:?}", self.geometry),
-            (_, Some(transformed)) => winograd::convolve(self, transformed, images, size, out),
-            (_, None) => {
-                // Given back afterwards: it may be the largest piece of memory of a generation.
-                let mut transformed = zeros(winograd::transformed_length(self.kernels.len()));
-                winograd::transform_kernels(&self.kernels, inputs, self.at_once, &mut transformed);
-                winograd::convolve(self, &transformed, images, size, out);
-            }
-        }
-    }
-
-    fn convolve_directly(&self, images: &[f32], size: [usize; 2], out: &mut [f32]) {
+    /// Convolves images `[batch, in, height, width]` into `out` `[batch, out, height, width]`, whose
+    /// lengths fit.
+    pub(super) fn convolve(&self, images: &[f32], size: [usize; 2], out: &mut [f32]) {
         let [inputs, outputs] = self.geometry.channels;
         let [height, width] = self.geometry.output(size);
         let (image, pixels) = (inputs * size[0] * size[1], height * width);
@@ -188,7 +77,7 @@ impl PackedKernels {
 
 /// Some pixels of some groups of output channels.
 struct Convolve<'a> {
-    kernels: &'a PackedKernels,
+    kernels: &'a Kernels,
     image: &'a [f32],
     size: [usize; 2],
     pixels: Range<usize>,
@@ -206,7 +95,7 @@ impl WithSimd for Convolve<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { kernels, image, size, pixels, groups, out, first, patches } = self;
-        let PackedKernels { geometry, kernels: packed, at_once, bias, .. } = kernels;
+        let Kernels { geometry, packed, at_once, bias } = kernels;
         let ([_, outputs], patch) = (geometry.channels, geometry.patch());
         let [height, width] = geometry.output(size);
         let lanes = 2 * S::F32_LANES;
