@@ -56,3 +56,8 @@ pub use request::{GenerationSettings, Request, RequestItem};
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// Compiles the code of this crate's README.
+#[cfg(all(doctest, feature = "flex", feature = "embedded"))]
+#[doc = include_str!("../README.md")]
+struct CrateReadme;
