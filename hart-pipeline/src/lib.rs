@@ -53,7 +53,7 @@ pub use pipeline::HartPipeline;
 pub use request::{GenerationSettings, Request, RequestItem};
 
 /// Compiles the code of the workspace's README.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "embedded"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
