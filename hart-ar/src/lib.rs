@@ -81,3 +81,8 @@ pub use names::NAMES;
 pub use session::{Halves, Hidden, ScaleStep, Session};
 pub use teacher_forcing::{Predictions, cross_entropy, kept_tokens, scale_weights};
 pub use transformer::{Transformer, TransformerSize};
+
+/// Compiles the code of the README.
+#[cfg(all(doctest, feature = "flex"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -48,3 +48,8 @@ pub use names::NAMES;
 pub use network::{ResidualHeadSize, ResidualNetwork};
 pub use sampler::{Denoised, ResidualHead, SamplerSettings};
 pub use schedule::{NoiseSchedule, NoiseStep};
+
+/// Compiles the code of the README.
+#[cfg(all(doctest, feature = "flex"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -67,6 +67,11 @@ pub use request::{Request, RequestItem};
 pub use text_to_image::TextToImage;
 
 /// Compiles the code of the workspace's README.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "embedded"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// Compiles the code of this crate's README.
+#[cfg(all(doctest, feature = "flex", feature = "embedded"))]
+#[doc = include_str!("../README.md")]
+struct CrateReadme;
