@@ -5,9 +5,9 @@
 //! cargo run --release --example convert -- --precision int8 fixtures/hart-tiny --out hart-int8
 //! ```
 //!
-//! Loaded in the precision it was converted to, the copy makes the very pictures that the original
-//! makes in that precision: what loading would have rounded has been rounded ahead of time. No
-//! checkpoint is ever in memory as a whole, neither here nor when the copy is loaded.
+//! Loaded in the precision it was converted to, the copy makes the same images as the original does
+//! in that precision: its weights are rounded now instead of when they are loaded. No checkpoint is
+//! ever in memory as a whole, neither here nor when the copy is loaded.
 #![allow(clippy::print_stdout)]
 
 use std::collections::BTreeMap;
@@ -29,25 +29,25 @@ use hart_pipeline::{ModelCheckpoints, ModelConfig, TransformerWeights};
 use hart_tokenizer::HybridTokenizer;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Writes a model anew with its large weights in another type. What no part of the model reads is
-/// left out.
+/// Writes a copy of a model with its large weights in another type. Tensors that no part of the
+/// model reads are left out.
 #[derive(Parser)]
 struct Arguments {
     /// Folder of the model, with `llm/` and `tokenizer/` in it.
     #[arg(value_name = "DIR")]
     model: PathBuf,
-    /// Folder of the text encoder [default: `text` in the model's folder, if it is there].
+    /// Folder of the text encoder [default: `text` in the model's folder, if it exists].
     #[arg(long, value_name = "DIR")]
     text_encoder: Option<PathBuf>,
     /// Element type of the large weights: f32, bf16, f16 or int8.
     #[arg(long, value_name = "TYPE")]
     precision: Precision,
-    /// Folder to make, with the text encoder in its `text/`.
+    /// Folder to write, with the text encoder in its `text/`.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
 
-/// The files beside weights are small; what is larger than this is none of them.
+/// The largest of the small files beside the weights, in bytes; larger files are not copied.
 const MOST: u64 = 256 << 20;
 
 fn main() -> ExitCode {
@@ -58,7 +58,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let out = &arguments.out;
     ensure!(!out.exists(), "{} is there already", out.display());
     let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty());
-    // Beside its place, so that a copy that is there is whole.
+    // Written beside its place and renamed, so that a copy with this name is complete.
     let unfinished = tempfile::Builder::new()
         .prefix(".convert-")
         .tempdir_in(parent.unwrap_or(Path::new(".")))
@@ -74,7 +74,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let done = fs::rename(&unfinished, out);
     if let Err(error) = done {
         let _ = fs::remove_dir_all(&unfinished);
-        bail!("cannot name the copy {}: {error}", out.display());
+        bail!("cannot rename the finished copy to {}: {error}", out.display());
     }
     println!("{}", out.display());
     Ok(())
@@ -93,7 +93,7 @@ impl Copy {
         self.files(from, "")?;
         self.files(&from.join("llm"), "llm")?;
         self.files(&from.join("tokenizer"), "tokenizer")?;
-        // Modules whose weights are not made: only their names are looked at.
+        // Their weights are lazy and never made: only the names are needed.
         let transformer = Transformer::<DefaultBackend>::init(
             &config.transformer,
             config.transformer_size(),
@@ -125,7 +125,7 @@ impl Copy {
             }
         }
         let folder = from.join("llm");
-        ensure!(tokenizer_done, "there are no weights of a transformer in {}", folder.display());
+        ensure!(tokenizer_done, "found no transformer weights in {}", folder.display());
         Ok(())
     }
 
@@ -138,7 +138,7 @@ impl Copy {
         self.weights(&stored, &formats, Container::Safetensors, "text/model.safetensors")
     }
 
-    /// Writes one checkpoint, and says what became of it.
+    /// Writes one checkpoint and prints its sizes.
     fn weights(
         &self,
         stored: &Checkpoint,
@@ -161,7 +161,7 @@ impl Copy {
         Ok(())
     }
 
-    /// Copies what lies beside the weights: configurations, vocabularies, settings.
+    /// Copies the files beside the weights: configurations, vocabularies, settings.
     fn files(&self, from: &Path, to: &str) -> anyhow::Result<()> {
         let target = self.to.join(to);
         fs::create_dir_all(&target)?;

@@ -1,10 +1,11 @@
-//! What is in a model folder: configuration, parameters by component, missing and unused tensors.
+//! Shows what is in a model's folder: configuration, parameters by component, missing and unused
+//! tensors.
 //!
 //! ```text
 //! cargo run --release --example inspect -- fixtures/hart-tiny --text-encoder fixtures/qwen-tiny
 //! ```
 //!
-//! No weight is read: even the largest model is inspected at once.
+//! No weight is read, so that even the largest model takes a second.
 #![allow(clippy::print_stdout)]
 
 use std::path::PathBuf;
@@ -23,7 +24,7 @@ use hart_pipeline::text::{TextEncoderConfig, open_checkpoint};
 use hart_pipeline::{ModelCheckpoints, ModelConfig, TransformerWeights};
 use hart_tokenizer::HybridTokenizer;
 
-/// Prints what a model folder holds and whether its parts fit each other. The exit code is 1 when
+/// Prints what a model's folder holds and whether its parts fit each other. The exit code is 1 if
 /// they do not.
 #[derive(Parser)]
 struct Arguments {
@@ -90,7 +91,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         report.component("text encoder", &model, &stored, &hart_pipeline::text::NAMES);
     }
     if report.problems > 0 {
-        bail!("{} problems were found", report.problems);
+        bail!("found {} problems", report.problems);
     }
     Ok(())
 }

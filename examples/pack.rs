@@ -1,12 +1,12 @@
-//! Packs a trained model into one small archive, as the one compiled into the crate is.
+//! Packs a trained model into one small archive, such as the one compiled into the crate.
 //!
 //! ```sh
 //! cargo run --release --example pack -- runs/emoji-hart/model --out model.zip
 //! ```
 //!
-//! The archive is the model's folder in the released layout with the mean of the weights alone, in
-//! 16 bits, whose high and low bytes are stored apart. `--unpack` makes a folder of an archive
-//! again, which training can start from:
+//! The archive holds the model's folder in the released layout. Of the transformer's weights it has
+//! only the running mean, in 16 bits, with high and low bytes stored apart so that they compress
+//! better. `--unpack` makes a folder of an archive again, which training can start from:
 //!
 //! ```sh
 //! cargo run --release --example pack -- --unpack hart-pipeline/embedded/model.zip --out runs/embedded
@@ -30,23 +30,23 @@ use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 /// Packs a trained model into one small archive, or unpacks one.
 #[derive(Parser)]
 struct Arguments {
-    /// Folder of the model, with its text encoder in `text/`; with `--unpack` an archive.
+    /// Folder of the model, with its text encoder in `text/`; an archive with `--unpack`.
     model: PathBuf,
-    /// File to write, or folder.
+    /// Archive to write; a folder with `--unpack`.
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
-    /// Make a folder of an archive.
+    /// Unpack an archive into a folder.
     #[arg(long)]
     unpack: bool,
-    /// The most bytes the archive may have.
+    /// The largest size of the archive, in bytes.
     #[arg(long, value_name = "N", default_value_t = 8_000_000)]
     most: usize,
 }
 
-/// The most bytes of a file that is unpacked.
+/// The largest size of an unpacked file, in bytes.
 const MOST_UNPACKED: u64 = 1 << 30;
 
-/// Files that are taken as they are.
+/// Files that are copied unchanged.
 const PLAIN: [&str; 7] = [
     "generation.json",
     "llm/config.json",
@@ -85,7 +85,7 @@ fn pack(arguments: &Arguments) -> anyhow::Result<()> {
     let bytes = archive(&files)?;
     ensure!(
         bytes.len() <= arguments.most,
-        "the archive has {} bytes, {} are allowed",
+        "the archive has {} bytes, expected at most {}; see `--most`",
         bytes.len(),
         arguments.most
     );
@@ -95,16 +95,16 @@ fn pack(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The folder of an archive, in the released layout: the mean of the weights in both places of the
-/// transformer's.
+/// Makes a folder in the released layout. Both weight files of the transformer hold the running
+/// mean.
 fn unpack(arguments: &Arguments) -> anyhow::Result<()> {
     let path = arguments.model.display();
     let bytes = std::fs::read(&arguments.model).with_context(|| format!("cannot read {path}"))?;
     let archive = ZipArchive::new(Cursor::new(bytes));
-    let mut archive = archive.with_context(|| format!("{path} is no archive"))?;
+    let mut archive = archive.with_context(|| format!("{path} is not a zip archive"))?;
     for index in 0..archive.len() {
         let mut file = archive.by_index(index).with_context(|| format!("{path} is damaged"))?;
-        let name = file.enclosed_name().with_context(|| format!("{path} has unsafe names"))?;
+        let name = file.enclosed_name().with_context(|| format!("{path} has unsafe file names"))?;
         let mut content = vec![];
         file.by_ref().take(MOST_UNPACKED).read_to_end(&mut content)?;
         let (name, content) = match name.extension().is_some_and(|ending| ending == "planes") {
@@ -114,7 +114,7 @@ fn unpack(arguments: &Arguments) -> anyhow::Result<()> {
         let target = arguments.out.join(&name);
         if let Some(folder) = target.parent() {
             std::fs::create_dir_all(folder)
-                .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+                .with_context(|| format!("cannot create the folder {}", folder.display()))?;
         }
         write_atomically(&target, &content)?;
         if name == Path::new("llm/model.safetensors") {
@@ -127,7 +127,7 @@ fn unpack(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// All weights of a checkpoint but those of the adversary, which generating does not need.
+/// All weights of a checkpoint but those of the discriminator, which generation does not need.
 fn in_bits(checkpoint: &Checkpoint, dtype: DType) -> anyhow::Result<BTreeMap<String, TensorData>> {
     let mut tensors = BTreeMap::new();
     for name in checkpoint.names().filter(|name| !name.starts_with("disc.")) {
@@ -139,7 +139,7 @@ fn in_bits(checkpoint: &Checkpoint, dtype: DType) -> anyhow::Result<BTreeMap<Str
     Ok(tensors)
 }
 
-/// The archive; the same files give the same bytes.
+/// The archive's bytes: the same for the same files.
 fn archive(files: &BTreeMap<&str, Vec<u8>>) -> anyhow::Result<Vec<u8>> {
     let mut archive = ZipWriter::new(Cursor::new(vec![]));
     let options = SimpleFileOptions::default()

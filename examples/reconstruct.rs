@@ -1,5 +1,5 @@
-//! What the tokenizer keeps of an image: the original, discrete tokens alone, and tokens with the
-//! continuous residual, side by side.
+//! Shows what the tokenizer keeps of an image: the original, discrete tokens alone, and tokens with
+//! the continuous residual, side by side.
 //!
 //! ```text
 //! cargo run --release --example reconstruct -- --model fixtures/hart-tiny photo.png
@@ -21,8 +21,8 @@ use hart_pipeline::image::save_pixels;
 use hart_tokenizer::HybridTokenizer;
 use image::imageops::{FilterType, crop_imm, resize};
 
-/// Encodes an image file to tokens, decodes it with and without the residual, and prints how close
-/// each comes to the original.
+/// Encodes an image to tokens, decodes them with and without the residual, and prints how close
+/// each is to the original, in decibels.
 #[derive(Parser)]
 struct Arguments {
     /// The image file: PNG, JPEG or WebP. Its middle square is used.
@@ -31,13 +31,14 @@ struct Arguments {
     /// Folder of the model, with `tokenizer/` in it.
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// Where to write original, discrete and hybrid picture side by side.
+    /// File for the original, discrete and hybrid images, side by side.
     #[arg(long, value_name = "PATH", default_value = "reconstruction.png")]
     out: PathBuf,
     /// Element type of the weights: f32, bf16, f16 or int8.
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     precision: Precision,
-    /// Backend to work on, and which GPU [default: the fastest compiled in].
+    /// Backend to use, with a GPU's index if needed, such as cuda:1 [default: the fastest compiled
+    /// in].
     #[arg(long, value_name = "NAME")]
     device: Option<String>,
 }
@@ -108,7 +109,7 @@ fn psnr(a: &[u8], b: &[u8]) -> f64 {
     10.0 * (255.0 * 255.0 / error).log10()
 }
 
-/// Pictures of `[side, side, 3]` bytes in one row.
+/// Images of `[side, side, 3]` bytes in one row.
 fn side_by_side(pictures: &[Vec<u8>], side: usize) -> (usize, Vec<u8>) {
     let row = |y: usize| pictures.iter().flat_map(move |p| p[3 * side * y..][..3 * side].to_vec());
     (side * pictures.len(), (0..side).flat_map(row).collect())

@@ -1,4 +1,4 @@
-//! What captions say.
+//! The words of captions.
 
 use hart_examples::scene::{Colour, Relation};
 
@@ -27,12 +27,13 @@ pub(crate) fn pair(
     format!("{first} {} {second}{}", relation.name(), ending(style, background))
 }
 
-/// The captions of two things, told from either of them; first the one that goes from left to right
-/// or from top to bottom.
+/// The two captions of two things, one from each of them. The one that goes from left to right or
+/// from top to bottom comes first.
 ///
-/// Most captions that a model is trained on are first ones. So the order of the words says by itself
-/// what is where, which is soon learned, and then what the other two relations do to it. With all four
-/// alike, neither the order nor the relation says anything alone, and models guess for very long.
+/// Most captions that a model is trained on are first ones. So the order of the words alone says
+/// what is where, which is learned soon, and afterwards how the other two relations change it. With
+/// all four equally frequent, neither order nor relation is informative alone, and models guess for
+/// a long time.
 pub(crate) fn both_ways(relation: Relation, told: String, reversed: String) -> Vec<String> {
     match relation {
         Relation::LeftOf | Relation::Above => vec![told, reversed],
@@ -40,7 +41,7 @@ pub(crate) fn both_ways(relation: Relation, told: String, reversed: String) -> V
     }
 }
 
-/// The design, and the background unless it is white.
+/// The style, and the background unless it is white.
 fn ending(style: Style, background: Colour) -> String {
     let article = if background == Colour::Orange { "an" } else { "a" };
     match background {
@@ -49,7 +50,7 @@ fn ending(style: Style, background: Colour) -> String {
     }
 }
 
-/// A name as a part of a file name.
+/// A name in the form that file names use.
 pub(crate) fn slug(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
 }

@@ -1,4 +1,4 @@
-//! The things that are drawn: three designs and the words for them, joined by code point.
+//! The things that are drawn: their drawings in three styles and their names, joined by code point.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -9,9 +9,9 @@ use serde_json::Value;
 use crate::lists::{self, Entry, Noun};
 use crate::packages::{EMOJIBASE, EMOJILIB, FLAT, NOTO, Package, ROUND};
 
-/// Synonyms that a concept has at most.
+/// The most synonyms of a concept.
 const KEYWORDS: usize = 8;
-/// Concepts that may share a word of the packages before it says nothing.
+/// The most concepts that may share a word of the packages; a more common word identifies none.
 const SHARED: usize = 2;
 /// Groups of emojibase by their numbers.
 const GROUPS: [&str; 10] = [
@@ -27,7 +27,7 @@ const GROUPS: [&str; 10] = [
     "flags",
 ];
 
-/// A thing that was drawn in all three designs.
+/// A thing with drawings in all three styles.
 #[derive(Debug, Clone)]
 pub(crate) struct Concept {
     /// What captions call it.
@@ -70,7 +70,7 @@ pub(crate) fn read(packages: &Path, limit: usize) -> anyhow::Result<Concepts> {
                 words.contains(synonym.word)
                     && users[synonym.word] <= SHARED
                     && !names.contains(synonym.noun.text),
-                "`{}` does not tell `{}` from other concepts",
+                "`{}` does not distinguish `{}` from other concepts",
                 synonym.word,
                 entry.label
             );
@@ -81,7 +81,8 @@ pub(crate) fn read(packages: &Path, limit: usize) -> anyhow::Result<Concepts> {
     Ok(Concepts { trained, unseen })
 }
 
-/// `limit` entries in the order of the list: those that must be, then an even choice of the others.
+/// `limit` entries in the order of the list. Marked entries have priority; the others are chosen
+/// evenly.
 pub(crate) fn choose(mut entries: Vec<Entry>, limit: usize) -> anyhow::Result<Vec<Entry>> {
     let all = entries.len();
     ensure!((32..=all).contains(&limit), "`--concepts` is {limit}, expected 32 to {all}");
@@ -113,7 +114,7 @@ impl Source {
     fn open(packages: &Path) -> anyhow::Result<Self> {
         let emojibase = EMOJIBASE.open(packages)?.json("en/data.json")?;
         let Value::Array(emojibase) = emojibase else {
-            anyhow::bail!("en/data.json of {} is no list", EMOJIBASE.name)
+            anyhow::bail!("en/data.json of {} is not a list", EMOJIBASE.name)
         };
         let by_label = |entry: Value| Some((entry["label"].as_str()?.to_string(), entry));
         let code =
@@ -199,7 +200,7 @@ impl Icons {
     }
 }
 
-/// A code point sequence in small letters without variation selectors.
+/// A code point sequence in lower case without variation selectors.
 fn plain_code(code: &str) -> String {
     let parts = code.to_lowercase();
     parts.split('-').filter(|part| *part != "fe0f").collect::<Vec<_>>().join("-")

@@ -1,4 +1,4 @@
-//! The files that say what is in a set and where it comes from.
+//! The files that describe a set and its sources.
 
 use std::path::Path;
 
@@ -45,7 +45,7 @@ pub(crate) fn describe(
     write(&folder.join("SOURCES.md"), sources())
 }
 
-/// Where everything comes from.
+/// The text of `SOURCES.md`: packages, versions, licences and hashes.
 pub(crate) fn sources() -> String {
     let mut text = "# Sources\n\n| package (npm) | version | licence | by | used | SHA-256 |\n\
                     |---|---|---|---|---|---|\n"

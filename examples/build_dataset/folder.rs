@@ -1,4 +1,4 @@
-//! Folders that are there whole or not at all.
+//! Folders that are written completely or not at all.
 
 use std::path::{Path, PathBuf};
 
@@ -7,44 +7,44 @@ use image::RgbImage;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use tempfile::TempDir;
 
-/// A folder in the making, beside the place where it will be.
+/// A folder that is being written, beside its final place.
 pub(crate) struct Unfinished {
     folder: TempDir,
     place: PathBuf,
 }
 
 impl Unfinished {
-    /// Begins a folder at `place`. One that is there already is replaced in the end if `force` says
-    /// so and it holds `mark`, the file that tells such folders from others.
+    /// Begins a folder at `place`. A folder that exists there is replaced at the end, if `force` is
+    /// set and it holds `mark`, the file that identifies folders of this program.
     pub(crate) fn begin(place: &Path, mark: &str, force: bool) -> anyhow::Result<Self> {
         if place.exists() {
             if !force {
-                bail!("{} is there already; --force replaces it", place.display());
+                bail!("{} is there already; `--force` replaces it", place.display());
             }
             let empty =
                 || std::fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_none());
             if !place.join(mark).is_file() && !empty() {
                 bail!(
-                    "{} was not made by this program (it has no {mark}); it stays as it is",
+                    "{} was not made by this program (it has no {mark}), so it is not replaced",
                     place.display()
                 );
             }
         }
         let parent = parent(place);
         std::fs::create_dir_all(parent)
-            .with_context(|| format!("cannot make the folder {}", parent.display()))?;
+            .with_context(|| format!("cannot create the folder {}", parent.display()))?;
         let folder = TempDir::with_prefix_in(".unfinished-", parent)
-            .with_context(|| format!("cannot write to the folder {}", parent.display()))?;
+            .with_context(|| format!("cannot write into the folder {}", parent.display()))?;
         set_shared_permissions(folder.path())?;
         Ok(Self { folder, place: place.to_path_buf() })
     }
 
-    /// Where it is being made.
+    /// Where it is being written.
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Puts it in its place.
+    /// Moves it to its place.
     pub(crate) fn finish(self) -> anyhow::Result<()> {
         let place = &self.place;
         let old = TempDir::with_prefix_in(".replaced-", parent(place))
@@ -59,18 +59,18 @@ impl Unfinished {
     }
 }
 
-/// The folder that a path is in.
+/// The parent folder of a path.
 pub(crate) fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Temporary folders are private to their owner; a result is an ordinary folder.
+/// Gives a folder the usual permissions: temporary folders are private to their owner.
 fn set_shared_permissions(folder: &Path) -> anyhow::Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))
-            .with_context(|| format!("cannot share the folder {}", folder.display()))?;
+            .with_context(|| format!("cannot set the mode of folder {}", folder.display()))?;
     }
     #[cfg(not(unix))]
     let _ = folder;
@@ -82,12 +82,12 @@ pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>) -> anyhow::Result<()
     std::fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Writes a picture as PNG, as small as it gets in the `best` case.
+/// Writes an image as PNG; `best` compresses it as far as possible.
 pub(crate) fn write_picture(path: &Path, picture: &RgbImage, best: bool) -> anyhow::Result<()> {
     let compression = if best { CompressionType::Best } else { CompressionType::Default };
     let mut bytes = vec![];
     let encoder = PngEncoder::new_with_quality(&mut bytes, compression, FilterType::Adaptive);
-    picture.write_with_encoder(encoder).context("cannot encode a picture")?;
+    picture.write_with_encoder(encoder).context("cannot encode an image")?;
     write(path, bytes)
 }
 

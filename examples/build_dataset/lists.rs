@@ -1,4 +1,4 @@
-//! The hand-written lists: what is trained, what is not, and which words are good captions.
+//! The hand-written lists: concepts to train on, concepts to keep unseen, and synonyms.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ pub(crate) struct Entry {
     pub(crate) label: &'static str,
     /// What captions call it.
     pub(crate) name: Noun,
-    /// Whether even small sets have it.
+    /// Whether small sets have it too.
     pub(crate) must: bool,
 }
 
@@ -22,16 +22,16 @@ pub(crate) struct Entry {
 pub(crate) struct Noun {
     /// The name.
     pub(crate) text: &'static str,
-    /// Whether it takes an article: neither several things nor what cannot be counted do.
+    /// Whether it takes an article: plurals and uncountable nouns do not.
     pub(crate) counted: bool,
 }
 
-/// A word of the packages, and how captions put it.
+/// A word of the packages and its form in captions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Synonym {
-    /// As the packages have it.
+    /// Its form in the packages.
     pub(crate) word: &'static str,
-    /// As captions have it.
+    /// Its form in captions.
     pub(crate) noun: Noun,
 }
 
@@ -43,7 +43,7 @@ impl Noun {
 
     /// With its article.
     pub(crate) fn with_article(self) -> String {
-        // A vowel that is read as a consonant takes `a`.
+        // A vowel that is pronounced as a consonant takes `a`.
         let vowel = self.text.starts_with(['a', 'e', 'i', 'o', 'u'])
             && !["uni", "one", "use", "eu"].iter().any(|sound| self.text.starts_with(sound));
         match (self.counted, vowel) {

@@ -1,4 +1,4 @@
-//! Builds the data set of the small embedded model: emoji drawings in three designs with captions,
+//! Builds the data set of the small embedded model: emoji drawings in three styles with captions,
 //! backgrounds and pairs, and procedural scenes.
 //!
 //! ```sh
@@ -38,34 +38,34 @@ use crate::splits::{Plan, Set};
 /// Builds the data set of the embedded model.
 #[derive(Parser)]
 struct Arguments {
-    /// Folder to make.
+    /// Folder to write.
     #[arg(long, value_name = "DIR", required_unless_present = "sample")]
     out: Option<PathBuf>,
-    /// Folder the packages are kept in [default: `packages` beside the folder that is made].
+    /// Folder where the packages are kept [default: `packages` beside the folder that is written].
     #[arg(long, value_name = "DIR")]
     packages: Option<PathBuf>,
-    /// Pixels a side.
+    /// Side of the images, in pixels.
     #[arg(long, value_name = "N", default_value_t = 64)]
     side: u32,
-    /// Concepts to train on; fewer are those most asked for, spread over all kinds.
+    /// Number of concepts to train on; a smaller set keeps the most popular ones of every kind.
     #[arg(long, value_name = "N", default_value_t = 400)]
     concepts: usize,
-    /// How often an object on white is in the training set: it is what most people ask for.
+    /// How many times the training set holds each object on white, the most common request.
     #[arg(long, value_name = "N", default_value_t = 3)]
     white: usize,
-    /// Pictures of two concepts.
+    /// Number of images of two concepts.
     #[arg(long, value_name = "N", default_value_t = 3000)]
     pairs: usize,
-    /// Procedural scenes.
+    /// Number of procedural scenes.
     #[arg(long, value_name = "N", default_value_t = 12_000)]
     scenes: usize,
-    /// Further pictures for the tokenizer.
+    /// Number of further images for the tokenizer.
     #[arg(long, value_name = "N", default_value_t = 12_000)]
     extra: usize,
-    /// Replace the folder when it is there.
+    /// Replace the folder if it exists.
     #[arg(long)]
     force: bool,
-    /// Make the small sample of the repository in this folder instead: 32 concepts and four
+    /// Write the repository's small sample to this folder instead: 32 concepts and four
     /// photographs.
     #[arg(long, value_name = "DIR", conflicts_with = "out")]
     sample: Option<PathBuf>,
@@ -82,7 +82,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (place, mark) = match (&arguments.out, &arguments.sample) {
         (Some(out), _) => (out, "dataset.json"),
         (None, Some(sample)) => (sample, "captions.jsonl"),
-        (None, None) => bail!("`--out` says where to write"),
+        (None, None) => bail!("`--out` is needed: the folder to write"),
     };
     let unfinished = Unfinished::begin(place, mark, arguments.force)?;
     let packages = arguments.packages.clone().unwrap_or_else(|| parent(place).join("packages"));
@@ -98,7 +98,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
 fn build(arguments: &Arguments, folder: &Path, packages: &Path) -> anyhow::Result<()> {
     let concepts = concepts::read(packages, arguments.concepts)?;
     let trained = draw(&concepts.trained, arguments.side, "drawing")?;
-    let unseen = draw(&concepts.unseen, arguments.side, "drawing the unseen")?;
+    let unseen = draw(&concepts.unseen, arguments.side, "drawing unseen concepts")?;
     let plan = Plan {
         side: arguments.side,
         white: arguments.white,
@@ -110,7 +110,7 @@ fn build(arguments: &Arguments, folder: &Path, packages: &Path) -> anyhow::Resul
     for kind in ["object", "pair", "scene", "heldout-scene", "extra"] {
         let path = folder.join("images").join(kind);
         std::fs::create_dir_all(&path)
-            .with_context(|| format!("cannot make the folder {}", path.display()))?;
+            .with_context(|| format!("cannot create the folder {}", path.display()))?;
     }
     let bar = bar(sets.iter().map(|set| set.pictures.len()).sum());
     for set in &sets {
@@ -131,7 +131,7 @@ fn bar(total: usize) -> ProgressBar {
     ProgressBar::new(total as u64).with_style(style)
 }
 
-/// Draws concepts, all at once.
+/// Draws concepts, on all threads.
 fn draw(concepts: &[Concept], side: u32, message: &'static str) -> anyhow::Result<Vec<Drawn>> {
     let bar = bar(concepts.len()).with_message(message);
     let draw = |concept: &Concept| {
@@ -144,7 +144,7 @@ fn draw(concepts: &[Concept], side: u32, message: &'static str) -> anyhow::Resul
     drawn
 }
 
-/// Writes the pictures of a set, and its records in order.
+/// Writes the images of a set, and its records in order.
 fn write_set(folder: &Path, set: &Set<'_>, bar: &ProgressBar) -> anyhow::Result<()> {
     let records: anyhow::Result<Vec<Record>> = set
         .pictures
@@ -153,7 +153,7 @@ fn write_set(folder: &Path, set: &Set<'_>, bar: &ProgressBar) -> anyhow::Result<
             let (record, picture) = make();
             bar.inc(1);
             let path = folder.join(&record.image);
-            // Several sets, and several lines of one, may have a picture in common.
+            // Several sets, and several lines of one, may have an image in common.
             if !path.exists() {
                 write_picture(&path, &picture, false)?;
             }

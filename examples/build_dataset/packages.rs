@@ -1,4 +1,4 @@
-//! The packages that pictures and words come from, each of one version with one hash.
+//! The packages that drawings and words come from, each with one version and one hash.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -18,9 +18,9 @@ pub(crate) struct Package {
     pub(crate) sha256: &'static str,
     /// The licence it is under.
     pub(crate) licence: &'static str,
-    /// Who made what is used of it.
+    /// The authors of the parts that are used.
     pub(crate) origin: &'static str,
-    /// What is used of it.
+    /// The parts that are used.
     pub(crate) used: &'static str,
 }
 
@@ -78,8 +78,8 @@ pub(crate) const EMOJILIB: Package = Package {
 pub(crate) const ALL: [&Package; 5] = [&NOTO, &FLAT, &ROUND, &EMOJIBASE, &EMOJILIB];
 
 impl Package {
-    /// The files of the package. Its archive is looked for in `folder`, and fetched into it by
-    /// `npm pack` when it is not there.
+    /// The files of the package. Its archive is read from `folder`; if it is missing, `npm pack`
+    /// fetches it into that folder.
     pub(crate) fn open(&self, folder: &Path) -> anyhow::Result<Files> {
         let path = self.fetch(folder)?;
         let bytes = self
@@ -89,7 +89,7 @@ impl Package {
         Ok(Files { package: self.name, files })
     }
 
-    /// The archive, if it is the right one.
+    /// The archive, if its hash is right.
     fn read(&self, path: &Path) -> anyhow::Result<Vec<u8>> {
         let bytes =
             std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -113,7 +113,7 @@ impl Package {
             return Ok(path);
         }
         let wanted = format!("{}@{}", self.name, self.version);
-        // What is cut off on the way never gets the name that is looked for.
+        // An incomplete download never gets the name of the archive.
         let arriving = arrivals(folder)?;
         let output = Command::new("npm")
             .args(["pack", &wanted, "--silent"])
@@ -125,20 +125,20 @@ impl Package {
         let arrived = arriving.path().join(&archive);
         if !output.status.success() || !arrived.is_file() {
             let reason = String::from_utf8_lossy(&output.stderr);
-            bail!("`npm pack {wanted}` gave no {archive}: {}", reason.trim());
+            bail!("`npm pack {wanted}` did not write {archive}: {}", reason.trim());
         }
-        self.read(&arrived).with_context(|| format!("`npm pack {wanted}` gave something else"))?;
+        self.read(&arrived).with_context(|| format!("`npm pack {wanted}` wrote another file"))?;
         std::fs::rename(&arrived, &path)
             .with_context(|| format!("cannot write {}", path.display()))?;
         Ok(path)
     }
 }
 
-/// A folder inside `folder` for what is being fetched; it goes when it is dropped.
+/// A temporary folder inside `folder` for a download; it is deleted when it is dropped.
 pub(crate) fn arrivals(folder: &Path) -> anyhow::Result<tempfile::TempDir> {
     std::fs::create_dir_all(folder)
         .and_then(|()| tempfile::Builder::new().prefix(".arriving-").tempdir_in(folder))
-        .with_context(|| format!("cannot make the folder {}", folder.display()))
+        .with_context(|| format!("cannot create the folder {}", folder.display()))
 }
 
 /// The files of a package by their paths inside it.
@@ -153,7 +153,7 @@ impl Files {
         let bytes =
             self.files.get(name).with_context(|| format!("{} has no {name}", self.package))?;
         serde_json::from_slice(bytes)
-            .with_context(|| format!("{name} of {} is no JSON", self.package))
+            .with_context(|| format!("{name} of {} is not valid JSON", self.package))
     }
 }
 
@@ -235,6 +235,6 @@ mod tests {
         let files = package.open(folder.path()).unwrap();
         let error = |name| files.json(name).unwrap_err().to_string();
         assert_eq!(error("icons.json"), "@iconify-json/noto has no icons.json");
-        assert_eq!(error("words.txt"), "words.txt of @iconify-json/noto is no JSON");
+        assert_eq!(error("words.txt"), "words.txt of @iconify-json/noto is not valid JSON");
     }
 }

@@ -1,4 +1,4 @@
-//! Finished pictures with their records.
+//! Finished images with their records.
 
 use hart_examples::scene::{Colour, Relation, Scene};
 use image::{Rgb, RgbImage};
@@ -10,7 +10,7 @@ use crate::captions::{self, slug};
 use crate::concepts::Concept;
 use crate::render::Drawing;
 
-/// The designs of every concept.
+/// The styles of every concept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Style {
     /// Noto.
@@ -24,7 +24,7 @@ pub(crate) enum Style {
 impl Style {
     pub(crate) const ALL: [Self; 3] = [Self::Cartoon, Self::Flat, Self::Round];
 
-    /// What captions and records call it.
+    /// Its name in captions and records.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Cartoon => "cartoon",
@@ -37,19 +37,19 @@ impl Style {
 /// A line of a JSONL file.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Record {
-    /// The picture, relative to the file.
+    /// The image, relative to the file.
     pub(crate) image: String,
-    /// What may be asked for to get it, the plainest first.
+    /// Prompts that should give it, the plainest first.
     pub(crate) captions: Vec<String>,
     /// What it shows, by its kind.
     #[serde(flatten)]
     pub(crate) details: serde_json::Value,
 }
 
-/// A concept with its drawings in the sizes that are needed often.
+/// A concept with its drawings in the most common sizes.
 pub(crate) struct Drawn {
     pub(crate) concept: Concept,
-    /// Twice the side of a picture, for all other sizes.
+    /// Twice the side of an image, for all other sizes.
     large: [Drawing; 3],
     /// As an object alone.
     whole: [Drawing; 3],
@@ -58,7 +58,7 @@ pub(crate) struct Drawn {
 }
 
 impl Drawn {
-    /// Draws a concept for pictures with this side.
+    /// Draws a concept for images with this side.
     pub(crate) fn new(concept: &Concept, side: u32) -> anyhow::Result<Self> {
         let large = [
             Drawing::from_svg(&concept.noto, 2 * side)?,
@@ -76,7 +76,7 @@ fn plain(side: u32, colour: [u8; 3]) -> RgbImage {
     RgbImage::from_pixel(side, side, Rgb(colour))
 }
 
-/// Lays a drawing with its middle at a point, given in shares of the side.
+/// Draws with the centre at a point, given in fractions of the side.
 fn lay(drawing: &Drawing, picture: &mut RgbImage, middle: [f64; 2]) {
     let side = f64::from(picture.width());
     let corner = middle.map(|at| (at * side - f64::from(drawing.side()) / 2.0).round() as i64);
@@ -141,7 +141,7 @@ pub(crate) fn pair(
     (record, picture)
 }
 
-/// A procedural scene, told from either figure, or from the first alone.
+/// A procedural scene, described from either figure, or from the first alone.
 pub(crate) fn scene(
     folder: &str,
     index: usize,
@@ -165,8 +165,8 @@ pub(crate) fn scene(
     (record, scene.draw(side, draws))
 }
 
-/// One or two concepts anywhere, of any size, on any colour: for tokenizers, which need to see more
-/// than what is asked for.
+/// One or two concepts anywhere, of any size, on any colour: for tokenizers, which need more
+/// variety than prompts have.
 pub(crate) fn extra(
     index: usize,
     choices: &[(&Drawn, Style)],
@@ -182,7 +182,7 @@ pub(crate) fn extra(
         let drawing = drawing.resized((f64::from(side) * share).round() as u32);
         let mirrored = draws.next_u32().is_multiple_of(2);
         let drawing = if mirrored { drawing.mirrored() } else { drawing };
-        // At most a tenth of a drawing is cut off, unless it is larger than the picture.
+        // At most a tenth of a drawing is cut off, unless it is larger than the image.
         let reach = (1.0 - 0.8 * share).abs();
         let middle = [(); 2].map(|()| 0.5 + reach * (uniform(draws) - 0.5));
         lay(&drawing, &mut picture, middle);

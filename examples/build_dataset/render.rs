@@ -8,7 +8,7 @@ use resvg::usvg::{Options, Tree};
 
 /// The least opacity that counts as visible.
 const VISIBLE: f32 = 0.1;
-/// The side that drawings are made with before they are cut out and scaled.
+/// The side of drawings before they are cropped and scaled, in pixels.
 const CANVAS: u32 = 256;
 
 /// A square drawing that touches its border, colours multiplied by their opacity.
@@ -16,10 +16,10 @@ const CANVAS: u32 = 256;
 pub(crate) struct Drawing(Rgba32FImage);
 
 impl Drawing {
-    /// From SVG, `side` pixels a side.
+    /// From SVG, with `side` × `side` pixels.
     pub(crate) fn from_svg(svg: &str, side: u32) -> anyhow::Result<Self> {
-        let tree = Tree::from_str(svg, &Options::default()).context("a drawing is no SVG")?;
-        let mut pixels = Pixmap::new(CANVAS, CANVAS).context("no memory for a drawing")?;
+        let tree = Tree::from_str(svg, &Options::default()).context("a drawing is not SVG")?;
+        let mut pixels = Pixmap::new(CANVAS, CANVAS).context("not enough memory for a drawing")?;
         let size = tree.size();
         let scale = CANVAS as f32 / size.width().max(size.height());
         let shift = |length: f32| (CANVAS as f32 - length * scale) / 2.0;
@@ -37,9 +37,9 @@ impl Drawing {
         Self::cut_out(&image, side)
     }
 
-    /// From an encoded picture with opacity, `side` pixels a side.
+    /// From an encoded image with an alpha channel, with `side` × `side` pixels.
     pub(crate) fn from_picture(bytes: &[u8], side: u32) -> anyhow::Result<Self> {
-        let image = image::load_from_memory(bytes).context("a drawing is no picture")?.into_rgba8();
+        let image = image::load_from_memory(bytes).context("a drawing is unreadable")?.into_rgba8();
         let (width, height) = image.dimensions();
         let image = Rgba32FImage::from_fn(width, height, |x, y| {
             let [r, g, b, a] = image.get_pixel(x, y).0.map(|value| f32::from(value) / 255.0);
@@ -48,7 +48,7 @@ impl Drawing {
         Self::cut_out(&image, side)
     }
 
-    /// The smallest square around what is visible, so that all designs are alike in size.
+    /// The smallest square around the visible pixels, so that all styles have the same size.
     fn cut_out(image: &Rgba32FImage, side: u32) -> anyhow::Result<Self> {
         let visible = || image.enumerate_pixels().filter(|(_, _, pixel)| pixel.0[3] > VISIBLE);
         let span = |values: &mut dyn Iterator<Item = u32>| {
@@ -68,23 +68,23 @@ impl Drawing {
         Ok(Self(square).resized(side))
     }
 
-    /// The drawing in another size.
+    /// The drawing, resized.
     pub(crate) fn resized(&self, side: u32) -> Self {
         Self(image::imageops::resize(&self.0, side, side, FilterType::CatmullRom))
     }
 
-    /// The drawing seen in a mirror.
+    /// The drawing, mirrored.
     pub(crate) fn mirrored(&self) -> Self {
         Self(image::imageops::flip_horizontal(&self.0))
     }
 
-    /// The pixels of a side.
+    /// The side, in pixels.
     pub(crate) fn side(&self) -> u32 {
         self.0.width()
     }
 
-    /// Lays the drawing over a picture with its upper left corner at `corner`; what is outside the
-    /// picture is cut off.
+    /// Draws over an image, with the upper left corner at `corner`; pixels outside of the image are
+    /// cut off.
     pub(crate) fn over(&self, picture: &mut RgbImage, corner: [i64; 2]) {
         for (x, y, pixel) in self.0.enumerate_pixels() {
             let [x, y] = [corner[0] + i64::from(x), corner[1] + i64::from(y)];

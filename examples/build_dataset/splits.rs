@@ -1,4 +1,4 @@
-//! Which pictures are trained on and which are held out.
+//! Which images are for training and which are withheld.
 
 use std::collections::HashSet;
 
@@ -9,27 +9,27 @@ use rand::Rng;
 
 use crate::pictures::{Drawn, Record, Style, extra, object, pair, scene, uniform};
 
-/// The seed of everything that is chosen.
+/// The seed of all choices.
 const SEED: u64 = 1;
 /// Concepts whose three-dimensional drawing is withheld, at most a quarter of all.
 const WITHHELD_STYLES: usize = 100;
-/// One in so many (concept, background) and (colour, shape, relation) combinations is withheld.
+/// One in this many (concept, background) and (colour, shape, relation) combinations is withheld.
 const WITHHELD_ONE_IN: usize = 10;
 /// Scenes made of withheld combinations.
 const WITHHELD_SCENES: usize = 500;
-/// Of the scenes to train on, one in so many is for tokenizers too.
+/// One in this many training scenes is for tokenizers too.
 const TOKENIZED_SCENES: usize = 4;
 
-/// A picture that is not made yet.
+/// An image that is not made yet.
 type Make<'a> = Box<dyn Fn() -> (Record, RgbImage) + Sync + Send + 'a>;
 
-/// The pictures of one JSONL file.
+/// The images of one JSONL file.
 pub(crate) struct Set<'a> {
     pub(crate) name: &'static str,
     pub(crate) pictures: Vec<Make<'a>>,
 }
 
-/// How much of everything is made.
+/// The numbers of images.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) side: u32,
@@ -59,7 +59,7 @@ fn below(draws: &mut impl Rng, count: usize) -> usize {
     (draws.next_u64() % count as u64) as usize
 }
 
-/// A share of some things, chosen at random, always the same ones.
+/// `count` of some things, chosen at random from a fixed seed.
 fn choose<T>(things: Vec<T>, count: usize, stream: Stream) -> impl Iterator<Item = T> {
     let mut draws = draws(stream, 0);
     let mut marked: Vec<(u64, T)> =
@@ -68,7 +68,7 @@ fn choose<T>(things: Vec<T>, count: usize, stream: Stream) -> impl Iterator<Item
     marked.into_iter().take(count).map(|(_, thing)| thing)
 }
 
-/// What training never sees.
+/// What is withheld from training.
 struct Withheld {
     styles: HashSet<usize>,
     backgrounds: HashSet<(usize, Colour)>,
@@ -146,7 +146,7 @@ impl Plan {
         Box::new(move || object(drawn, style, colour, side))
     }
 
-    /// Two concepts neither of which is withheld as it is shown.
+    /// Two concepts, neither of them withheld in this style or on this background.
     fn pair<'a>(&self, index: usize, trained: &'a [Drawn], withheld: &Withheld) -> Make<'a> {
         let (side, mut draws) = (self.side, draws(Stream::Pairs, index));
         loop {
@@ -209,7 +209,7 @@ impl Plan {
     }
 }
 
-/// Every design on every background.
+/// Every style on every background.
 fn variants() -> impl Iterator<Item = (Style, Colour)> {
     Style::ALL.into_iter().flat_map(|style| Colour::ALL.map(|colour| (style, colour)))
 }

@@ -1,15 +1,15 @@
-//! Flat or three-dimensional: a small classifier of how a drawing is finished.
+//! Flat or three-dimensional: a small classifier of the finish of a drawing.
 //!
 //! Flat drawings have areas of one colour and sharp edges, three-dimensional ones are shaded
-//! everywhere. So the features are how many steps between neighbouring pixels are of which size.
+//! everywhere. So the features are a histogram of the differences between neighbouring pixels.
 
 use image::RgbImage;
 
-/// Upper ends of the sizes of steps.
+/// Upper bounds of the differences in each bin.
 const STEPS: [i32; 7] = [1, 3, 6, 12, 24, 48, 96];
-/// Passes over the pictures in training.
+/// Passes over the images in training.
 const PASSES: usize = 400;
-/// Step of the descent.
+/// Learning rate.
 const RATE: f64 = 0.5;
 
 /// A logistic regression; positive for three-dimensional.
@@ -33,13 +33,13 @@ fn features(picture: &RgbImage) -> Vec<f64> {
             }
         }
     }
-    // What does not move is mostly background: shares are of what does.
+    // Equal neighbours are mostly background: shares are those of the others.
     let moving: f64 = counts[1..].iter().sum::<f64>().max(1.0);
     counts[1..].iter().map(|count| count / moving).collect()
 }
 
 impl Finish {
-    /// Learns from true drawings.
+    /// Trained on the data set's drawings.
     pub(crate) fn learn(flat: &[RgbImage], round: &[RgbImage]) -> Self {
         let labelled: Vec<(Vec<f64>, f64)> = flat
             .iter()
@@ -76,7 +76,7 @@ impl Finish {
         self.weights.iter().zip(x.iter().chain(&[1.0])).map(|(w, x)| w * x).sum()
     }
 
-    /// The share of pictures that are taken for three-dimensional.
+    /// The share of images that are classified as three-dimensional.
     pub(crate) fn round_share(&self, pictures: &[RgbImage]) -> f64 {
         let is_round = |p: &&RgbImage| self.score(&self.normalize(&features(p))) > 0.0;
         pictures.iter().filter(is_round).count() as f64 / pictures.len().max(1) as f64

@@ -1,20 +1,20 @@
-//! How far the pictures of a model are from true ones as two clouds of points.
+//! The Fréchet distance between a model's images and those of the data set.
 
 use image::RgbImage;
 use nalgebra::{DMatrix, DVector, SymmetricEigen};
 
 use crate::retrieval::features;
 
-/// Axes that pictures are projected to.
+/// The number of axes that images are projected to.
 const AXES: usize = 64;
 
-/// The axes along which true pictures differ most.
+/// The principal axes of the data set's images.
 pub(crate) struct Axes {
     mean: DVector<f64>,
     axes: DMatrix<f64>,
 }
 
-/// A cloud of points by its mean and covariance.
+/// A cloud of points: its mean and covariance.
 struct Cloud {
     mean: DVector<f64>,
     covariance: DMatrix<f64>,
@@ -34,7 +34,7 @@ fn cloud(points: &DMatrix<f64>) -> Cloud {
 }
 
 impl Axes {
-    /// The principal axes of true pictures.
+    /// The axes along which these images vary most.
     pub(crate) fn learn(pictures: &[RgbImage]) -> Self {
         let Cloud { mean, covariance } = cloud(&rows(pictures));
         let eigen = SymmetricEigen::new(covariance);
@@ -51,7 +51,7 @@ impl Axes {
         points * &self.axes
     }
 
-    /// The Fréchet distance of two sets of pictures.
+    /// The Fréchet distance of two sets of images.
     pub(crate) fn distance(&self, a: &[RgbImage], b: &[RgbImage]) -> f64 {
         let (a, b) = (cloud(&self.project(a)), cloud(&self.project(b)));
         let root = root(&a.covariance);
@@ -61,7 +61,7 @@ impl Axes {
     }
 }
 
-/// The square root of a symmetric matrix without negative eigenvalues.
+/// The square root of a positive semidefinite matrix.
 fn root(matrix: &DMatrix<f64>) -> DMatrix<f64> {
     let symmetric = (matrix + matrix.transpose()) / 2.0;
     let eigen = SymmetricEigen::new(symmetric);

@@ -1,12 +1,13 @@
-//! Measures a model on the emoji data set: every number with chance and ceiling beside it.
+//! Measures a model on the emoji data set; every number comes with its chance level and its
+//! ceiling.
 //!
 //! ```sh
 //! cargo run --release --example scorecard -- --data data/emoji --out scorecard
 //! ```
 //!
-//! Nothing but the data set's own pictures and code that looks at pixels is used to judge. The
-//! folder gets `scorecard.json`, the table as `scorecard.md`, and the contact sheets the numbers
-//! were computed from.
+//! The judges are the data set's own images and code that reads pixels; there is no other model.
+//! The output folder gets `scorecard.json`, the table as `scorecard.md`, and contact sheets of the
+//! images that the numbers were computed from.
 #![allow(clippy::print_stdout)]
 
 mod finish;
@@ -34,7 +35,7 @@ use crate::table::Table;
 /// Measures a model on the emoji data set.
 #[derive(Parser)]
 struct Arguments {
-    /// Folder of the data set that `build_dataset` makes.
+    /// Folder of the data set, made by `build_dataset`.
     #[arg(long, value_name = "DIR", default_value = "data/emoji")]
     data: PathBuf,
     /// Folder to write.
@@ -43,25 +44,25 @@ struct Arguments {
     /// Folder of the model, with its text encoder in `text/` [default: the embedded model].
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
-    /// Records of things the model was taught later, to be scored too.
+    /// Records of things the model was taught later, to be measured too.
     #[arg(long, value_name = "FILE")]
     new: Option<PathBuf>,
-    /// The most pictures of one score; fewer are spread evenly.
+    /// The most images for one score; they are spread evenly over the records.
     #[arg(long, value_name = "N", default_value_t = 1200)]
     most: usize,
-    /// Only these scores, separated by commas.
+    /// Compute only these scores, separated by commas.
     #[arg(long, value_name = "SCORES", value_delimiter = ',')]
     only: Vec<Part>,
     /// Element type of the weights: f32, bf16, f16 or int8.
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     precision: Precision,
-    /// Guidance instead of the model's own.
+    /// Guidance [default: the model's own].
     #[arg(long, value_name = "X")]
     guidance: Option<f64>,
-    /// Seed of the first picture.
+    /// Seed of the first image.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Device to work on [default: the fastest compiled in].
+    /// Backend to use, such as flex or cuda:1 [default: the fastest compiled in].
     #[arg(long, value_name = "NAME")]
     device: Option<String>,
 }
@@ -78,7 +79,7 @@ impl OnBackend for Program {
 
     fn run<B: HartBackend>(self, device: B::Device) -> Self::Output {
         let arguments = self.0;
-        ensure!(arguments.most > 0, "`--most` must be at least 1");
+        ensure!(arguments.most > 0, "`--most` is 0, expected at least 1");
         std::fs::create_dir_all(&arguments.out)?;
         let pipeline = open::<B>(&arguments, device)?;
         let painter = Painter::new(&pipeline, &arguments.out, arguments.guidance, arguments.seed);

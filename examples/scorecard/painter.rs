@@ -1,4 +1,4 @@
-//! Pictures of captions, and sheets of them.
+//! Makes images of captions, and contact sheets of them.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -9,12 +9,12 @@ use hart_pipeline::{Event, HartPipeline, Request};
 use image::RgbImage;
 use image::imageops::replace;
 
-/// Pictures a row of a sheet.
+/// Images in a row of a sheet.
 const COLUMNS: usize = 24;
-/// The most pictures of a sheet.
+/// The most images of a sheet.
 const SHEET: usize = 480;
 
-/// Paints with one model and one way of asking.
+/// Makes images with one model and one set of settings.
 pub(crate) struct Painter<'a, B: HartBackend> {
     pub(crate) pipeline: &'a HartPipeline<B>,
     folder: PathBuf,
@@ -32,25 +32,25 @@ impl<'a, B: HartBackend> Painter<'a, B> {
         Self { pipeline, folder: folder.to_path_buf(), guidance, seed }
     }
 
-    /// The side of its pictures.
+    /// The side of its images, in pixels.
     pub(crate) fn side(&self) -> anyhow::Result<u32> {
         Ok(self.pipeline.model()?.tokenizer.image_side() as u32)
     }
 
-    /// One picture of each caption; the sheet of the first ones is kept under `name`.
+    /// Makes one image of each caption and saves a sheet of them under `name`.
     pub(crate) fn paint(&self, name: &str, captions: &[String]) -> anyhow::Result<Vec<RgbImage>> {
         let mut request = Request::batch(captions).seed(self.seed);
         if let Some(guidance) = self.guidance {
             request = request.guidance(guidance);
         }
         let progress = Progress::start();
-        progress.line(&format!("{name}: {} pictures", captions.len()));
+        progress.line(&format!("{name}: {} images", captions.len()));
         let mut pictures = vec![];
         self.pipeline.generate_each(&request, &mut |event: Event<'_, B>| {
             if let Event::Picture { image, .. } = event {
                 let (width, height) = (image.width() as u32, image.height() as u32);
                 let picture = RgbImage::from_raw(width, height, image.pixels().to_vec());
-                pictures.push(picture.expect("as many bytes as pixels"));
+                pictures.push(picture.expect("three bytes a pixel"));
             }
             ControlFlow::Continue(())
         })?;
@@ -59,7 +59,7 @@ impl<'a, B: HartBackend> Painter<'a, B> {
         Ok(pictures)
     }
 
-    /// Keeps a sheet of pictures, evenly chosen when there are many.
+    /// Saves a sheet of images, evenly chosen if there are many.
     pub(crate) fn sheet(&self, name: &str, pictures: &[RgbImage]) -> anyhow::Result<()> {
         let shown = spread(pictures.len(), SHEET);
         let side = self.side()?;
@@ -74,7 +74,7 @@ impl<'a, B: HartBackend> Painter<'a, B> {
     }
 }
 
-/// At most `most` of `count` indices, evenly spread.
+/// `count` indices, or `most` of them, evenly spread.
 pub(crate) fn spread(count: usize, most: usize) -> Vec<usize> {
     let kept = count.min(most);
     (0..kept).map(|i| i * count / kept).collect()

@@ -1,13 +1,13 @@
-//! Which true picture is nearest to a painted one, pixel by pixel.
+//! Finds the data set's images nearest to a model's image, pixel by pixel.
 
 use image::RgbImage;
 use image::imageops::{FilterType, resize};
 use rayon::prelude::*;
 
-/// The side that pictures are compared at.
+/// The side at which images are compared, in pixels.
 const SIDE: u32 = 16;
 
-/// A picture as a few numbers.
+/// An image, scaled down, as a vector with values in [0, 1].
 pub(crate) fn features(picture: &RgbImage) -> Vec<f32> {
     let small = resize(picture, SIDE, SIDE, FilterType::Triangle);
     small.into_raw().into_iter().map(|value| f32::from(value) / 255.0).collect()
@@ -18,7 +18,7 @@ pub(crate) fn distance(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
 }
 
-/// True pictures that painted ones are looked up among.
+/// Images of the data set, among which those of a model are looked up.
 pub(crate) struct Gallery<L> {
     entries: Vec<(L, Vec<f32>)>,
 }
@@ -33,7 +33,7 @@ impl<L: Sync> Gallery<L> {
         self.entries.len()
     }
 
-    /// The labels of the nearest pictures, the nearest first, with their distances.
+    /// The labels of the nearest images, the nearest first, with their distances.
     pub(crate) fn nearest(&self, picture: &RgbImage, count: usize) -> Vec<(&L, f32)> {
         let wanted = features(picture);
         let mut all: Vec<(&L, f32)> =
@@ -43,7 +43,7 @@ impl<L: Sync> Gallery<L> {
         all
     }
 
-    /// For each picture the labels of its nearest ones.
+    /// For each image the labels of its nearest ones.
     pub(crate) fn all_nearest(&self, pictures: &[RgbImage], count: usize) -> Vec<Vec<(&L, f32)>> {
         pictures.par_iter().map(|picture| self.nearest(picture, count)).collect()
     }

@@ -20,9 +20,9 @@ use crate::retrieval::Gallery;
 use crate::table::{Score, Table};
 use crate::tokenizer::{decibels, reconstruct};
 
-/// Pictures of which the time is taken.
+/// The number of images that are timed.
 const TIMED: usize = 9;
-/// Pictures of each caption of a thing that was taught later.
+/// The number of images of each caption of a thing that was taught later.
 const REPEATED: usize = 8;
 /// The three-dimensional style in captions.
 const ROUND: &str = "3D";
@@ -32,25 +32,25 @@ const FLAT: &str = "flat";
 /// Scores that belong together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {
-    /// What the tokenizer keeps, and what the residual head adds.
+    /// Reconstructions by the tokenizer, and the gain of the residual head.
     Tokenizer,
-    /// Concepts by their names, and their pictures as a whole.
+    /// Concepts by their names, and the Fréchet distance of their images.
     Concepts,
-    /// Concepts by other words.
+    /// Concepts by their synonyms.
     Synonyms,
-    /// Styles that were withheld.
+    /// Withheld styles.
     Styles,
-    /// What the model was taught later.
+    /// Things the model was taught later.
     New,
-    /// Backgrounds that were withheld, and copying.
+    /// Withheld backgrounds, and copying.
     Backgrounds,
     /// Scenes of withheld combinations.
     Scenes,
-    /// Seconds.
+    /// Seconds for one image.
     Time,
 }
 
-/// A record with its picture, made by hand.
+/// A record of the data set with its image.
 #[derive(Debug, Clone)]
 struct Truth {
     record: Record,
@@ -70,20 +70,20 @@ impl Truth {
         self.text("kind") == "object"
     }
 
-    /// What it is looked up by.
+    /// The label it is looked up by.
     fn label(&self) -> Label {
         Label { concept: self.concept().to_string(), style: self.text("style").to_string() }
     }
 }
 
-/// What a true picture shows.
+/// What an image of the data set shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Label {
     concept: String,
     style: String,
 }
 
-/// All that scores are computed from.
+/// The data that scores are computed from.
 pub(crate) struct Scores<'a, B: HartBackend> {
     painter: Painter<'a, B>,
     most: usize,
@@ -92,13 +92,13 @@ pub(crate) struct Scores<'a, B: HartBackend> {
     heldout_style: Vec<Truth>,
     heldout_background: Vec<Truth>,
     heldout_scenes: Vec<Truth>,
-    /// What the model was taught later.
+    /// Things the model was taught later.
     new: Vec<Truth>,
 }
 
 impl<'a, B: HartBackend> Scores<'a, B> {
-    /// Reads the data set; `most` pictures are made for a score at the most.
-    /// `new` are records of things that it was taught later.
+    /// Reads the data set. At most `most` images are made for a score; `new` are records of things
+    /// that the model was taught later.
     pub(crate) fn open(
         data: &Path,
         new: Option<&Path>,
@@ -131,7 +131,7 @@ impl<'a, B: HartBackend> Scores<'a, B> {
         })
     }
 
-    /// The scores of some parts, one after the other; of all when none is named.
+    /// Computes the scores of some parts in turn, or of all if none is given.
     pub(crate) fn compute(&self, only: &[Part], table: &mut Table) -> anyhow::Result<()> {
         let parts = Part::value_variants().iter();
         for part in parts.filter(|part| only.is_empty() || only.contains(part)) {
@@ -155,7 +155,7 @@ impl<'a, B: HartBackend> Scores<'a, B> {
         Ok(())
     }
 
-    /// Trained objects on white, what most people ask for.
+    /// Trained objects on white, the most common request.
     fn plain(&self) -> Vec<&Truth> {
         let is_plain = |truth: &&Truth| truth.is_object() && truth.text("background") == "white";
         self.train.iter().filter(is_plain).collect()
@@ -203,7 +203,7 @@ impl<'a, B: HartBackend> Scores<'a, B> {
             seconds.push(began.elapsed().as_secs_f64());
         }
         seconds.sort_by(f64::total_cmp);
-        let score = Score::new("seconds for one picture, median", seconds[TIMED / 2], TIMED);
+        let score = Score::new("seconds for one image, median", seconds[TIMED / 2], TIMED);
         table.add(score.target(0.5));
         Ok(())
     }
@@ -213,7 +213,7 @@ fn pictures<'t>(truths: impl Iterator<Item = &'t Truth>) -> Vec<RgbImage> {
     truths.map(|truth| truth.picture.clone()).collect()
 }
 
-/// Shares of pictures whose concept is the nearest, among the five nearest, and the nearest in the
+/// Shares of images whose concept is the nearest, among the five nearest, and the nearest in the
 /// right style.
 fn lookup(gallery: &Gallery<Label>, pictures: &[RgbImage], labels: &[Label]) -> [f64; 3] {
     let mut right = [0usize; 3];

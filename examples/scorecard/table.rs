@@ -15,11 +15,11 @@ pub(crate) struct Score {
     pub(crate) found: f64,
     /// What guessing would give.
     pub(crate) chance: Option<f64>,
-    /// What true pictures, seen through the tokenizer or not, give.
+    /// The score of the data set's images, reconstructed by the tokenizer or not.
     pub(crate) ceiling: Option<f64>,
-    /// What is aimed at.
+    /// The goal of training.
     pub(crate) target: Option<f64>,
-    /// How many pictures it was measured on.
+    /// How many images it was measured on.
     pub(crate) pictures: usize,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Table {
 }
 
 impl Score {
-    /// A number without anything beside it.
+    /// A number alone.
     pub(crate) fn new(name: impl Into<String>, found: f64, pictures: usize) -> Self {
         Self { name: name.into(), found, chance: None, ceiling: None, target: None, pictures }
     }
@@ -54,7 +54,7 @@ impl Table {
         self.scores.push(score);
     }
 
-    /// Something longer than a number, for the JSON file alone.
+    /// Further values, for the JSON file alone.
     pub(crate) fn detail(&mut self, name: &str, value: serde_json::Value) {
         self.details.insert(name.to_string(), value);
     }
@@ -66,7 +66,7 @@ impl Table {
             Some(value) => format!("{value:.3}"),
             None => "–".to_string(),
         };
-        let mut text = "| score | found | chance | ceiling | target | pictures |\n\
+        let mut text = "| score | found | chance | ceiling | target | images |\n\
                         |---|---|---|---|---|---|\n"
             .to_string();
         for score in &self.scores {

@@ -1,4 +1,4 @@
-//! What the tokenizer keeps of pictures, and what the residual head adds to tokens.
+//! Quality of reconstructions by the tokenizer, with and without the residual head.
 
 use anyhow::Context;
 use burn::tensor::{Tensor, TensorData};
@@ -10,24 +10,24 @@ use hart_tokenizer::quantizer::{to_map, to_tokens};
 use hart_tokenizer::to_pixels;
 use image::RgbImage;
 
-/// Pictures worked on at a time.
+/// Images in a batch.
 const BATCH: usize = 32;
 
-/// Decibels of reconstructions, from the mean squared error over all pictures.
+/// Decibels of reconstructions, from the mean squared error over all images.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Decibels {
     /// From discrete codes alone.
     pub(crate) discrete: f64,
-    /// From codes and the residual that the head sampled; of captioned pictures only.
+    /// From codes and the residual that the head sampled; only if captions are given.
     pub(crate) sampled: Option<f64>,
     /// From codes and the true residual.
     pub(crate) continuous: f64,
-    /// The share of the variance of true residuals that sampled ones explain: 1 when they are equal,
-    /// 0 or less when none would do as well.
+    /// The share of the variance of true residuals that sampled ones explain: 1 if they are equal,
+    /// 0 or less if leaving them out is as good.
     pub(crate) explained: Option<f64>,
 }
 
-/// Pictures through the tokenizer, and back from everything it keeps.
+/// Encodes images and decodes them from codes and residual.
 pub(crate) fn reconstruct<B: HartBackend>(
     pipeline: &HartPipeline<B>,
     pictures: &[RgbImage],
@@ -41,8 +41,8 @@ pub(crate) fn reconstruct<B: HartBackend>(
     Ok(found)
 }
 
-/// Measures reconstructions. With captions, the codes are handed to the transformer as they are and
-/// its residual head samples what they leave over.
+/// Measures reconstructions. With captions, the true codes are given to the transformer and its
+/// residual head samples what they leave over.
 pub(crate) fn decibels<B: HartBackend>(
     pipeline: &HartPipeline<B>,
     pictures: &[RgbImage],
@@ -82,7 +82,7 @@ fn total<B: HartBackend, const D: usize>(x: Tensor<B, D>) -> f64 {
     x.into_data().iter::<f64>().sum()
 }
 
-/// The latent of true codes with a sampled residual, and without any.
+/// The latent of true codes with a sampled residual, and without.
 fn sample<B: HartBackend>(
     pipeline: &HartPipeline<B>,
     tokens: &hart_tokenizer::HybridTokens<B>,

@@ -74,11 +74,11 @@ impl<B: HartBackend> Block<B> {
         tap: &mut dyn Tap,
     ) -> Tensor<B, 3> {
         let attended = attend(self.normalize(x.clone(), modulation, 0));
-        tap.record("attn_out", &|| attended.to_data());
+        tap.record("attention", &|| attended.to_data());
         let x = add(x, attended, modulation, 0);
         let transformed = self.mlp.forward(self.normalize(x.clone(), modulation, 1));
         let x = add(x, transformed, modulation, 1);
-        tap.record("out", &|| x.to_data());
+        tap.record("output", &|| x.to_data());
         x
     }
 

@@ -17,14 +17,14 @@ pub enum Keep {
 pub struct LayerCache<B: Backend> {
     keys: Buffer<B>,
     values: Buffer<B>,
-    /// How many like tokens the first one stands for.
+    /// How many identical tokens the first one represents.
     copies: usize,
 }
 
 /// A tensor `[batch, heads, capacity, width]` filled from the front.
 #[derive(Debug)]
 struct Buffer<B: Backend> {
-    /// Made when the first step tells the shape and type. Nobody else holds it between steps, so
+    /// Made at the first step, whose shape and type it takes. Nobody else holds it between steps, so
     /// that writing a step into it copies that step alone.
     tensor: Option<Tensor<B, 4>>,
     capacity: usize,
@@ -34,17 +34,17 @@ struct Buffer<B: Backend> {
 impl<B: HartBackend> LayerCache<B> {
     /// Room for `capacity` tokens.
     pub fn new(capacity: usize) -> Self {
-        Self::standing_for(1, capacity)
+        Self::repeating(1, capacity)
     }
 
-    /// The same when the first token stands for `copies` like ones: their keys and values are the
-    /// same, so that one of them with a larger share of the softmax does for all.
-    pub fn standing_for(copies: usize, capacity: usize) -> Self {
+    /// The same when the first token represents `copies` identical ones: their keys and values are
+    /// the same, so that one of them with a larger share of the softmax does for all.
+    pub fn repeating(copies: usize, capacity: usize) -> Self {
         let buffer = || Buffer { tensor: None, capacity, length: 0 };
         Self { keys: buffer(), values: buffer(), copies }
     }
 
-    /// How many like tokens the first one stands for.
+    /// How many identical tokens the first one represents.
     pub fn copies(&self) -> usize {
         self.copies
     }

@@ -13,6 +13,7 @@
 //! | [`rotary`] | the positions of visual tokens |
 //! | [`head`] | vocabulary logits |
 //! | [`transformer`] | all of it, with the released weights |
+//! | [`condition`] | the encoded prompts |
 //! | [`session`] | one generation: cache, guidance, step after step |
 //! | [`sampling`] | logits to tokens, on the host |
 //! | [`teacher_forcing`] | training: all scales at once, and the loss |
@@ -22,7 +23,9 @@
 //!
 //! ```
 //! use burn::tensor::Tensor;
-//! use hart_ar::{Session, TextCondition, Transformer, TransformerConfig, TransformerSize};
+//! use hart_ar::{
+//!     Halves, ScaleStep, Session, TextCondition, Transformer, TransformerConfig, TransformerSize,
+//! };
 //! use hart_ar::cache::Keep;
 //! use hart_core::config::ConfigReader;
 //! # #[cfg(feature = "flex")] {
@@ -40,13 +43,16 @@
 //!     mask: vec![vec![true; 4]],
 //!     positions: vec![vec![0, 1, 2, 3]],
 //! };
-//! let mut session = Session::new(&transformer, &text, 0, &mut ())?;
-//! let hidden = session.context_step(&mut ());
-//! assert_eq!(session.guided_logits(hidden, 0.0).dims(), [1, 1, 16]); // scale 0: one token
+//! let mut session = Session::new(&transformer, &text, 0, Halves::Both, &mut ())?;
+//! let hidden = session.context_step(&mut ())?;
+//! assert_eq!(session.guided_logits(&hidden, 0.0)?.dims(), [1, 1, 16]); // scale 0: one token
 //!
+//! let positions = [vec![0, 1, 2, 3]];
+//! let step =
+//!     ScaleStep { scale: 1, positions: &positions, keep: Keep::Yes, halves: Halves::Both };
 //! let image_so_far = Tensor::zeros([1, 4, 3], &device);
-//! let hidden = session.scale_step(1, &[vec![0, 1, 2, 3]], image_so_far, Keep::Yes, &mut ());
-//! assert_eq!(session.guided_logits(hidden, 4.5).dims(), [1, 4, 16]); // scale 1: four tokens
+//! let hidden = session.scale_step(step, image_so_far, &mut ())?;
+//! assert_eq!(session.guided_logits(&hidden, 4.5)?.dims(), [1, 4, 16]); // scale 1: four tokens
 //! # }
 //! # Ok::<(), hart_core::Error>(())
 //! ```
@@ -55,9 +61,9 @@
 pub mod attention;
 pub mod block;
 pub mod cache;
+pub mod condition;
 pub mod config;
 pub mod embedding;
-mod halves;
 pub mod head;
 pub mod mask_passes;
 pub mod mlp;
@@ -69,10 +75,14 @@ pub mod session;
 pub mod teacher_forcing;
 pub mod transformer;
 
-pub use config::{
-    LevelEmbeddingKind, MlpKind, ModulationKind, PoolingKind, TransformerConfig,
-};
+pub use condition::TextCondition;
+pub use config::{LevelEmbeddingKind, MlpKind, ModulationKind, PoolingKind, TransformerConfig};
 pub use names::NAMES;
-pub use session::{Session, TextCondition};
+pub use session::{Halves, Hidden, ScaleStep, Session};
 pub use teacher_forcing::{Predictions, cross_entropy, kept_tokens, scale_weights};
 pub use transformer::{Transformer, TransformerSize};
+
+/// Compiles the code of the README.
+#[cfg(all(doctest, feature = "flex"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

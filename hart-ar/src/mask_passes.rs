@@ -2,15 +2,33 @@
 
 use std::f64::consts::FRAC_PI_2;
 
-/// Which positions each pass predicts, for each image: `passes[pass][image]` is an increasing list
-/// of row-major positions. Every position is in exactly one pass, and all images have as many
-/// positions in a pass.
+/// One masked pass over the last scale.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pass {
+    /// For each image the row-major positions that are predicted, increasing; the same number for
+    /// all images.
+    pub positions: Vec<Vec<usize>>,
+}
+
+impl Pass {
+    /// How many positions of each image are predicted.
+    pub fn len(&self) -> usize {
+        self.positions.first().map_or(0, Vec::len)
+    }
+
+    /// Whether nothing is predicted; [`mask_passes`] leaves such passes out.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Which positions each of `count` passes predicts. Every position is in exactly one pass.
 ///
 /// `orders` holds a permutation of the positions for each image. After pass j of n the first
 /// `floor(L·cos(π/2·(j + 1)/n))` positions of the order are still masked, at least one and fewer
 /// than before; the last pass predicts all that remain. Passes that would predict nothing, because
 /// there are more passes than positions, are left out.
-pub fn mask_passes(orders: &[Vec<usize>], count: usize) -> Vec<Vec<Vec<usize>>> {
+pub fn mask_passes(orders: &[Vec<usize>], count: usize) -> Vec<Pass> {
     let length = orders.first().map_or(0, Vec::len);
     let mut masked = length;
     let mut passes = vec![];
@@ -30,7 +48,7 @@ pub fn mask_passes(orders: &[Vec<usize>], count: usize) -> Vec<Vec<Vec<usize>>> 
             positions.sort_unstable();
             positions
         };
-        passes.push(orders.iter().map(revealed).collect());
+        passes.push(Pass { positions: orders.iter().map(revealed).collect() });
         masked = remaining;
     }
     passes
@@ -38,7 +56,7 @@ pub fn mask_passes(orders: &[Vec<usize>], count: usize) -> Vec<Vec<Vec<usize>>> 
 
 #[cfg(test)]
 mod tests {
-    use super::mask_passes;
+    use super::{Pass, mask_passes};
 
     #[test]
     fn every_position_is_predicted_once() {
@@ -47,18 +65,21 @@ mod tests {
             let passes = mask_passes(&[order.clone(), (0..49).rev().collect()], count);
             assert!(passes.len() <= count);
             for image in 0..2 {
-                let mut seen: Vec<usize> = passes.iter().flat_map(|p| p[image].clone()).collect();
+                let mut seen: Vec<usize> =
+                    passes.iter().flat_map(|pass| pass.positions[image].clone()).collect();
                 seen.sort_unstable();
                 assert_eq!(seen, (0..49).collect::<Vec<_>>(), "{count} passes");
             }
-            assert!(
-                passes.iter().all(|pass| !pass[0].is_empty() && pass[0].len() == pass[1].len())
-            );
+            let even = |pass: &Pass| pass.positions.iter().all(|cells| cells.len() == pass.len());
+            assert!(passes.iter().all(|pass| !pass.is_empty() && even(pass)));
         }
     }
 
     #[test]
     fn one_pass_is_the_whole_scale_in_order() {
-        assert_eq!(mask_passes(&[vec![3, 1, 0, 2]], 1), [[[0, 1, 2, 3]]]);
+        assert_eq!(
+            mask_passes(&[vec![3, 1, 0, 2]], 1),
+            [Pass { positions: vec![vec![0, 1, 2, 3]] }]
+        );
     }
 }

@@ -16,8 +16,8 @@ pub const COARSE_SCALES: usize = 7;
 /// How the tokens of one scale are sampled.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TokenRule {
-    /// Only so many of the largest logits are kept, with all ties of the smallest kept one; 0, or
-    /// as many as there are codes or more, keeps all.
+    /// This many of the largest logits are kept, with all ties of the smallest kept one; 0, or the
+    /// number of codes and more, keeps all.
     pub top_k: usize,
     /// The least likely entries are removed as long as their probabilities sum to at most `1 -
     /// top_p`; 0 removes none.
@@ -98,50 +98,66 @@ pub fn sample_tokens(
 
 /// The entries that survive top-k and then top-p, with their logits, by increasing index.
 pub fn filter(logits: &[f32], top_k: usize, top_p: f64) -> Vec<(usize, f32)> {
-    let kept = logits.iter().copied().enumerate();
-    let mut kept: Vec<(usize, f32)> = if top_k == 0 || top_k >= logits.len() {
-        kept.collect()
-    } else {
-        let mut sorted = logits.to_vec();
-        let (_, smallest, _) = sorted.select_nth_unstable_by(top_k - 1, |a, b| b.total_cmp(a));
-        let smallest = *smallest;
-        kept.filter(|&(_, logit)| logit >= smallest).collect()
-    };
+    let threshold = smallest_kept(logits, top_k);
+    let entries = logits.iter().copied().enumerate();
+    let mut kept: Vec<(usize, f32)> = entries.filter(|&(_, logit)| logit >= threshold).collect();
     if top_p > 0.0 {
         kept.sort_by(|a, b| a.1.total_cmp(&b.1));
-        let weights = softmax(kept.iter().map(|&(_, logit)| logit));
-        let mut sum = 0.0f32;
-        let removed = weights[..weights.len() - 1].iter().take_while(|&&weight| {
-            sum += weight;
-            f64::from(sum) <= 1.0 - top_p
-        });
-        let removed = removed.count();
-        kept.drain(..removed);
+        kept.drain(..tail(&kept, top_p));
         kept.sort_unstable_by_key(|&(index, _)| index);
     }
     kept
 }
 
+/// The smallest of the `top_k` largest logits; minus infinity where all are kept.
+fn smallest_kept(logits: &[f32], top_k: usize) -> f32 {
+    if top_k == 0 || top_k >= logits.len() {
+        return f32::NEG_INFINITY;
+    }
+    let mut sorted = logits.to_vec();
+    let (_, smallest, _) = sorted.select_nth_unstable_by(top_k - 1, |a, b| b.total_cmp(a));
+    *smallest
+}
+
+/// How many of the least likely entries top-p removes from `ascending`, never all of them.
+fn tail(ascending: &[(usize, f32)], top_p: f64) -> usize {
+    let weights = softmax(ascending.iter().map(|&(_, logit)| logit));
+    let mut sum = 0.0f32;
+    for (count, weight) in weights.iter().enumerate() {
+        sum += weight;
+        if f64::from(sum) > 1.0 - top_p {
+            return count;
+        }
+    }
+    // Rounding may leave the sum of all short of 1.
+    weights.len() - 1
+}
+
 /// Picks one of the kept entries.
 pub fn choose(kept: &[(usize, f32)], pick: Pick) -> usize {
-    let point = match pick {
+    match pick {
         Pick::Greedy => {
-            let best =
+            let larger =
                 |best: (usize, f32), next: (usize, f32)| if next.1 > best.1 { next } else { best };
-            return kept.iter().copied().reduce(best).map_or(0, |(index, _)| index);
+            kept.iter().copied().reduce(larger).map_or(0, |(index, _)| index)
         }
-        Pick::At(point) => point,
-    };
+        Pick::At(point) => kept[invert(kept, point)].0,
+    }
+}
+
+/// The place among the kept entries where their cumulative probability passes `point`.
+fn invert(kept: &[(usize, f32)], point: f32) -> usize {
     let weights = softmax(kept.iter().map(|&(_, logit)| logit));
     let total: f32 = weights.iter().sum();
     let mut sum = 0.0f32;
-    let chosen = weights.iter().position(|weight| {
+    for (place, weight) in weights.iter().enumerate() {
         sum += weight;
-        sum > point * total
-    });
+        if sum > point * total {
+            return place;
+        }
+    }
     // Rounding may leave the sum short of the total: then it is the last entry with any weight.
-    let last = || weights.iter().rposition(|&weight| weight > 0.0).unwrap_or(0);
-    kept[chosen.unwrap_or_else(last)].0
+    weights.iter().rposition(|&weight| weight > 0.0).unwrap_or(0)
 }
 
 /// The weight of each kept entry in smooth sampling; `noise` has one value a codebook entry.

@@ -5,12 +5,13 @@
 use std::ops::Range;
 
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
-use hart_core::nn::{Angles, context_angles, visual_angles};
+use hart_core::nn::context_angles;
+use hart_core::ops::Angles;
 use hart_core::tap::{Prefixed, Tap};
-use hart_core::{Error, HartBackend, Result, ScaleSchedule};
+use hart_core::{Error, HartBackend, Result};
 
 use crate::cache::{Keep, LayerCache};
-use crate::halves::Halves;
+use crate::condition::TextCondition;
 use crate::head::HeadModulation;
 use crate::modulation::{ModulationValues, pool_context, pool_max};
 use crate::transformer::Transformer;
@@ -18,15 +19,35 @@ use crate::transformer::Transformer;
 /// The base of the rotary frequencies of context tokens.
 pub(crate) const CONTEXT_BASE: f64 = 10_000.0;
 
-/// The encoded prompts of a batch.
+/// Which halves of guidance are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Halves {
+    /// The prompts alone.
+    Conditional,
+    /// The prompts, and the empty prompt that guidance leads away from.
+    Both,
+}
+
+/// What is computed in one step.
+#[derive(Debug, Clone, Copy)]
+pub struct ScaleStep<'a> {
+    /// The scale, from 1 on.
+    pub scale: usize,
+    /// For each image the row-major positions of its tokens, the same number for all.
+    pub positions: &'a [Vec<usize>],
+    /// Whether later steps will attend to these tokens.
+    pub keep: Keep,
+    /// Which halves are computed. A half that was left out cannot be taken up again.
+    pub halves: Halves,
+}
+
+/// The last block's output for the tokens of a step.
 #[derive(Debug, Clone)]
-pub struct TextCondition<B: Backend> {
-    /// Hidden states of the text encoder, `[batch, T, context width]`.
-    pub context: Tensor<B, 3>,
-    /// For each prompt which of its T tokens are not padding.
-    pub mask: Vec<Vec<bool>>,
-    /// For each prompt the position of each token; -1 before the first one of a left-padded prompt.
-    pub positions: Vec<Vec<i64>>,
+pub struct Hidden<B: Backend> {
+    /// `[rows, tokens, C]`, the rows of the conditional half before those of the unconditional
+    /// one, if that was computed.
+    pub states: Tensor<B, 3>,
+    batch: usize,
 }
 
 /// A generation in progress. It owns the key/value cache and borrows the model, so that any number
@@ -35,21 +56,47 @@ pub struct TextCondition<B: Backend> {
 pub struct Session<'a, B: Backend> {
     transformer: &'a Transformer<B>,
     batch: usize,
+    /// The halves that steps may still ask for.
+    halves: Halves,
     /// The embedded context with its level, the input of the first step: of the prompts `[batch, T,
-    /// C]`, and one token of the empty one `[batch, 1, C]`, whose T tokens are all alike.
-    context: Option<[Tensor<B, 3>; 2]>,
-    context_positions: Vec<Vec<i64>>,
+    /// C]`, and of the empty one, whose T tokens are all identical, one token `[batch, 1, C]`.
+    context: Option<Vec<Tensor<B, 3>>>,
+    text: TextCondition<B>,
     levels: Tensor<B, 2>,
     modulations: Vec<Option<ModulationValues<B>>>,
     head: HeadModulation<B>,
-    /// For each block the cache of the conditional half and that of the unconditional one.
-    caches: Vec<[LayerCache<B>; 2]>,
+    /// For each block the cache of the conditional half, and that of the unconditional one.
+    caches: Vec<Vec<LayerCache<B>>>,
+}
+
+impl Halves {
+    /// How many halves are computed.
+    pub fn count(self) -> usize {
+        match self {
+            Self::Conditional => 1,
+            Self::Both => 2,
+        }
+    }
+}
+
+impl<B: Backend> Hidden<B> {
+    /// The rows of the conditional half, `[batch, tokens, C]`.
+    pub fn conditional(&self) -> Tensor<B, 3> {
+        self.states.clone().narrow(0, 0, self.batch)
+    }
+
+    /// The rows of the unconditional half, if it was computed.
+    pub fn unconditional(&self) -> Option<Tensor<B, 3>> {
+        let rows = self.states.dims()[0];
+        (rows > self.batch).then(|| self.states.clone().narrow(0, self.batch, self.batch))
+    }
 }
 
 impl<'a, B: HartBackend> Session<'a, B> {
     /// Prepares a generation for a batch of prompts: embeds the context, pools it, and computes all
     /// modulations once. `last_scale_kept` tokens of the last scale will be attended to by later
-    /// masked passes; 0 when it is predicted in one pass.
+    /// masked passes; 0 when it is predicted in one pass. Without any guidance
+    /// [`Halves::Conditional`] saves half of the work.
     ///
     /// # Errors
     /// [`Error::Invalid`] when shapes do not fit the transformer or each other.
@@ -57,98 +104,109 @@ impl<'a, B: HartBackend> Session<'a, B> {
         transformer: &'a Transformer<B>,
         text: &TextCondition<B>,
         last_scale_kept: usize,
+        halves: Halves,
         tap: &mut dyn Tap,
     ) -> Result<Self> {
-        check_text(transformer, text)?;
+        text.check(transformer)?;
         let [batch, tokens, _] = text.context.dims();
         let device = text.context.device();
-        let unconditional = text.context.zeros_like();
-        let both = Tensor::cat(vec![text.context.clone(), unconditional], 0);
-        let embedded = transformer.context.forward(both);
-        tap.record("cond_BLD", &|| embedded.to_data());
+        let mut context = vec![text.context.clone()];
+        if halves == Halves::Both {
+            context.push(text.context.zeros_like());
+        }
+        let embedded = transformer.context.forward(Tensor::cat(context, 0));
+        tap.record("context.embedded", &|| embedded.to_data());
 
-        let kind = transformer.modulation();
-        let pooled = pool_context(kind, embedded.clone(), valid_tokens(text, &device));
-        tap.record("cond_pooled", &|| pooled.to_data());
+        let valid = valid_tokens(text, halves, &device);
+        let pooled = pool_context(transformer.modulation(), embedded.clone(), valid);
+        tap.record("context.pooled", &|| pooled.to_data());
         let modulations = transformer.blocks.iter().map(|b| b.modulation.values(pooled.clone()));
         let largest = pool_max(embedded.clone());
-        tap.record("cond_max_pooled", &|| largest.to_data());
+        tap.record("context.largest", &|| largest.to_data());
 
         let scales = transformer.scales();
         let levels = transformer.levels.rows(scales.count(), &device);
-        tap.record("lvl_embed_rows", &|| levels.to_data());
+        tap.record("levels", &|| levels.to_data());
         let middle: usize = (1..scales.last()).map(|scale| scales.tokens(scale)).sum();
         let visual = middle + last_scale_kept;
         let caches = || {
-            let unconditional = LayerCache::standing_for(tokens, 1 + visual);
-            [LayerCache::new(tokens + visual), unconditional]
+            // One unconditional context token represents all T.
+            let both =
+                [LayerCache::new(tokens + visual), LayerCache::repeating(tokens, 1 + visual)];
+            both.into_iter().take(halves.count()).collect()
         };
         let session = Self {
             transformer,
             batch,
+            halves,
             context: None,
-            context_positions: text.positions.clone(),
+            text: text.clone(),
             modulations: modulations.collect(),
             head: transformer.head.modulate(largest),
             caches: transformer.blocks.iter().map(|_| caches()).collect(),
             levels,
         };
         let context = session.with_level(embedded, 0);
-        let conditional = context.clone().narrow(0, 0, batch);
-        let unconditional = context.narrow(0, batch, batch).narrow(1, 0, 1);
-        Ok(Self { context: Some([conditional, unconditional]), ..session })
+        let mut inputs = vec![context.clone().narrow(0, 0, batch)];
+        if halves == Halves::Both {
+            inputs.push(context.narrow(0, batch, batch).narrow(1, 0, 1));
+        }
+        Ok(Self { context: Some(inputs), ..session })
     }
 
-    /// The first step: all context tokens. Returns the hidden state of the last one, `[2·batch, 1,
-    /// C]`, from which scale 0 is predicted.
+    /// The first step: all context tokens. Returns the hidden state of the last one, a single
+    /// token, from which scale 0 is predicted.
     ///
-    /// # Panics
-    /// When it is called a second time.
-    pub fn context_step(&mut self, tap: &mut dyn Tap) -> Tensor<B, 3> {
-        let context = self.context.take().expect("the context is the first step and only that");
-        let [conditional, unconditional] = context;
-        let [batch, tokens, _] = conditional.dims();
-        let device = conditional.device();
-        let head_width = self.transformer.config().head_width();
-        let positions = std::mem::take(&mut self.context_positions);
-        let angles = |positions: &[Vec<i64>]| {
-            let rows = positions.iter();
-            let values: Vec<f32> =
-                rows.flat_map(|row| context_angles(row, head_width, CONTEXT_BASE)).collect();
-            Angles::new(&values, [batch, positions[0].len(), head_width], &device)
-        };
-        let mut halves = Halves::new(tokens, &mut *tap);
-        let rotation = angles(&positions);
-        let conditional = self.blocks(conditional, &rotation, 0..1, Keep::Yes, &mut halves);
-        let rotation = angles(&vec![vec![0]; batch]);
-        let second = &mut halves.second();
-        let unconditional = self.blocks(unconditional, &rotation, 1..2, Keep::Yes, second);
-        self.context_positions = positions;
-        tap.record("logits_pre_cfg", &|| {
-            let unconditional = unconditional.clone().repeat_dim(1, tokens);
-            let both = Tensor::cat(vec![conditional.clone(), unconditional], 0);
-            self.plain_logits(both).to_data()
-        });
-        Tensor::cat(vec![conditional.narrow(1, tokens - 1, 1), unconditional], 0)
+    /// # Errors
+    /// [`Error::Invalid`] when it is called a second time.
+    pub fn context_step(&mut self, tap: &mut dyn Tap) -> Result<Hidden<B>> {
+        let context = self.context.take().ok_or_else(|| {
+            Error::invalid("a second context step", "asked for", "one, the first step")
+        })?;
+        let conditional = self.text.positions.clone();
+        let positions = [conditional, vec![vec![0]; self.batch]];
+        let names = ["conditional.", "unconditional."];
+        let mut last = vec![];
+        for (half, x) in context.into_iter().enumerate() {
+            let [_, tokens, _] = x.dims();
+            let angles = self.context_angles(&positions[half], &x.device());
+            let mut tap = Prefixed { prefix: names[half].to_string(), tap: &mut *tap };
+            let hidden = self.blocks(x, &angles, half..half + 1, Keep::Yes, &mut tap);
+            tap.record("logits", &|| self.logits(hidden.clone(), half).to_data());
+            last.push(hidden.narrow(1, tokens - 1, 1));
+        }
+        Ok(Hidden { states: Tensor::cat(last, 0), batch: self.batch })
     }
 
-    /// A later step: the tokens of scale `scale` at `positions` (row-major indices, for each image
-    /// as many), fed with the image so far at that scale, `[batch, positions, Z]`. Returns the
-    /// hidden states `[2·batch, positions, C]`.
+    /// A later step: the tokens of a scale, fed with the image so far at that scale, `[batch,
+    /// positions, Z]`. Returns the hidden states of these tokens.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a half that was left out before.
     pub fn scale_step(
         &mut self,
-        scale: usize,
-        positions: &[Vec<usize>],
+        step: ScaleStep<'_>,
         image_so_far: Tensor<B, 3>,
-        keep: Keep,
         tap: &mut dyn Tap,
-    ) -> Tensor<B, 3> {
-        let words = self.transformer.words.forward(image_so_far).repeat_dim(0, 2);
-        let x = self.with_level(words, scale);
-        let angles = self.visual_angles(scale, positions, &x.device());
-        let hidden = self.blocks(x, &angles, 0..2, keep, tap);
-        tap.record("logits_pre_cfg", &|| self.plain_logits(hidden.clone()).to_data());
-        hidden
+    ) -> Result<Hidden<B>> {
+        if step.halves == Halves::Both && self.halves == Halves::Conditional {
+            let what = format!("the unconditional half at scale {}", step.scale);
+            return Err(Error::invalid(what, "asked for after it was left out", "the other half"));
+        }
+        self.halves = step.halves;
+        let halves = step.halves.count();
+        let words = self.transformer.words.forward(image_so_far);
+        let words = if halves > 1 { words.repeat_dim(0, halves) } else { words };
+        let x = self.with_level(words, step.scale);
+        let angles = self.visual_angles(&step, &x.device());
+        let states = self.blocks(x, &angles, 0..halves, step.keep, tap);
+        let hidden = Hidden { states, batch: self.batch };
+        tap.record("logits", &|| {
+            let conditional = self.logits(hidden.conditional(), 0);
+            let both = hidden.unconditional().map(|rows| self.logits(rows, 1));
+            Tensor::cat(std::iter::once(conditional).chain(both).collect(), 0).to_data()
+        });
+        Ok(hidden)
     }
 
     /// Guided logits `[batch, tokens, V]` in 32 bits: `(1 + guidance)·conditional -
@@ -157,24 +215,25 @@ impl<'a, B: HartBackend> Session<'a, B> {
     /// The head is linear behind its norm, so features could be guided instead and projected once.
     /// That saves two thousandths of a generation and doubles the rounding error of the logits,
     /// whose terms nearly cancel: smooth sampling would magnify it.
-    pub fn guided_logits(&self, hidden: Tensor<B, 3>, guidance: f64) -> Tensor<B, 3> {
-        let head = &self.transformer.head;
-        let half = |start| {
-            let rows = hidden.clone().narrow(0, start, self.batch);
-            head.features(rows, &self.head.rows(start, self.batch))
-        };
-        let conditional = half(0);
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for guidance of a step whose unconditional half was left out.
+    pub fn guided_logits(&self, hidden: &Hidden<B>, guidance: f64) -> Result<Tensor<B, 3>> {
+        let conditional = self.logits(hidden.conditional(), 0);
         if guidance == 0.0 {
-            return head.logits(conditional);
+            return Ok(conditional);
         }
-        let unconditional = half(self.batch);
-        head.logits(conditional) * (1.0 + guidance) - head.logits(unconditional) * guidance
+        let unconditional = hidden.unconditional().ok_or_else(|| {
+            Error::invalid("the guidance", guidance, "0 where the unconditional half is left out")
+        })?;
+        Ok(conditional * (1.0 + guidance) - self.logits(unconditional, 1) * guidance)
     }
 
-    /// The logits of both halves, `[2·batch, tokens, V]`.
-    fn plain_logits(&self, hidden: Tensor<B, 3>) -> Tensor<B, 3> {
+    /// The logits of one half's hidden states.
+    fn logits(&self, hidden: Tensor<B, 3>, half: usize) -> Tensor<B, 3> {
         let head = &self.transformer.head;
-        head.logits(head.features(hidden, &self.head))
+        let modulation = self.head.rows(half * self.batch, self.batch);
+        head.logits(head.features(hidden, &modulation))
     }
 
     /// All blocks on the rows of some halves of guidance.
@@ -186,16 +245,16 @@ impl<'a, B: HartBackend> Session<'a, B> {
         keep: Keep,
         tap: &mut dyn Tap,
     ) -> Tensor<B, 3> {
-        tap.record("x_in", &|| x.to_data());
+        tap.record("input", &|| x.to_data());
         let (first, rows) = (halves.start * self.batch, halves.len() * self.batch);
         let layers = self.transformer.blocks.iter().zip(&self.modulations).zip(&mut self.caches);
         for (i, ((block, modulation), caches)) in layers.enumerate() {
-            let mut tap = Prefixed { prefix: format!("block{i}_"), tap: &mut *tap };
+            let mut tap = Prefixed { prefix: format!("block.{i}."), tap: &mut *tap };
             let modulation = modulation.as_ref().map(|values| values.rows(first, rows));
             let caches = &mut caches[halves.clone()];
             x = block.forward(x, modulation.as_ref(), angles, caches, keep, &mut tap);
         }
-        tap.record("blocklast_out", &|| x.to_data());
+        tap.record("hidden", &|| x.to_data());
         x
     }
 
@@ -205,76 +264,41 @@ impl<'a, B: HartBackend> Session<'a, B> {
         x + row.unsqueeze()
     }
 
-    fn visual_angles(
-        &self,
-        scale: usize,
-        positions: &[Vec<usize>],
-        device: &B::Device,
-    ) -> Angles<B> {
-        let scales = self.transformer.scales();
+    fn context_angles(&self, positions: &[Vec<i64>], device: &B::Device) -> Angles<B> {
         let head_width = self.transformer.config().head_width();
-        // Visual positions are counted from the last context token's.
-        let last = |context: &Vec<i64>| context.last().copied().unwrap_or(0);
-        let conditional = self.context_positions.iter().map(last);
-        let offsets = conditional.chain(std::iter::repeat_n(0, self.batch));
+        let rows = positions.iter();
+        let angles: Vec<f32> =
+            rows.flat_map(|row| context_angles(row, head_width, CONTEXT_BASE)).collect();
+        Angles::new(&angles, [positions.len(), positions[0].len(), head_width], device)
+    }
+
+    fn visual_angles(&self, step: &ScaleStep<'_>, device: &B::Device) -> Angles<B> {
+        // The empty prompt's positions are all 0.
+        let offsets = self.text.last_positions().into_iter();
+        let offsets = offsets.chain(std::iter::repeat_n(0, self.batch));
+        let rows = step.halves.count() * self.batch;
         let angles: Vec<f32> = offsets
-            .zip(positions.iter().chain(positions))
-            .flat_map(|(offset, cells)| rotations(scales, scale, cells, offset, head_width))
+            .zip(step.positions.iter().cycle())
+            .take(rows)
+            .flat_map(|(offset, cells)| self.transformer.rotations(step.scale, cells, offset))
             .collect();
-        Angles::new(&angles, [2 * self.batch, positions[0].len(), head_width], device)
+        let head_width = self.transformer.config().head_width();
+        Angles::new(&angles, [rows, step.positions[0].len(), head_width], device)
     }
 }
 
-/// The angles of some tokens of a scale, `[tokens, head width]`.
-pub(crate) fn rotations(
-    scales: &ScaleSchedule,
-    scale: usize,
-    cells: &[usize],
-    offset: i64,
-    head_width: usize,
-) -> Vec<f32> {
-    visual_angles(cells, scales.side(scale), scales.latent_side(), offset, head_width)
-}
-
-impl<B: Backend> TextCondition<B> {
-    /// `[batch, T]`, 1 for tokens that are not padding.
-    pub(crate) fn valid_tokens(&self, device: &B::Device) -> Tensor<B, 2> {
-        let [batch, tokens, _] = self.context.dims();
-        let valid = self.mask.iter().flatten().map(|&valid| f32::from(u8::from(valid)));
-        let data = TensorData::new(valid.collect::<Vec<_>>(), [batch, tokens]);
-        Tensor::from_data(data, (device, DType::F32))
-    }
-}
-
-/// `[2·batch, T]`, 1 for valid tokens; of the unconditional half only the first one.
-fn valid_tokens<B: Backend>(text: &TextCondition<B>, device: &B::Device) -> Tensor<B, 2> {
+/// `[rows, T]`, 1 for valid tokens; of the unconditional half only the first one.
+fn valid_tokens<B: Backend>(
+    text: &TextCondition<B>,
+    halves: Halves,
+    device: &B::Device,
+) -> Tensor<B, 2> {
     let conditional = text.valid_tokens(device);
+    if halves == Halves::Conditional {
+        return conditional;
+    }
     let [batch, tokens] = conditional.dims();
     let unconditional = (0..batch * tokens).map(|i| if i % tokens == 0 { 1.0 } else { 0.0 });
     let data = TensorData::new(unconditional.collect::<Vec<f32>>(), [batch, tokens]);
     Tensor::cat(vec![conditional, Tensor::from_data(data, (device, DType::F32))], 0)
-}
-
-pub(crate) fn check_text<B: HartBackend>(
-    transformer: &Transformer<B>,
-    text: &TextCondition<B>,
-) -> Result<()> {
-    let [batch, tokens, width] = text.context.dims();
-    let config = transformer.config();
-    if batch == 0 || tokens != config.context_tokens || width != config.context_width {
-        let expected = format!("[batch, {}, {}]", config.context_tokens, config.context_width);
-        return Err(Error::shape("the shape of the text context", &text.context.dims(), expected));
-    }
-    let fits = |lengths: Vec<usize>| lengths.len() == batch && lengths.iter().all(|&n| n == tokens);
-    if !fits(text.mask.iter().map(Vec::len).collect())
-        || !fits(text.positions.iter().map(Vec::len).collect())
-    {
-        let expected = format!("{tokens} values for each of {batch} prompts");
-        return Err(Error::invalid(
-            "the mask or the positions of the text",
-            "shorter or longer",
-            expected,
-        ));
-    }
-    Ok(())
 }

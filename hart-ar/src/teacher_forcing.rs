@@ -3,12 +3,13 @@
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
-use hart_core::nn::{Angles, context_angles};
-use hart_core::ops::pick_rows;
+use hart_core::nn::context_angles;
+use hart_core::ops::{Angles, pick_rows};
 use hart_core::{Error, HartBackend, Result, ScaleSchedule};
 
+use crate::condition::TextCondition;
 use crate::modulation::{pool_context, pool_max};
-use crate::session::{CONTEXT_BASE, TextCondition, check_text, rotations};
+use crate::session::CONTEXT_BASE;
 use crate::transformer::Transformer;
 
 /// Added to the score of a token of a later scale. Finite, and within the range of half precision.
@@ -22,17 +23,6 @@ pub struct Predictions<B: Backend> {
     pub logits: Tensor<B, 3>,
     /// The last block's output for the kept tokens of the last scale, `[batch, kept, C]`.
     pub hidden: Tensor<B, 3>,
-}
-
-impl<B: Backend> TextCondition<B> {
-    /// The same prompts with the context of some set to zero; masks and positions stay. So the
-    /// transformer learns what guidance needs, images without a prompt.
-    pub fn without(&self, dropped: &[bool]) -> Self {
-        let keep: Vec<f32> = dropped.iter().map(|&drop| f32::from(u8::from(!drop))).collect();
-        let keep = TensorData::new(keep, [dropped.len(), 1, 1]);
-        let keep = Tensor::from_data(keep, &self.context.device());
-        Self { context: self.context.clone() * keep, ..self.clone() }
-    }
 }
 
 impl<B: HartBackend> Transformer<B> {
@@ -51,7 +41,7 @@ impl<B: HartBackend> Transformer<B> {
         images_so_far: Tensor<B, 3>,
         kept: &[Vec<usize>],
     ) -> Result<Predictions<B>> {
-        check_text(self, text)?;
+        text.check(self)?;
         check_tokens(self.scales(), text.mask.len(), &images_so_far, kept)?;
         let device = text.context.device();
         let context = self.context.forward(text.context.clone());
@@ -99,13 +89,13 @@ impl<B: HartBackend> Transformer<B> {
     ) -> Angles<B> {
         let (scales, head_width) = (self.scales(), self.config().head_width());
         let mut angles = vec![];
-        for (positions, kept) in text.positions.iter().zip(kept) {
+        let images = text.positions.iter().zip(text.last_positions()).zip(kept);
+        for ((positions, offset), kept) in images {
             angles.extend(context_angles(positions, head_width, CONTEXT_BASE));
-            let offset = positions.last().copied().unwrap_or(0);
             for scale in 1..scales.count() {
                 let all = || (0..scales.tokens(scale)).collect();
                 let cells = if scale == scales.last() { kept.clone() } else { all() };
-                angles.extend(rotations(scales, scale, &cells, offset, head_width));
+                angles.extend(self.rotations(scale, &cells, offset));
             }
         }
         let tokens = angles.len() / head_width / kept.len();
@@ -205,7 +195,8 @@ fn check_tokens<B: Backend>(
         && kept.iter().all(|k| k.len() == count && k.iter().all(|&position| position < last));
     if !fits {
         let expected = format!("{count} positions below {last} for each of {batch} images");
-        return Err(Error::invalid("the kept tokens of the last scale", "others", expected));
+        let found = format!("{:?} for {} images", kept.iter().map(Vec::len).max(), kept.len());
+        return Err(Error::invalid("the kept tokens of the last scale", found, expected));
     }
     Ok(())
 }

@@ -5,13 +5,14 @@ use burn::tensor::{Tensor, backend::Backend};
 use hart_core::checkpoint::{Checkpoint, LoadOptions, check, load_part, load_parts};
 use hart_core::initialize::{Start, initialize};
 use hart_core::nn::{Linear, Prepare, RmsNorm, RmsNormConfig};
-use hart_core::{HartBackend, Precision, Result, ScaleSchedule};
+use hart_core::{Error, HartBackend, Precision, Result, ScaleSchedule};
 
 use crate::block::Block;
 use crate::config::{ModulationKind, TransformerConfig};
 use crate::embedding::{ContextEmbedding, LevelEmbedding};
 use crate::head::Head;
 use crate::names::NAMES;
+use crate::rotary::{extent, visual_angles};
 
 /// The sizes that a transformer takes from its tokenizer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,9 @@ pub struct Transformer<B: Backend> {
     residual_norm: RmsNorm<B>,
     #[module(skip)]
     config: TransformerConfig,
+    /// Those of the configuration, or of another shape.
+    #[module(skip)]
+    scales: ScaleSchedule,
 }
 
 impl<B: Backend> Transformer<B> {
@@ -53,6 +57,7 @@ impl<B: Backend> Transformer<B> {
             head: Head::init(config, size.codebook_size, device),
             residual_norm: RmsNormConfig::new(width).with_epsilon(config.norm_epsilon).init(device),
             config: config.clone(),
+            scales: config.scales.clone(),
         }
     }
 
@@ -87,9 +92,30 @@ impl<B: Backend> Transformer<B> {
         &self.config
     }
 
-    /// The scale schedule.
+    /// The scale schedule that images are made at.
     pub fn scales(&self) -> &ScaleSchedule {
-        &self.config.scales
+        &self.scales
+    }
+
+    /// The same transformer, its weights shared, for latents of another shape than it was trained
+    /// with.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for another number of scales.
+    pub fn with_scales(&self, scales: ScaleSchedule) -> Result<Self> {
+        if scales.count() != self.scales.count() {
+            let expected = format!("{}, those of the model", self.scales.count());
+            return Err(Error::invalid("the number of scales", scales.count(), expected));
+        }
+        Ok(Self { scales, ..self.clone() })
+    }
+
+    /// The angles of some tokens of a scale, `[tokens, head width]` row by row, when the position
+    /// of the last context token is `offset`.
+    pub(crate) fn rotations(&self, scale: usize, cells: &[usize], offset: i64) -> Vec<f32> {
+        let extent = extent(self.scales.latent(), self.config.scales.latent());
+        let grid = self.scales.grid(scale);
+        visual_angles(cells, grid, extent, offset, self.config.head_width())
     }
 
     /// How its blocks are modulated.
@@ -102,7 +128,7 @@ impl<B: HartBackend> Transformer<B> {
     /// A transformer with the weights of a checkpoint.
     ///
     /// # Errors
-    /// [`hart_core::Error::Weights`] when the checkpoint does not fit the configuration.
+    /// [`Error::Weights`] when the checkpoint does not fit the configuration.
     pub fn from_checkpoint(
         config: &TransformerConfig,
         size: TransformerSize,

@@ -54,3 +54,8 @@ pub use grid::Grid;
 pub use ops::HartBackend;
 pub use precision::Precision;
 pub use schedule::ScaleSchedule;
+
+/// Compiles the code of the README.
+#[cfg(all(doctest, feature = "flex"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -40,6 +40,28 @@ pub trait Draws: Sync {
     fn diffusion_step(&self, image: usize, step: usize, position: usize, noise: &mut [f32]);
 }
 
+impl<D: Draws + ?Sized> Draws for &D {
+    fn token(&self, image: usize, scale: usize, position: usize) -> Pick {
+        (**self).token(image, scale, position)
+    }
+
+    fn smooth_noise(&self, image: usize, scale: usize, position: usize, noise: &mut [f32]) {
+        (**self).smooth_noise(image, scale, position, noise);
+    }
+
+    fn order(&self, image: usize, tokens: usize) -> Vec<usize> {
+        (**self).order(image, tokens)
+    }
+
+    fn diffusion_start(&self, image: usize, position: usize, noise: &mut [f32]) {
+        (**self).diffusion_start(image, position, noise);
+    }
+
+    fn diffusion_step(&self, image: usize, step: usize, position: usize, noise: &mut [f32]) {
+        (**self).diffusion_step(image, step, position, noise);
+    }
+}
+
 /// Draws from one `u64` seed an image, by the ChaCha generator with 8 rounds.
 ///
 /// ```

@@ -20,19 +20,10 @@ use burn::tensor::TensorData;
 pub trait Tap {
     /// Offers the tensor `name`; `data` copies it to the host.
     fn record(&mut self, name: &str, data: &dyn Fn() -> TensorData);
-
-    /// Whether it asks for anything: `false` lets a model leave out what only a tap would see.
-    fn is_listening(&self) -> bool {
-        true
-    }
 }
 
 impl Tap for () {
     fn record(&mut self, _: &str, _: &dyn Fn() -> TensorData) {}
-
-    fn is_listening(&self) -> bool {
-        false
-    }
 }
 
 /// Prefixes every name, such as `s3.` for scale 3.
@@ -46,9 +37,5 @@ pub struct Prefixed<'a> {
 impl Tap for Prefixed<'_> {
     fn record(&mut self, name: &str, data: &dyn Fn() -> TensorData) {
         self.tap.record(&format!("{}{name}", self.prefix), data);
-    }
-
-    fn is_listening(&self) -> bool {
-        self.tap.is_listening()
     }
 }

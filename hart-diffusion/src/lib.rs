@@ -27,8 +27,8 @@
 //! let condition = Tensor::zeros([2, 9, 16], &device);
 //! let start = Tensor::random([1, 9, 4], Distribution::Normal(0.0, 1.0), &device);
 //! let noise = |_step| Tensor::random([1, 9, 4], Distribution::Normal(0.0, 1.0), &device);
-//! let settings = SamplerSettings { guidance: 3.4, ..Default::default() };
-//! let residual = head.sample(condition, start, noise, &settings, &mut ())?;
+//! let settings = SamplerSettings::new(3.4, 1.0);
+//! let residual = head.sample(head.schedule(), condition, start, noise, &settings, &mut ())?;
 //! assert_eq!(residual.dims(), [1, 9, 4]);
 //! # }
 //! # Ok::<(), hart_core::Error>(())
@@ -46,5 +46,10 @@ pub use config::ResidualHeadConfig;
 pub use loss::{DiffusionDraws, DiffusionLoss, DiffusionTerms};
 pub use names::NAMES;
 pub use network::{ResidualHeadSize, ResidualNetwork};
-pub use sampler::{ResidualHead, SamplerSettings};
-pub use schedule::NoiseSchedule;
+pub use sampler::{Denoised, ResidualHead, SamplerSettings};
+pub use schedule::{NoiseSchedule, NoiseStep};
+
+/// Compiles the code of the README.
+#[cfg(all(doctest, feature = "flex"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

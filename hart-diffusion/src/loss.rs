@@ -7,7 +7,7 @@ use hart_core::{Error, HartBackend, Result};
 
 use crate::network::ResidualNetwork;
 use crate::sampler::RESIDUAL_SCALE;
-use crate::schedule::{NoiseSchedule, TRAINING_STEPS};
+use crate::schedule::{NoiseSchedule, NoiseStep, TRAINING_STEPS};
 
 /// Half the width of a bin when [-1, 1] is cut into 8 bits.
 const HALF_BIN: f64 = 1.0 / 255.0;
@@ -104,10 +104,11 @@ impl DiffusionLoss {
         start: Tensor<B, 2>,
         draws: &DiffusionDraws<B>,
     ) -> Tensor<B, 2> {
-        let alphas = &self.schedule.alphas_cumulative;
-        let column = |f: &dyn Fn(usize) -> f64| column(&draws.times, f, &start.device());
-        let signal = column(&|t| alphas[t].sqrt());
-        let noise = column(&|t| (1.0 - alphas[t]).sqrt());
+        let column = |value: &dyn Fn(&NoiseStep) -> f64| {
+            column(&draws.times, &|t| value(self.schedule.step(t)), &start.device())
+        };
+        let signal = column(&|step| step.alpha_cumulative.sqrt());
+        let noise = column(&|step| (1.0 - step.alpha_cumulative).sqrt());
         start * signal + draws.noise.clone() * noise
     }
 
@@ -121,33 +122,31 @@ impl DiffusionLoss {
         variance: Tensor<B, 2>,
         times: &[usize],
     ) -> Tensor<B, 1> {
-        let schedule = &self.schedule;
-        let column = |table: &[f64]| column(times, &|t| table[t], &start.device());
-        let low = column(&schedule.posterior_log_variance);
-        let high = schedule.betas.iter().map(|beta| beta.ln()).collect::<Vec<_>>();
+        let column = |value: fn(&NoiseStep) -> f64| {
+            column(times, &|t| value(self.schedule.step(t)), &start.device())
+        };
+        let low = column(|step| step.posterior_log_variance);
+        let high = column(|step| step.beta.ln());
         let fraction = (variance + 1.0) / 2.0;
-        let log_variance = fraction.clone() * column(&high) + (-fraction + 1.0) * low.clone();
+        let log_variance = fraction.clone() * high + (-fraction + 1.0) * low.clone();
 
-        let estimate = noised.clone() * column(&schedule.sqrt_reciprocal_alphas)
-            - noise * column(&schedule.sqrt_reciprocal_alphas_minus_one);
+        let estimate = noised.clone() * column(|step| step.sqrt_reciprocal_alpha)
+            - noise * column(|step| step.sqrt_reciprocal_alpha_minus_one);
         let posterior_mean = |start: Tensor<B, 2>| {
-            start * column(&schedule.posterior_mean_start)
-                + noised.clone() * column(&schedule.posterior_mean_present)
+            start * column(|step| step.posterior_mean_start)
+                + noised.clone() * column(|step| step.posterior_mean_present)
         };
         let (mean, true_mean) = (posterior_mean(estimate), posterior_mean(start.clone()));
         let divergence = divergence(true_mean, low, mean.clone(), log_variance.clone());
         let bits = divergence.mean_dim(1) / LN_2;
-        let bits = match times.contains(&0) {
-            true => {
-                let likelihood = log_likelihood(start.clone(), mean, log_variance * 0.5);
-                let ending = -likelihood.mean_dim(1) / LN_2;
-                let is_zero: Vec<bool> = times.iter().map(|&time| time == 0).collect();
-                let mask = TensorData::new(is_zero, [times.len(), 1]);
-                bits.mask_where(Tensor::from_data(mask, &start.device()), ending)
-            }
-            false => bits,
-        };
-        bits.squeeze_dim(1)
+        if !times.contains(&0) {
+            return bits.squeeze_dim(1);
+        }
+        let likelihood = log_likelihood(start.clone(), mean, log_variance * 0.5);
+        let ending = -likelihood.mean_dim(1) / LN_2;
+        let is_zero: Vec<bool> = times.iter().map(|&time| time == 0).collect();
+        let mask = TensorData::new(is_zero, [times.len(), 1]);
+        bits.mask_where(Tensor::from_data(mask, &start.device()), ending).squeeze_dim(1)
     }
 }
 

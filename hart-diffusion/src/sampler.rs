@@ -9,13 +9,14 @@ use hart_core::{Error, HartBackend, Precision, Result};
 
 use crate::names::NAMES;
 use crate::network::{ResidualHeadSize, ResidualNetwork};
-use crate::schedule::NoiseSchedule;
+use crate::schedule::{NoiseSchedule, NoiseStep};
 
 /// Residuals are divided by this for the network, so that they fill [-1, 1].
 pub const RESIDUAL_SCALE: f64 = 0.6;
 
 /// How residuals are sampled.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct SamplerSettings {
     /// Guidance s: noise = conditional·(1 + s) - unconditional·s. As in the reference, exactly 1
     /// (like 0) means no guidance.
@@ -31,7 +32,13 @@ impl Default for SamplerSettings {
 }
 
 impl SamplerSettings {
-    fn is_guided(&self) -> bool {
+    /// Sampling with this guidance and temperature.
+    pub fn new(guidance: f64, temperature: f64) -> Self {
+        Self { guidance, temperature }
+    }
+
+    /// Whether the unconditional half is computed.
+    pub fn is_guided(&self) -> bool {
         self.guidance != 1.0 && self.guidance != 0.0
     }
 }
@@ -46,7 +53,7 @@ pub struct ResidualHead<B: Backend> {
 }
 
 impl<B: Backend> ResidualHead<B> {
-    /// A head with fresh weights, sampled in the steps that `respacing` says
+    /// A head with fresh weights, configured for the steps that `respacing` says
     /// ([`NoiseSchedule::respaced`]).
     ///
     /// # Errors
@@ -64,7 +71,7 @@ impl<B: Backend> ResidualHead<B> {
         Ok(Self { network: cast(self.network, &NAMES, options)?, ..self })
     }
 
-    /// The schedule it is sampled by.
+    /// The schedule it was configured with.
     pub fn schedule(&self) -> &NoiseSchedule {
         &self.schedule
     }
@@ -94,11 +101,16 @@ impl<B: HartBackend> ResidualHead<B> {
         Ok(Self { network: options.finish(network), schedule })
     }
 
-    /// Samples with another schedule than the one it was made with.
+    /// Samples residuals `[batch, tokens, Z]` by the steps of `schedule`, the noisiest first.
+    ///
+    /// `condition` is `[rows, tokens, C]`: the conditional rows, and behind them under guidance as
+    /// many unconditional ones, which may be left out otherwise. `start` is standard normal noise
+    /// `[batch, tokens, Z]`, and `noise` gives as much for each step by its index in sampling
+    /// order. Both halves see the same noise.
     ///
     /// # Errors
-    /// As [`Self::sample`].
-    pub fn sample_with(
+    /// [`Error::Invalid`] when the shapes do not fit each other.
+    pub fn sample(
         &self,
         schedule: &NoiseSchedule,
         condition: Tensor<B, 3>,
@@ -107,74 +119,80 @@ impl<B: HartBackend> ResidualHead<B> {
         settings: &SamplerSettings,
         tap: &mut dyn Tap,
     ) -> Result<Tensor<B, 3>> {
-        let [rows, tokens, _] = condition.dims();
-        let [batch, noise_tokens, _] = start.dims();
-        if rows != 2 * batch || tokens != noise_tokens {
-            let expected = format!("[{}, {noise_tokens}, width]", 2 * batch);
-            return Err(Error::shape("the shape of the condition", &condition.dims(), expected));
-        }
-        let condition = match settings.is_guided() {
-            true => condition,
-            false => condition.narrow(0, 0, batch),
-        };
-        let condition = self.network.embed_condition(condition);
+        let condition = self.embed_condition(condition, start.dims(), settings)?;
         let mut x = start.cast(DType::F32);
-        for (index, step) in (0..schedule.steps()).rev().enumerate() {
-            let time = schedule.times[step] as f64;
-            let [epsilon, variance] = self.predict(x.clone(), time, condition.clone(), settings);
-            let estimate = x.clone() * schedule.sqrt_reciprocal_alphas[step]
-                - epsilon * schedule.sqrt_reciprocal_alphas_minus_one[step];
-            let estimate = estimate.clamp(-1.0, 1.0);
-            tap.record(&format!("pred_xstart.{index}"), &|| estimate.to_data());
-            x = match step {
-                // The posterior of the last step is the estimate itself, and it adds no noise.
-                0 => estimate,
-                _ => {
-                    let mean = estimate * schedule.posterior_mean_start[step]
-                        + x * schedule.posterior_mean_present[step];
-                    let deviation = standard_deviation(schedule, step, variance);
-                    mean + deviation * noise(index) * settings.temperature
-                }
-            };
-            tap.record(&format!("sample.{index}"), &|| x.to_data());
+        for (index, step) in schedule.steps().iter().rev().enumerate() {
+            let Denoised { estimate, sample } =
+                self.step(step, x, condition.clone(), || noise(index), settings);
+            tap.record(&format!("estimate.{index}"), &|| estimate.to_data());
+            tap.record(&format!("sample.{index}"), &|| sample.to_data());
+            x = sample;
         }
         Ok(x * RESIDUAL_SCALE)
     }
 
-    /// Samples residuals `[batch, tokens, Z]`.
-    ///
-    /// `condition` is `[2·batch, tokens, C]`, the conditional rows first; `start` is standard
-    /// normal noise `[batch, tokens, Z]`, and `noise` gives as much for each step by its index in
-    /// sampling order. Both halves see the same noise.
+    /// The condition as [`Self::step`] takes it, computed once for all steps; of an unguided
+    /// sampling the conditional half alone. `sample` is the shape of what is sampled.
     ///
     /// # Errors
     /// [`Error::Invalid`] when the shapes do not fit each other.
-    pub fn sample(
+    pub fn embed_condition(
         &self,
         condition: Tensor<B, 3>,
-        start: Tensor<B, 3>,
-        noise: impl FnMut(usize) -> Tensor<B, 3>,
+        sample: [usize; 3],
         settings: &SamplerSettings,
-        tap: &mut dyn Tap,
     ) -> Result<Tensor<B, 3>> {
-        self.sample_with(&self.schedule, condition, start, noise, settings, tap)
+        let ([rows, tokens, _], [batch, noise_tokens, _]) = (condition.dims(), sample);
+        let fits = rows == 2 * batch || (rows == batch && !settings.is_guided());
+        if !fits || tokens != noise_tokens {
+            let expected = format!("[{}, {noise_tokens}, width]", 2 * batch);
+            return Err(Error::shape("the shape of the condition", &condition.dims(), expected));
+        }
+        let condition =
+            if settings.is_guided() { condition } else { condition.narrow(0, 0, batch) };
+        Ok(self.network.embed_condition(condition))
     }
 
-    /// Noise and variance of the conditional rows, guided when the settings say so.
-    fn predict(
+    /// One step of ancestral sampling: from `x` `[batch, tokens, Z]` of the step to that of the
+    /// step before it, given the embedded condition ([`Self::embed_condition`]). `noise` is asked
+    /// for standard normal values of the same shape, except at the last step, which adds none.
+    pub fn step(
         &self,
+        step: &NoiseStep,
         x: Tensor<B, 3>,
-        time: f64,
+        condition: Tensor<B, 3>,
+        noise: impl FnOnce() -> Tensor<B, 3>,
+        settings: &SamplerSettings,
+    ) -> Denoised<B> {
+        let [epsilon, variance] = self.predict(step, x.clone(), condition, settings);
+        let estimate =
+            x.clone() * step.sqrt_reciprocal_alpha - epsilon * step.sqrt_reciprocal_alpha_minus_one;
+        let estimate = estimate.clamp(-1.0, 1.0);
+        if step.alpha_before == 1.0 {
+            // The posterior of the last step is the estimate itself, and it adds no noise.
+            return Denoised { sample: estimate.clone(), estimate };
+        }
+        let mean = estimate.clone() * step.posterior_mean_start + x * step.posterior_mean_present;
+        let noise = standard_deviation(step, variance) * noise() * settings.temperature;
+        Denoised { sample: mean + noise, estimate }
+    }
+
+    /// Noise and variance `[batch, tokens, Z]` that the network predicts of `x` at a step, guided
+    /// when the settings say so.
+    pub fn predict(
+        &self,
+        step: &NoiseStep,
+        x: Tensor<B, 3>,
         condition: Tensor<B, 3>,
         settings: &SamplerSettings,
     ) -> [Tensor<B, 3>; 2] {
+        let time = [step.time as f64];
         if !settings.is_guided() {
-            return self.network.forward(x, &[time], condition);
+            return self.network.forward(x, &time, condition);
         }
         // Both halves start from the conditional sample; only that one is kept.
         let batch = x.dims()[0];
-        let both = x.repeat_dim(0, 2);
-        let [epsilon, variance] = self.network.forward(both, &[time], condition);
+        let [epsilon, variance] = self.network.forward(x.repeat_dim(0, 2), &time, condition);
         let conditional = epsilon.clone().narrow(0, 0, batch);
         let unconditional = epsilon.narrow(0, batch, batch);
         let guided = conditional * (1.0 + settings.guidance) - unconditional * settings.guidance;
@@ -182,15 +200,20 @@ impl<B: HartBackend> ResidualHead<B> {
     }
 }
 
+/// What a step of sampling gives, `[batch, tokens, Z]` each.
+#[derive(Debug, Clone)]
+pub struct Denoised<B: Backend> {
+    /// The estimate of the residual without noise, over [`RESIDUAL_SCALE`] and cut to [-1, 1].
+    pub estimate: Tensor<B, 3>,
+    /// The sample that the next step starts from; after the last step the result.
+    pub sample: Tensor<B, 3>,
+}
+
 /// The network's variance output v in [-1, 1] interpolates between the logarithms of the posterior
 /// variance and of beta.
-fn standard_deviation<B: Backend>(
-    schedule: &NoiseSchedule,
-    step: usize,
-    variance: Tensor<B, 3>,
-) -> Tensor<B, 3> {
+fn standard_deviation<B: Backend>(step: &NoiseStep, variance: Tensor<B, 3>) -> Tensor<B, 3> {
     let fraction = (variance + 1.0) / 2.0;
-    let (low, high) = (schedule.posterior_log_variance[step], schedule.betas[step].ln());
+    let (low, high) = (step.posterior_log_variance, step.beta.ln());
     let log_variance = fraction * (high - low) + low;
     (log_variance * 0.5).exp()
 }

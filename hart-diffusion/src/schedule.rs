@@ -7,32 +7,49 @@ use hart_core::{Error, Result};
 /// Diffusion steps the network is trained with.
 pub const TRAINING_STEPS: usize = 1000;
 
-/// The tables of a (respaced) diffusion process; entry t belongs to spaced step t, 0 the least
-/// noisy.
+/// A (respaced) diffusion process, a step at a time; step 0 is the least noisy.
+///
+/// ```
+/// use hart_diffusion::NoiseSchedule;
+///
+/// let schedule = NoiseSchedule::respaced("8")?;
+/// assert_eq!((schedule.steps().len(), schedule.step(7).time), (8, 999));
+/// # Ok::<(), hart_core::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct NoiseSchedule {
-    /// The original time of each spaced step, what the network is told.
-    pub times: Vec<usize>,
-    /// Variance added by each step.
-    pub betas: Vec<f64>,
-    /// Signal left after each step, the cumulative product of `1 - beta`.
-    pub alphas_cumulative: Vec<f64>,
+    steps: Vec<NoiseStep>,
+    respacing: String,
+}
+
+/// The constants of one step of a diffusion process.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct NoiseStep {
+    /// The step's time in the process of [`TRAINING_STEPS`], what the network is given.
+    pub time: usize,
+    /// Variance that the step adds.
+    pub beta: f64,
+    /// Signal left after the step, the product of `1 - beta` so far.
+    pub alpha_cumulative: f64,
+    /// Signal left before the step; 1 for the first.
+    pub alpha_before: f64,
     /// Factor of x_t in the estimate of x_0.
-    pub sqrt_reciprocal_alphas: Vec<f64>,
+    pub sqrt_reciprocal_alpha: f64,
     /// Factor of the noise in the estimate of x_0.
-    pub sqrt_reciprocal_alphas_minus_one: Vec<f64>,
+    pub sqrt_reciprocal_alpha_minus_one: f64,
     /// Logarithm of the posterior variance; that of step 0, which is zero, is taken from step 1.
-    pub posterior_log_variance: Vec<f64>,
+    pub posterior_log_variance: f64,
     /// Factor of x_0 in the posterior mean.
-    pub posterior_mean_start: Vec<f64>,
+    pub posterior_mean_start: f64,
     /// Factor of x_t in the posterior mean.
-    pub posterior_mean_present: Vec<f64>,
+    pub posterior_mean_present: f64,
 }
 
 impl NoiseSchedule {
     /// The schedule of all [`TRAINING_STEPS`].
     pub fn full() -> Self {
-        Self::spaced((0..TRAINING_STEPS).collect())
+        Self::spaced((0..TRAINING_STEPS).collect(), TRAINING_STEPS.to_string())
     }
 
     /// The schedule respaced as `respacing` says: a number of steps (`8`), the numbers of steps in
@@ -42,17 +59,30 @@ impl NoiseSchedule {
     /// [`Error::Invalid`] for text of another form, a section with more steps than it has, no steps
     /// at all, or an N that no stride gives.
     pub fn respaced(respacing: &str) -> Result<Self> {
-        Ok(Self::spaced(parse_respacing(respacing)?))
+        Ok(Self::spaced(parse_respacing(respacing)?, respacing.to_string()))
     }
 
-    /// How many steps there are.
-    pub fn steps(&self) -> usize {
-        self.times.len()
+    /// The text it was made from, as [`Self::respaced`] takes it.
+    pub fn respacing(&self) -> &str {
+        &self.respacing
+    }
+
+    /// All steps, the least noisy first: sampling goes through them from the end.
+    pub fn steps(&self) -> &[NoiseStep] {
+        &self.steps
+    }
+
+    /// Step `index`, counted from the least noisy.
+    ///
+    /// # Panics
+    /// When there is no such step.
+    pub fn step(&self, index: usize) -> &NoiseStep {
+        &self.steps[index]
     }
 
     /// The process that visits only `times`, increasing: betas are derived anew from the signal
     /// left at those times.
-    fn spaced(times: Vec<usize>) -> Self {
+    fn spaced(times: Vec<usize>, respacing: String) -> Self {
         let all = cosine_alphas_cumulative();
         let alphas: Vec<f64> = times.iter().map(|&time| all[time]).collect();
         let before = |t: usize| if t == 0 { 1.0 } else { alphas[t - 1] };
@@ -66,23 +96,22 @@ impl NoiseSchedule {
             })
             .collect();
         let before = |t: usize| if t == 0 { 1.0 } else { alphas[t - 1] };
-        let table = |f: &dyn Fn(usize) -> f64| (0..times.len()).map(f).collect::<Vec<f64>>();
         let variance = |t: usize| betas[t] * (1.0 - before(t)) / (1.0 - alphas[t]);
-        Self {
-            sqrt_reciprocal_alphas: table(&|t| (1.0 / alphas[t]).sqrt()),
-            sqrt_reciprocal_alphas_minus_one: table(&|t| (1.0 / alphas[t] - 1.0).sqrt()),
-            posterior_log_variance: table(&|t| match (t, times.len()) {
+        let step = |t: usize| NoiseStep {
+            time: times[t],
+            beta: betas[t],
+            alpha_cumulative: alphas[t],
+            alpha_before: before(t),
+            sqrt_reciprocal_alpha: (1.0 / alphas[t]).sqrt(),
+            sqrt_reciprocal_alpha_minus_one: (1.0 / alphas[t] - 1.0).sqrt(),
+            posterior_log_variance: match (t, times.len()) {
                 (0, 1) => f64::MIN_POSITIVE.ln(),
                 _ => variance(t.max(1)).ln(),
-            }),
-            posterior_mean_start: table(&|t| betas[t] * before(t).sqrt() / (1.0 - alphas[t])),
-            posterior_mean_present: table(&|t| {
-                (1.0 - before(t)) * (1.0 - betas[t]).sqrt() / (1.0 - alphas[t])
-            }),
-            times,
-            betas,
-            alphas_cumulative: alphas,
-        }
+            },
+            posterior_mean_start: betas[t] * before(t).sqrt() / (1.0 - alphas[t]),
+            posterior_mean_present: (1.0 - before(t)) * (1.0 - betas[t]).sqrt() / (1.0 - alphas[t]),
+        };
+        Self { steps: (0..times.len()).map(step).collect(), respacing }
     }
 }
 
@@ -161,9 +190,9 @@ mod tests {
     fn one_step_and_all_steps_are_finite() {
         for (respacing, steps) in [("1", 1), ("2", 2), ("1000", 1000), ("ddim1000", 1000)] {
             let schedule = NoiseSchedule::respaced(respacing).unwrap();
-            assert_eq!(schedule.steps(), steps);
-            assert!(schedule.posterior_log_variance.iter().all(|value| value.is_finite()));
-            assert!(schedule.posterior_mean_start.iter().all(|value| value.is_finite()));
+            assert_eq!(schedule.steps().len(), steps);
+            assert!(schedule.steps().iter().all(|step| step.posterior_log_variance.is_finite()));
+            assert!(schedule.steps().iter().all(|step| step.posterior_mean_start.is_finite()));
         }
     }
 
@@ -171,6 +200,6 @@ mod tests {
     fn respacing_to_every_step_changes_nothing() {
         let full = NoiseSchedule::full();
         assert_eq!(NoiseSchedule::respaced("1000").unwrap(), full);
-        assert_eq!(full.times, (0..1000).collect::<Vec<_>>());
+        assert!(full.steps().iter().map(|step| step.time).eq(0..1000));
     }
 }

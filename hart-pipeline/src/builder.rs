@@ -1,53 +1,99 @@
 //! Building a pipeline.
 
-use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::backend::Backend;
 use hart_core::checkpoint::LoadOptions;
-use hart_core::config::TransformerConfig;
 use hart_core::{Error, HartBackend, Precision, Result};
 
+use crate::backend::{DefaultBackend, OnBackend, on_device};
 use crate::defaults::ModelDefaults;
-use crate::lazy::LazyModel;
 use crate::model::{HartModel, ModelCheckpoints, ModelConfig, TransformerWeights};
-use crate::pipeline::{HartPipeline, Parts};
+use crate::pipeline::{About, HartPipeline, LazyModel, batch_size, check_sizes};
 use crate::text::{PaddingSide, SystemPrompt, TextEncoder, TextEncoderOptions};
+use crate::text_to_image::TextToImage;
 
-/// Says what a pipeline is loaded from and how.
-#[derive(Debug, Clone)]
-pub struct PipelineBuilder<B: Backend> {
-    model: Option<PathBuf>,
+/// Says what a pipeline is loaded from and how. It ends in [`Self::build`], for a backend that is
+/// chosen when the program is compiled, or in [`Self::open`], for one that is named when it runs.
+#[derive(Debug, Clone, Default)]
+pub struct PipelineBuilder {
+    source: Source,
     text_encoder: Option<PathBuf>,
-    device: B::Device,
     precision: Precision,
     weights: TransformerWeights,
-    text: TextEncoderOptions,
+    padding_side: Option<PaddingSide>,
     system_prompt: Option<SystemPrompt>,
     batch_size: Option<usize>,
     strip_height: Option<usize>,
-    backend: PhantomData<B>,
+    drop_text_encoder: bool,
 }
 
-impl<B: HartBackend> PipelineBuilder<B> {
-    pub(crate) fn new() -> Self {
-        Self {
-            model: None,
-            text_encoder: None,
-            device: Default::default(),
-            precision: Precision::default(),
-            weights: TransformerWeights::default(),
-            text: TextEncoderOptions::default(),
-            system_prompt: None,
-            batch_size: None,
-            strip_height: None,
-            backend: PhantomData,
-        }
+/// Where the model is.
+#[derive(Debug, Clone, Default)]
+enum Source {
+    #[default]
+    Missing,
+    Folder(PathBuf),
+    #[cfg(feature = "embedded")]
+    Embedded,
+}
+
+impl HartPipeline<DefaultBackend> {
+    /// Starts building a pipeline, for any backend.
+    pub fn builder() -> PipelineBuilder {
+        PipelineBuilder::default()
     }
 
-    /// The model's folder, with `llm/` and `tokenizer/` in it. Needed.
+    /// A pipeline on the device called `device`, such as `flex` or `cuda:1`, that is chosen when
+    /// the program runs; `model` is its folder, or a [`PipelineBuilder`] that says more. For
+    /// libraries this is the door: Cargo features of a dependency graph add up, so that
+    /// [`DefaultBackend`] may change under them.
+    ///
+    /// ```
+    /// use hart_pipeline::{HartPipeline, Request};
+    /// # #[cfg(all(feature = "flex", feature = "embedded"))] {
+    /// let pipeline = HartPipeline::open("flex", HartPipeline::builder().embedded())?;
+    /// let images = pipeline.generate(&Request::new("a red heart, flat style").seed(7))?;
+    /// assert_eq!(images[0].settings().backend.as_deref(), Some("flex"));
+    /// # }
+    /// # Ok::<(), hart_pipeline::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`PipelineBuilder::open`].
+    pub fn open(device: &str, model: impl Into<PipelineBuilder>) -> Result<Box<dyn TextToImage>> {
+        model.into().open(device)
+    }
+}
+
+impl From<&str> for PipelineBuilder {
+    fn from(folder: &str) -> Self {
+        Self::default().model(folder)
+    }
+}
+
+impl From<&Path> for PipelineBuilder {
+    fn from(folder: &Path) -> Self {
+        Self::default().model(folder)
+    }
+}
+
+impl From<PathBuf> for PipelineBuilder {
+    fn from(folder: PathBuf) -> Self {
+        Self::default().model(folder)
+    }
+}
+
+impl PipelineBuilder {
+    /// The model's folder, with `llm/` and `tokenizer/` in it.
     pub fn model(mut self, folder: impl AsRef<Path>) -> Self {
-        self.model = Some(folder.as_ref().to_path_buf());
+        self.source = Source::Folder(folder.as_ref().to_path_buf());
+        self
+    }
+
+    /// The small model compiled into the crate (feature `embedded`, on by default).
+    #[cfg(feature = "embedded")]
+    pub fn embedded(mut self) -> Self {
+        self.source = Source::Embedded;
         self
     }
 
@@ -58,19 +104,13 @@ impl<B: HartBackend> PipelineBuilder<B> {
         self
     }
 
-    /// The device to work on (default: the backend's first).
-    pub fn device(mut self, device: B::Device) -> Self {
-        self.device = device;
-        self
-    }
-
     /// The element type of weights and activations (default [`Precision::F32`]).
     pub fn precision(mut self, precision: Precision) -> Self {
         self.precision = precision;
         self
     }
 
-    /// Which weights of the transformer (default [`TransformerWeights::Ema`], the release's).
+    /// Which weights of the transformer (default [`TransformerWeights::Auto`]).
     pub fn weights(mut self, weights: TransformerWeights) -> Self {
         self.weights = weights;
         self
@@ -85,95 +125,144 @@ impl<B: HartBackend> PipelineBuilder<B> {
 
     /// Which side of short prompts is padded (default: what `tokenizer_config.json` says).
     pub fn padding_side(mut self, side: PaddingSide) -> Self {
-        self.text.padding_side = Some(side);
+        self.padding_side = Some(side);
         self
     }
 
-    /// How many pictures are made at once (default: as many as keep the key/value cache under
-    /// 2 GiB, at most 16). It changes speed and memory, not the pictures.
-    pub fn batch_size(mut self, pictures: usize) -> Self {
-        self.batch_size = Some(pictures);
+    /// How many images are made at once (default: as many as keep the key/value cache under 2 GiB,
+    /// at most 16). It changes speed and memory, not the images.
+    pub fn batch_size(mut self, images: usize) -> Self {
+        self.batch_size = Some(images);
         self
     }
 
     /// Whether the text encoder stays in memory (default: yes). It has twice the parameters of the
     /// transformer. Without it in memory, the model is not loaded before the first prompts are
-    /// encoded and the text encoder's memory is given back, and every later request loads the text
-    /// encoder again: for few requests of many pictures where memory is short.
+    /// encoded and the text encoder's memory is freed, and every later request loads the text
+    /// encoder again: for few requests of many images where memory is short.
     pub fn keep_text_encoder(mut self, keep: bool) -> Self {
-        self.text.on_demand = !keep;
+        self.drop_text_encoder = !keep;
         self
     }
 
-    /// Decodes pictures in strips of about so many rows of pixels (default: whole). The pictures
-    /// are the same up to rounding; large ones need less than half the memory, and more time.
+    /// Decodes images in strips of about this many rows of pixels (default: whole). The images are
+    /// the same up to rounding; large ones need less than half the memory, and more time.
     pub fn strip_height(mut self, rows: usize) -> Self {
         self.strip_height = Some(rows);
         self
     }
 
-    /// Loads everything.
+    /// Loads everything, on a device of backend `B`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when a folder was not named or the precision is not supported by the
-    /// device, and [`Error::Io`], [`Error::Malformed`], [`Error::Config`] or [`Error::Weights`]
-    /// when a file is missing, damaged or does not fit the others.
-    pub fn build(self) -> Result<HartPipeline<B>> {
-        let missing = |what| Error::invalid(what, "not given", "a path");
-        let folder = self.model.ok_or_else(|| missing("the model's folder"))?;
-        let beside = folder.join("text");
-        let text_folder = self.text_encoder.or_else(|| beside.is_dir().then_some(beside));
-        let text_folder = text_folder.ok_or_else(|| missing("the text encoder's folder"))?;
-        self.precision.check::<B>(&self.device)?;
-        if self.batch_size == Some(0) {
-            return Err(Error::invalid("the batch size", 0, "at least 1"));
+    /// [`Error::Invalid`] when no model was named or the precision is not supported by the device,
+    /// and [`Error::Io`], [`Error::Malformed`], [`Error::Config`] or [`Error::Weights`] when a file
+    /// is missing, damaged or does not fit the others.
+    pub fn build<B: HartBackend>(self, device: &B::Device) -> Result<HartPipeline<B>> {
+        B::check_precision(self.precision, device)?;
+        check_sizes(self.batch_size, self.strip_height)?;
+        match self.source.clone() {
+            Source::Missing => Err(Error::invalid("the model", "not named", "a folder")),
+            #[cfg(feature = "embedded")]
+            Source::Embedded => self.load_embedded(device),
+            Source::Folder(folder) => self.load(&folder, device),
         }
-        if self.strip_height == Some(0) {
-            return Err(Error::invalid("the height of strips", 0, "at least 1 row of pixels"));
-        }
+    }
 
-        // The small files first: a mistake in them should not wait for gigabytes.
-        let defaults = ModelDefaults::open(&folder)?;
-        let config = ModelConfig::open(&folder)?;
-        let transformer = &config.transformer;
-        let options = LoadOptions { precision: self.precision, prepare: true };
-        let system_prompt = self.system_prompt.unwrap_or_else(|| defaults.system_prompt.clone());
-        let text = TextEncoderOptions { weights: options, system_prompt, ..self.text };
-        let tokens = transformer.context_tokens;
-        let encoder = TextEncoder::open(&text_folder, tokens, &text, &self.device)?;
-        if encoder.width() != transformer.context_width {
-            return Err(Error::Config {
-                path: folder.join("llm/config.json"),
-                key: "context_dim".to_string(),
-                found: transformer.context_width.to_string(),
-                expected: format!(
-                    "{}, the width of the text encoder in {}",
-                    encoder.width(),
-                    text_folder.display()
-                ),
-            });
-        }
-        let files = ModelCheckpoints::open(&folder, self.weights)?;
-        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
-        let name = name.unwrap_or_else(|| folder.display().to_string());
-        let batch_size = self.batch_size.unwrap_or_else(|| batch_size(transformer, self.precision));
-        let model = match encoder.is_kept() {
-            true => {
-                let model = HartModel::load(&config, &files, options, &self.device)?;
-                LazyModel::loaded(config, model)
+    /// Loads everything, on the device called `device`: a backend of
+    /// [`compiled_in`](crate::backend::compiled_in), and for GPUs optionally which one.
+    ///
+    /// # Errors
+    /// As [`Self::build`], and [`Error::Invalid`] when there is no such backend here.
+    pub fn open(self, device: &str) -> Result<Box<dyn TextToImage>> {
+        struct Open(PipelineBuilder);
+        impl OnBackend for Open {
+            type Output = Result<Box<dyn TextToImage>>;
+
+            fn run<B: HartBackend>(self, device: B::Device) -> Self::Output {
+                Ok(Box::new(self.0.build::<B>(&device)?))
             }
-            false => LazyModel::waiting(config, files, options, self.device.clone()),
+        }
+        on_device(device, Open(self))?
+    }
+
+    #[cfg(feature = "embedded")]
+    fn load_embedded<B: HartBackend>(self, device: &B::Device) -> Result<HartPipeline<B>> {
+        let unused = [
+            ("a text encoder's folder", self.text_encoder.is_some()),
+            ("a system prompt", self.system_prompt.is_some()),
+            ("a padding side", self.padding_side.is_some()),
+        ];
+        if let Some((what, _)) = unused.iter().find(|(_, given)| *given) {
+            let expected = "none: the embedded model brings its own";
+            return Err(Error::invalid(*what, "given", expected));
+        }
+        let mut pipeline = HartPipeline::embedded_with(self.precision, device)?;
+        if let Some(images) = self.batch_size {
+            pipeline.about.batch_size = images;
+        }
+        pipeline.about.strip_height = self.strip_height;
+        Ok(pipeline)
+    }
+
+    fn load<B: HartBackend>(self, folder: &Path, device: &B::Device) -> Result<HartPipeline<B>> {
+        let text_folder = self.text_folder(folder)?;
+        // The small files first: a mistake in them should not wait for gigabytes.
+        let defaults = ModelDefaults::open(folder)?;
+        let config = ModelConfig::open(folder)?;
+        let options = LoadOptions { precision: self.precision, prepare: true };
+        let text = TextEncoderOptions {
+            weights: options,
+            padding_side: self.padding_side,
+            system_prompt: self.system_prompt.unwrap_or_else(|| defaults.system_prompt.clone()),
+            on_demand: self.drop_text_encoder,
         };
-        let (device, precision, strip_height) = (self.device, self.precision, self.strip_height);
-        let parts =
-            Parts { model, text_encoder: encoder, name, batch_size, strip_height, defaults };
-        Ok(HartPipeline::new(parts, precision, device))
+        let tokens = config.transformer.context_tokens;
+        let encoder = TextEncoder::open(&text_folder, tokens, &text, device)?;
+        check_width(folder, &config, &text_folder, encoder.width())?;
+        let files = ModelCheckpoints::open(folder, self.weights)?;
+        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
+        let usual = batch_size(&config.transformer, self.precision);
+        let about = About {
+            scales: config.transformer.scales.clone(),
+            downsampling: config.autoencoder.downsampling(),
+            diffusion_steps: config.residual_head.sampling_steps.clone(),
+            name: name.unwrap_or_else(|| folder.display().to_string()),
+            weights: Some(files.weights.name().to_string()),
+            precision: self.precision,
+            batch_size: self.batch_size.unwrap_or(usual),
+            strip_height: self.strip_height,
+            defaults,
+        };
+        let model = if encoder.is_kept() {
+            LazyModel::loaded(HartModel::load(&config, &files, options, device)?)
+        } else {
+            LazyModel::waiting(config, files, options)
+        };
+        Ok(HartPipeline::new(model, encoder, about, device.clone()))
+    }
+
+    /// The text encoder's folder: the one named, or that beside the model.
+    fn text_folder(&self, model: &Path) -> Result<PathBuf> {
+        let beside = model.join("text");
+        let named = self.text_encoder.clone();
+        named.or_else(|| beside.is_dir().then(|| beside.clone())).ok_or_else(|| {
+            let expected = format!("a folder, since there is no {}", beside.display());
+            Error::invalid("the text encoder's folder", "not named", expected)
+        })
     }
 }
 
-/// Pictures whose keys and values of both guidance halves fit in 2 GiB together.
-pub(crate) fn batch_size(config: &TransformerConfig, precision: Precision) -> usize {
-    let tokens = config.context_tokens + config.scales.total_tokens();
-    let elements = 2 * 2 * tokens * config.depth * config.width;
-    ((2usize << 30) / (elements * precision.dtype().size())).clamp(1, 16)
+/// Checks that the text encoder's hidden states are as wide as the transformer expects.
+fn check_width(folder: &Path, config: &ModelConfig, text: &Path, width: usize) -> Result<()> {
+    let expected = config.transformer.context_width;
+    if width == expected {
+        return Ok(());
+    }
+    Err(Error::Config {
+        path: folder.join("llm/config.json"),
+        key: "context_dim".to_string(),
+        found: expected.to_string(),
+        expected: format!("{width}, the width of the text encoder in {}", text.display()),
+    })
 }

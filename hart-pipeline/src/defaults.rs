@@ -1,4 +1,4 @@
-//! What a model is asked with where a request does not say.
+//! Defaults for settings that a request leaves unset.
 
 use std::path::Path;
 
@@ -10,6 +10,7 @@ use crate::text::SystemPrompt;
 /// The settings that suit a model. Those of the release, unless the model's folder has a file
 /// `generation.json` that says otherwise, as models of the training programs do.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct ModelDefaults {
     /// Classifier-free guidance (`guidance`).
     pub guidance: f64,
@@ -46,10 +47,7 @@ impl ModelDefaults {
     /// value is out of its range.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let path = folder.as_ref().join("generation.json");
-        match path.exists() {
-            true => Self::read(&ConfigReader::open(path)?),
-            false => Ok(Self::default()),
-        }
+        if path.exists() { Self::read(&ConfigReader::open(path)?) } else { Ok(Self::default()) }
     }
 
     /// Reads the keys of an open file; errors as for [`Self::open`].

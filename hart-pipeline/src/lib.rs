@@ -4,12 +4,11 @@
 //! use hart_pipeline::backend::{DefaultBackend, default_device};
 //! use hart_pipeline::{HartPipeline, Precision, Request};
 //!
-//! let pipeline = HartPipeline::<DefaultBackend>::builder()
+//! let pipeline: HartPipeline<DefaultBackend> = HartPipeline::builder()
 //!     .model("models/hart-0.7b-1024px")
 //!     .text_encoder("models/Qwen2-VL-1.5B-Instruct")
-//!     .device(default_device())
 //!     .precision(Precision::Bf16)
-//!     .build()?;
+//!     .build(&default_device())?;
 //! let images = pipeline.generate(&Request::new("a red heart, flat style").seed(7))?;
 //! images[0].save("heart.png")?;
 //! # Ok::<(), hart_pipeline::Error>(())
@@ -17,42 +16,62 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`HartPipeline`], [`PipelineBuilder`] | the pipeline: text to pictures |
+//! | [`HartPipeline`], [`PipelineBuilder`] | the pipeline: text to images |
+//! | [`TextToImage`] | the same on a backend that is named at run time |
 //! | [`Request`] | prompts, seeds and settings, checked |
-//! | [`observer`] | progress, previews, cancellation |
-//! | [`image`] | pictures out, with the settings that made them |
+//! | [`observer`] | progress, previews, cancellation, outcomes |
+//! | [`image`] | images out, with the settings that made them |
+//! | [`generation`] | the loop over scales, and the hook that changes it |
 //! | [`text`] | the Qwen2 text encoder |
-//! | [`HartModel`] | the lower door: tokenizer, transformer and residual head |
+//! | [`HartModel`] | tokenizer, transformer and residual head |
+//! | [`training`] | what they are trained with |
 //! | [`backend`] | the backends compiled in |
 //!
-//! Sections cited are those of [`hart_core::arithmetic`].
+//! The crates it is made of come along: [`core`], [`tokenizer`], [`ar`], [`diffusion`], and
+//! [`burn`] itself. Sections cited are those of [`hart_core::arithmetic`].
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "embedded")]
+pub mod archive;
 pub mod backend;
+mod batch;
 mod builder;
 mod defaults;
 #[cfg(feature = "embedded")]
 mod embedded;
-pub mod generate;
+mod generate;
+pub mod generation;
 pub mod image;
-mod lazy;
 mod model;
 pub mod observer;
 mod pipeline;
 mod request;
 pub mod text;
+mod text_to_image;
 pub mod training;
+
+pub use burn;
+pub use {
+    hart_ar as ar, hart_core as core, hart_diffusion as diffusion, hart_tokenizer as tokenizer,
+};
 
 pub use builder::PipelineBuilder;
 pub use defaults::ModelDefaults;
-pub use hart_core::{Error, HartBackend, Precision, Result};
-pub use image::{Image, ImageSettings};
+pub use generation::{GenerationHook, GenerationSettings};
+pub use hart_core::{Error, Grid, HartBackend, Precision, Result};
+pub use image::{Image, ImageSettings, Pixels};
 pub use model::{HartModel, ModelCheckpoints, ModelConfig, TransformerWeights};
-pub use observer::{Event, Observer};
-pub use pipeline::HartPipeline;
-pub use request::{GenerationSettings, Request, RequestItem};
+pub use observer::{Event, Observer, Outcome, Summary};
+pub use pipeline::{HartPipeline, PipelineParts};
+pub use request::{Request, RequestItem};
+pub use text_to_image::TextToImage;
 
 /// Compiles the code of the workspace's README.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "embedded"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// Compiles the code of this crate's README.
+#[cfg(all(doctest, feature = "flex", feature = "embedded"))]
+#[doc = include_str!("../README.md")]
+struct CrateReadme;

@@ -3,16 +3,16 @@
 use std::path::Path;
 
 use burn::tensor::backend::Backend;
-use hart_ar::{Transformer, TransformerSize};
+use hart_ar::{Transformer, TransformerConfig, TransformerSize};
 use hart_core::checkpoint::{Checkpoint, LoadOptions, cast};
-use hart_core::config::{AutoencoderConfig, TransformerConfig};
+use hart_core::config::ConfigReader;
 use hart_core::nn::Prepare;
-use hart_core::{Error, HartBackend, Precision, Result};
-use hart_diffusion::{ResidualHead, ResidualHeadSize};
-use hart_tokenizer::HybridTokenizer;
+use hart_core::{Error, HartBackend, Precision, Result, ScaleSchedule};
+use hart_diffusion::{ResidualHead, ResidualHeadConfig, ResidualHeadSize};
+use hart_tokenizer::{AutoencoderConfig, HybridTokenizer};
 
-/// The three parts of HART. Lower doors for research stay open through them.
-#[derive(Debug)]
+/// The three parts of HART. A clone shares their weights.
+#[derive(Debug, Clone)]
 pub struct HartModel<B: Backend> {
     /// Images to tokens and back.
     pub tokenizer: HybridTokenizer<B>,
@@ -24,21 +24,48 @@ pub struct HartModel<B: Backend> {
 
 /// The configurations of a model's parts, checked to fit each other.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct ModelConfig {
-    /// `llm/config.json`.
+    /// The transformer's part of `llm/config.json`.
     pub transformer: TransformerConfig,
+    /// The residual head's part of it.
+    pub residual_head: ResidualHeadConfig,
     /// `tokenizer/config.json`.
     pub autoencoder: AutoencoderConfig,
 }
 
 /// Which of the two weight files of the transformer is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum TransformerWeights {
-    /// `ema_model.bin`, the running mean of the weights in training: the release's default.
+    /// The running mean where the folder has it, as the release does, else the last weights.
     #[default]
+    Auto,
+    /// `ema_model.bin`, the running mean of the weights in training.
     Ema,
-    /// `model.safetensors`, possibly in shards.
+    /// `model.safetensors`, possibly in shards: the last weights.
     Raw,
+}
+
+impl TransformerWeights {
+    /// The name used on command lines and in image settings: `auto`, `ema` or `raw`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Ema => "ema",
+            Self::Raw => "raw",
+        }
+    }
+}
+
+impl std::str::FromStr for TransformerWeights {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let all = [Self::Auto, Self::Ema, Self::Raw].into_iter();
+        let found = all.into_iter().find(|weights| weights.name() == name);
+        found.ok_or_else(|| Error::invalid("the weights", format!("`{name}`"), "auto, ema or raw"))
+    }
 }
 
 impl ModelConfig {
@@ -49,20 +76,39 @@ impl ModelConfig {
     /// when the two contradict each other.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let path = folder.as_ref().join("llm/config.json");
-        let transformer = TransformerConfig::open(&path)?;
-        let autoencoder = AutoencoderConfig::open(folder.as_ref().join("tokenizer/config.json"))?;
+        let file = ConfigReader::open(&path)?;
+        Self::new(
+            TransformerConfig::read(&file)?,
+            ResidualHeadConfig::read(&file)?,
+            AutoencoderConfig::open(folder.as_ref().join("tokenizer/config.json"))?,
+        )
+        .map_err(|error| match error {
+            Error::Config { key, found, expected, .. } => {
+                Error::Config { path, key, found, expected }
+            }
+            other => other,
+        })
+    }
+
+    /// The configurations of parts that fit each other.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when transformer and tokenizer have different scales.
+    pub fn new(
+        transformer: TransformerConfig,
+        residual_head: ResidualHeadConfig,
+        autoencoder: AutoencoderConfig,
+    ) -> Result<Self> {
         if transformer.scales != autoencoder.scales {
+            let expected = autoencoder.scales.to_json();
             return Err(Error::Config {
-                path,
+                path: "llm/config.json".into(),
                 key: "patch_nums".to_string(),
-                found: format!("{:?}", transformer.scales.sides()),
-                expected: format!(
-                    "the `v_patch_nums` of the tokenizer, {:?}",
-                    autoencoder.scales.sides()
-                ),
+                found: transformer.scales.to_json().to_string(),
+                expected: format!("the `v_patch_nums` of the tokenizer, {expected}"),
             });
         }
-        Ok(Self { transformer, autoencoder })
+        Ok(Self { transformer, residual_head, autoencoder })
     }
 
     /// The sizes the transformer takes from the tokenizer.
@@ -78,8 +124,8 @@ impl ModelConfig {
         ResidualHeadSize {
             channels: self.autoencoder.latent_channels,
             condition_width: self.transformer.width,
-            width: self.transformer.residual_head.width,
-            depth: self.transformer.residual_head.depth,
+            width: self.residual_head.width,
+            depth: self.residual_head.depth,
         }
     }
 }
@@ -91,6 +137,9 @@ pub struct ModelCheckpoints {
     pub transformer: Checkpoint,
     /// Tokenizer.
     pub tokenizer: Checkpoint,
+    /// Which weights of the transformer these are, [`TransformerWeights::Ema`] or
+    /// [`TransformerWeights::Raw`].
+    pub weights: TransformerWeights,
 }
 
 impl ModelCheckpoints {
@@ -100,11 +149,18 @@ impl ModelCheckpoints {
     /// [`Error::Io`] when a file is missing, [`Error::Malformed`] when one is damaged.
     pub fn open(folder: impl AsRef<Path>, weights: TransformerWeights) -> Result<Self> {
         let folder = folder.as_ref();
-        let transformer = match weights {
-            TransformerWeights::Ema => Checkpoint::open_torch(folder.join("llm/ema_model.bin"))?,
-            TransformerWeights::Raw => Checkpoint::open_folder(folder.join("llm"))?,
+        let mean = folder.join("llm/ema_model.bin");
+        let weights = match weights {
+            TransformerWeights::Auto if mean.exists() => TransformerWeights::Ema,
+            TransformerWeights::Auto => TransformerWeights::Raw,
+            named => named,
         };
-        Ok(Self { transformer, tokenizer: Checkpoint::open_folder(folder.join("tokenizer"))? })
+        let transformer = match weights {
+            TransformerWeights::Ema => Checkpoint::open_torch(mean)?,
+            _ => Checkpoint::open_folder(folder.join("llm"))?,
+        };
+        let tokenizer = Checkpoint::open_folder(folder.join("tokenizer"))?;
+        Ok(Self { transformer, tokenizer, weights })
     }
 }
 
@@ -149,7 +205,7 @@ impl<B: HartBackend> HartModel<B> {
             )?,
             residual_head: ResidualHead::from_checkpoint(
                 &config.residual_head_size(),
-                &config.transformer.residual_head.sampling_steps,
+                &config.residual_head.sampling_steps,
                 transformer,
                 options,
                 device,
@@ -162,11 +218,24 @@ impl<B: HartBackend> HartModel<B> {
     /// # Errors
     /// [`Error::Invalid`] for an impossible diffusion respacing.
     pub fn init(config: &ModelConfig, device: &B::Device) -> Result<Self> {
-        let steps = &config.transformer.residual_head.sampling_steps;
+        let steps = &config.residual_head.sampling_steps;
         Ok(Self {
             tokenizer: HybridTokenizer::init(&config.autoencoder, device),
             transformer: Transformer::init(&config.transformer, config.transformer_size(), device),
             residual_head: ResidualHead::init(&config.residual_head_size(), steps, device)?,
+        })
+    }
+
+    /// The same model, its weights shared, for images of another shape than it was trained with
+    /// (experimental).
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for another number of scales.
+    pub fn with_scales(&self, scales: ScaleSchedule) -> Result<Self> {
+        Ok(Self {
+            tokenizer: self.tokenizer.with_scales(scales.clone())?,
+            transformer: self.transformer.with_scales(scales)?,
+            residual_head: self.residual_head.clone(),
         })
     }
 

@@ -1,276 +1,206 @@
-//! The pipeline: text to pictures.
+//! What a pipeline consists of: text encoder, model, device.
 
-use std::ops::{ControlFlow, Range};
+use burn::tensor::backend::Backend;
+use hart_ar::TransformerConfig;
+use hart_core::checkpoint::LoadOptions;
+use hart_core::{Error, Grid, HartBackend, Precision, Result, ScaleSchedule};
+use once_cell::sync::OnceCell;
 
-use burn::tensor::{Tensor, backend::Backend};
-use hart_core::random::SeededDraws;
-use hart_core::{Error, HartBackend, Precision, Result};
-
-use crate::builder::PipelineBuilder;
 use crate::defaults::ModelDefaults;
-use crate::generate::{Stage, to_host};
-use crate::image::{Image, ImageSettings, to_bytes};
-use crate::lazy::LazyModel;
-use crate::model::HartModel;
-use crate::observer::{Event, Observer};
-use crate::request::{GenerationSettings, Request, RequestItem};
-use crate::text::{EncodedPrompts, TextEncoder};
+use crate::model::{HartModel, ModelCheckpoints, ModelConfig};
+use crate::text::TextEncoder;
 
-/// The fewest prompts that a text encoder is loaded for which is not kept.
-const PROMPTS: usize = 64;
-
-/// Text to pictures: text encoder, model and the device they are on.
+/// Text to images: text encoder, model and the device they are on.
 ///
 /// A pipeline can be shared between threads; several generations may run on it at once, since all
-/// state of a generation is its own. Its memory is given back when it is dropped.
+/// state of a generation is its own. Its memory is freed when it is dropped.
 #[derive(Debug)]
 pub struct HartPipeline<B: Backend> {
-    parts: Parts<B>,
-    precision: Precision,
-    // The last field: it is dropped after the weights.
-    device: Released<B>,
-}
-
-/// What a pipeline is made of.
-#[derive(Debug)]
-pub(crate) struct Parts<B: Backend> {
     pub(crate) model: LazyModel<B>,
     pub(crate) text_encoder: TextEncoder<B>,
-    /// The model's name in the settings of pictures.
+    pub(crate) about: About,
+    // The last field: it is dropped after the weights.
+    device: Freed<B>,
+}
+
+/// What a pipeline is put together of by [`HartPipeline::from_parts`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct PipelineParts<B: Backend> {
+    /// The model.
+    pub model: HartModel<B>,
+    /// Its text encoder.
+    pub text_encoder: TextEncoder<B>,
+    /// What images call the model in their settings.
+    pub name: String,
+    /// What suits the model.
+    pub defaults: ModelDefaults,
+    /// The precision its weights were loaded in.
+    pub precision: Precision,
+    /// Images that are made at once; `None` for what fits 2 GiB of keys and values.
+    pub batch_size: Option<usize>,
+    /// Rows of pixels that are decoded at a time; `None` for all.
+    pub strip_height: Option<usize>,
+}
+
+impl<B: Backend> PipelineParts<B> {
+    /// A model and its text encoder, with the defaults of the release.
+    pub fn new(model: HartModel<B>, text_encoder: TextEncoder<B>) -> Self {
+        Self {
+            model,
+            text_encoder,
+            name: "unnamed".to_string(),
+            defaults: ModelDefaults::default(),
+            precision: Precision::default(),
+            batch_size: None,
+            strip_height: None,
+        }
+    }
+}
+
+/// What is known of a model without its weights, and how a pipeline uses it.
+#[derive(Debug)]
+pub(crate) struct About {
+    /// The scales it was trained with.
+    pub(crate) scales: ScaleSchedule,
+    /// Pixels that a cell of the latent covers along each axis.
+    pub(crate) downsampling: usize,
+    /// Its diffusion steps.
+    pub(crate) diffusion_steps: String,
+    /// The model's name in the settings of images.
     pub(crate) name: String,
+    /// Its weights file in the settings of images.
+    pub(crate) weights: Option<String>,
+    pub(crate) precision: Precision,
     pub(crate) batch_size: usize,
     /// Rows of pixels that are decoded at a time; `None` for all.
     pub(crate) strip_height: Option<usize>,
     pub(crate) defaults: ModelDefaults,
 }
 
-/// Gives pooled memory back to the device when it is dropped.
+/// A model, or the files that it is loaded from when it is first needed.
 #[derive(Debug)]
-struct Released<B: Backend>(B::Device);
+pub(crate) struct LazyModel<B: Backend> {
+    model: OnceCell<HartModel<B>>,
+    source: Option<Box<(ModelConfig, ModelCheckpoints, LoadOptions)>>,
+}
 
-impl<B: Backend> Drop for Released<B> {
+/// Frees pooled memory of the device when it is dropped.
+#[derive(Debug)]
+struct Freed<B: Backend>(B::Device);
+
+impl<B: Backend> Drop for Freed<B> {
     fn drop(&mut self) {
         B::memory_cleanup(&self.0);
     }
 }
 
+impl<B: Backend> LazyModel<B> {
+    /// A model in memory.
+    pub(crate) fn loaded(model: HartModel<B>) -> Self {
+        Self { model: OnceCell::with_value(model), source: None }
+    }
+
+    /// A model that waits in its files.
+    pub(crate) fn waiting(
+        config: ModelConfig,
+        files: ModelCheckpoints,
+        options: LoadOptions,
+    ) -> Self {
+        Self { model: OnceCell::new(), source: Some(Box::new((config, files, options))) }
+    }
+}
+
 impl<B: HartBackend> HartPipeline<B> {
-    /// Starts building a pipeline from folders on disk.
-    pub fn builder() -> PipelineBuilder<B> {
-        PipelineBuilder::new()
+    pub(crate) fn new(
+        model: LazyModel<B>,
+        text_encoder: TextEncoder<B>,
+        about: About,
+        device: B::Device,
+    ) -> Self {
+        Self { model, text_encoder, about, device: Freed(device) }
     }
 
-    pub(crate) fn new(parts: Parts<B>, precision: Precision, device: B::Device) -> Self {
-        Self { parts, precision, device: Released(device) }
+    /// A pipeline of a model and a text encoder that are there: what a training program has just
+    /// made, or an experiment has put together.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the text encoder's width or context is not the model's, or the
+    /// batch size or the height of strips is 0.
+    pub fn from_parts(parts: PipelineParts<B>, device: &B::Device) -> Result<Self> {
+        let PipelineParts { model, text_encoder, name, defaults, precision, .. } = parts;
+        let config = model.transformer.config();
+        let found = [text_encoder.context_tokens(), text_encoder.width()];
+        let expected = [config.context_tokens, config.context_width];
+        if found != expected {
+            let what = "the context (tokens, width) of the text encoder";
+            return Err(Error::invalid(what, format!("{found:?}"), format!("{expected:?}")));
+        }
+        check_sizes(parts.batch_size, parts.strip_height)?;
+        let about = About {
+            scales: model.transformer.scales().clone(),
+            downsampling: model.tokenizer.downsampling(),
+            diffusion_steps: model.residual_head.schedule().respacing().to_string(),
+            name,
+            weights: None,
+            precision,
+            batch_size: parts.batch_size.unwrap_or_else(|| batch_size(config, precision)),
+            strip_height: parts.strip_height,
+            defaults,
+        };
+        Ok(Self::new(LazyModel::loaded(model), text_encoder, about, device.clone()))
     }
 
-    /// What requests that do not say are made with.
+    /// Defaults for settings that a request leaves unset.
     pub fn defaults(&self) -> &ModelDefaults {
-        &self.parts.defaults
+        &self.about.defaults
+    }
+
+    /// The size of the images that the model was trained with, in pixels.
+    pub fn image_size(&self) -> Grid {
+        self.about.scales.latent().times(self.about.downsampling)
     }
 
     /// The model's parts, for research.
     ///
     /// # Errors
     /// Those of [`HartModel::load`] when the model waited to be loaded
-    /// ([`PipelineBuilder::keep_text_encoder`]).
+    /// ([`PipelineBuilder::keep_text_encoder`](crate::PipelineBuilder::keep_text_encoder)).
     pub fn model(&self) -> Result<&HartModel<B>> {
-        self.parts.model.get()
+        self.model.model.get_or_try_init(|| match &self.model.source {
+            Some(source) => {
+                let (config, files, options) = &**source;
+                HartModel::load(config, files, *options, &self.device.0)
+            }
+            None => unreachable!("a model that is not in memory has files"),
+        })
     }
 
     /// The text encoder.
     pub fn text_encoder(&self) -> &TextEncoder<B> {
-        &self.parts.text_encoder
+        &self.text_encoder
     }
 
     /// The device everything is on.
     pub fn device(&self) -> &B::Device {
         &self.device.0
     }
-
-    /// Makes all pictures of a request.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] for a prompt or setting out of its range, before anything is computed;
-    /// [`Error::NonFinite`] when the weights are damaged.
-    pub fn generate(&self, request: &Request) -> Result<Vec<Image>> {
-        self.generate_with(request, &mut ())
-    }
-
-    /// Makes all pictures of a request under the eyes of an observer, who can cancel.
-    ///
-    /// # Errors
-    /// As [`Self::generate`], and [`Error::Cancelled`] when the observer asked for it.
-    pub fn generate_with(
-        &self,
-        request: &Request,
-        observer: &mut dyn Observer<B>,
-    ) -> Result<Vec<Image>> {
-        let mut images = vec![];
-        self.run(request, observer, &mut |image| images.push(image))?;
-        Ok(images)
-    }
-
-    /// Makes all pictures of a request and keeps none: each is handed to the observer with
-    /// [`Event::Picture`] as soon as it is finished. A request of a million pictures needs no more
-    /// memory than one batch.
-    ///
-    /// # Errors
-    /// As [`Self::generate_with`].
-    pub fn generate_each(&self, request: &Request, observer: &mut dyn Observer<B>) -> Result<()> {
-        self.run(request, observer, &mut drop)
-    }
-
-    fn run(
-        &self,
-        request: &Request,
-        observer: &mut dyn Observer<B>,
-        keep: &mut dyn FnMut(Image),
-    ) -> Result<()> {
-        let items = request.items()?;
-        let Parts { model, text_encoder, batch_size, defaults, .. } = &self.parts;
-        let config = &model.config().transformer;
-        let steps = &config.residual_head.sampling_steps;
-        let settings = request.settings(&config.scales, steps, defaults)?;
-        for item in &items {
-            text_encoder.tokenize(&item.prompt)?;
-        }
-        // Weights that are loaded anew for every call should serve many prompts.
-        let batches = if text_encoder.is_kept() { 1 } else { PROMPTS.div_ceil(*batch_size) };
-        for start in (0..items.len()).step_by(batches * batch_size) {
-            let pictures = start..items.len().min(start + batches * batch_size);
-            self.generate_batches(&items, pictures, &settings, observer, keep)?;
-        }
-        Ok(())
-    }
-
-    /// Batches whose prompts are encoded together.
-    fn generate_batches(
-        &self,
-        items: &[RequestItem],
-        pictures: Range<usize>,
-        settings: &GenerationSettings,
-        observer: &mut dyn Observer<B>,
-        keep: &mut dyn FnMut(Image),
-    ) -> Result<()> {
-        let prompts: Vec<&str> =
-            items[pictures.clone()].iter().map(|item| item.prompt.as_str()).collect();
-        let scales = self.parts.model.config().transformer.scales.count();
-        let mut encoded = None;
-        for start in pictures.clone().step_by(self.parts.batch_size) {
-            let batch = start..pictures.end.min(start + self.parts.batch_size);
-            tell(observer, Event::Started { pictures: batch.clone(), scales })?;
-            let encoded = match &encoded {
-                Some(encoded) => encoded,
-                None => &*encoded.insert(self.parts.text_encoder.encode(&prompts)?),
-            };
-            let here = batch.start - pictures.start..batch.end - pictures.start;
-            let (prompts, text) = (&prompts[here.clone()], encoded.part(here));
-            self.report_prompts(prompts, &text, batch.start, observer)?;
-            self.generate_batch(&items[batch.clone()], &text, batch, settings, observer, keep)?;
-        }
-        Ok(())
-    }
-
-    /// Decodes the latent of an [`Event::Scale`] to pictures as they would be if the generation
-    /// ended there: `[height, width, 3]` bytes of each picture of the batch, with their side.
-    ///
-    /// # Errors
-    /// [`Error::NonFinite`] when the weights are damaged.
-    pub fn preview(&self, latent: &Tensor<B, 4>) -> Result<Vec<(usize, Vec<u8>)>> {
-        let [batch, _, _, _] = latent.dims();
-        (0..batch).map(|i| self.decode(latent.clone().narrow(0, i, 1))).collect()
-    }
-
-    fn generate_batch(
-        &self,
-        items: &[RequestItem],
-        encoded: &EncodedPrompts<B>,
-        pictures: Range<usize>,
-        settings: &GenerationSettings,
-        observer: &mut dyn Observer<B>,
-        keep: &mut dyn FnMut(Image),
-    ) -> Result<()> {
-        let model = self.model()?;
-        let scales = model.transformer.scales();
-        let (first, count) = (pictures.start, scales.count());
-        let draws = SeededDraws::new(items.iter().map(|item| item.seed).collect::<Vec<_>>());
-        let mut report = |stage: Stage<'_, B>| match stage {
-            Stage::Scale { scale, latent } => {
-                let (pictures, side) = (pictures.clone(), scales.side(scale));
-                tell(observer, Event::Scale { pictures, scale, scales: count, side, latent })
-            }
-            Stage::MaskPass { pass, passes } => tell(observer, Event::MaskPass { pass, passes }),
-        };
-        let latent =
-            model.generate_latent(&encoded.text, settings, &draws, &mut report, &mut ())?;
-        for (i, item) in items.iter().enumerate() {
-            let (side, pixels) = self.decode(latent.clone().narrow(0, i, 1))?;
-            let image = Image::new(side, side, pixels, self.describe(item, settings));
-            tell(observer, Event::Picture { picture: first + i, image: &image })?;
-            keep(image);
-        }
-        Ok(())
-    }
-
-    /// What of the prompts will not reach the model.
-    fn report_prompts(
-        &self,
-        prompts: &[&str],
-        encoded: &EncodedPrompts<B>,
-        first: usize,
-        observer: &mut dyn Observer<B>,
-    ) -> Result<()> {
-        let kept = self.parts.text_encoder.context_tokens();
-        for (i, &tokens) in encoded.lengths.iter().enumerate().filter(|(_, n)| **n > kept) {
-            tell(observer, Event::PromptCut { picture: first + i, tokens, kept })?;
-        }
-        for (i, prompt) in prompts.iter().enumerate() {
-            let words = &self.parts.text_encoder.unknown_words(prompt)[..];
-            if !words.is_empty() {
-                tell(observer, Event::UnknownWords { picture: first + i, words })?;
-            }
-        }
-        Ok(())
-    }
-
-    /// One latent `[1, Z, H, W]` to a side and `[side, side, 3]` bytes.
-    fn decode(&self, latent: Tensor<B, 4>) -> Result<(usize, Vec<u8>)> {
-        let tokenizer = &self.model()?.tokenizer;
-        let decoded = match self.parts.strip_height {
-            None => tokenizer.decode_latent(latent, &mut ()),
-            Some(rows) => {
-                let rows = rows * latent.dims()[2] / tokenizer.image_side();
-                tokenizer.decode_latent_in_strips(latent, rows)
-            }
-        };
-        let [_, _, side, _] = decoded.dims();
-        Ok((side, to_bytes(&to_host(decoded))?))
-    }
-
-    fn describe(&self, item: &RequestItem, settings: &GenerationSettings) -> ImageSettings {
-        let residual = settings.noise_schedule.is_some();
-        ImageSettings {
-            prompt: item.prompt.clone(),
-            seed: item.seed,
-            guidance: settings.guidance,
-            top_k: settings.top_k,
-            top_p: settings.top_p,
-            smooth: settings.smooth,
-            mask_passes: settings.mask_passes,
-            diffusion_steps: residual.then(|| settings.diffusion_steps.clone()),
-            temperature: settings.temperature,
-            precision: self.precision.name().to_string(),
-            model: self.parts.name.clone(),
-            software: format!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
-        }
-    }
 }
 
-/// Tells the observer; its wish to stop becomes an error.
-fn tell<B: Backend>(observer: &mut dyn Observer<B>, event: Event<'_, B>) -> Result<()> {
-    match observer.event(event) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => Err(Error::Cancelled),
+/// Checks what a pipeline may be asked to do at once.
+pub(crate) fn check_sizes(batch_size: Option<usize>, strip_height: Option<usize>) -> Result<()> {
+    if batch_size == Some(0) {
+        return Err(Error::invalid("the batch size", 0, "at least 1"));
     }
+    if strip_height == Some(0) {
+        return Err(Error::invalid("the height of strips", 0, "at least 1 row of pixels"));
+    }
+    Ok(())
+}
+
+/// Images whose keys and values of both guidance halves fit in 2 GiB together, at most 16.
+pub(crate) fn batch_size(config: &TransformerConfig, precision: Precision) -> usize {
+    let tokens = config.context_tokens + config.scales.total_tokens();
+    let elements = 2 * 2 * tokens * config.depth * config.width;
+    ((2usize << 30) / (elements * precision.dtype().size())).clamp(1, 16)
 }

@@ -1,13 +1,16 @@
 //! What is asked of a pipeline.
 
-use hart_ar::sampling::{COARSE_SCALES, RELEASE_TOP_K, Smoothing, TokenRule};
-use hart_core::{Error, Result, ScaleSchedule};
-use hart_diffusion::NoiseSchedule;
+use hart_core::{Error, Grid, Result, ScaleSchedule};
+use serde::{Deserialize, Serialize};
 
 use crate::defaults::ModelDefaults;
+use crate::generation::GenerationSettings;
+use crate::image::ImageSettings;
 
-/// The most pictures of one request.
-const MAX_PICTURES: usize = 1 << 20;
+/// The most images of one request.
+const MAX_IMAGES: usize = 1 << 20;
+/// The largest image that may be asked for, over the pixels that the model was trained with.
+const MAX_AREA: usize = 4;
 
 /// Prompts, seeds and settings; the defaults are the model's ([`ModelDefaults`]), as a rule those of
 /// the release, which are given here.
@@ -20,11 +23,14 @@ const MAX_PICTURES: usize = 1 << 20;
 /// assert_eq!(seeds, [7, 8, 9]);
 /// # Ok::<(), hart_pipeline::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Request {
+    version: u32,
     prompts: Vec<String>,
     seeds: Seeds,
     count: usize,
+    size: Option<[usize; 2]>,
     guidance: Option<f64>,
     top_k: Option<usize>,
     top_p: Option<f64>,
@@ -35,33 +41,46 @@ pub struct Request {
     residual: bool,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum Seeds {
     From(u64),
     Listed(Vec<u64>),
 }
 
-/// One picture of a request.
+impl Default for Request {
+    /// No images: a request is made by [`Request::new`] or [`Request::batch`].
+    fn default() -> Self {
+        Self::batch(Vec::<String>::new())
+    }
+}
+
+/// One image of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RequestItem {
     /// Its prompt.
     pub prompt: String,
-    /// Its seed. With the same settings the same seed gives the same picture.
+    /// Its seed. With the same settings the same seed gives the same image.
     pub seed: u64,
 }
 
 impl Request {
-    /// One picture of one prompt.
+    /// Version of the form in which requests are written.
+    const VERSION: u32 = 1;
+
+    /// One image of one prompt.
     pub fn new(prompt: impl Into<String>) -> Self {
         Self::batch([prompt])
     }
 
-    /// One picture of each prompt.
+    /// One image of each prompt.
     pub fn batch(prompts: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
+            version: Self::VERSION,
             prompts: prompts.into_iter().map(Into::into).collect(),
             seeds: Seeds::From(0),
             count: 1,
+            size: None,
             guidance: None,
             top_k: None,
             top_p: None,
@@ -73,21 +92,31 @@ impl Request {
         }
     }
 
-    /// The seed of the first picture (default 0); later ones count on from it.
+    /// The seed of the first image (default 0); later ones count on from it.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seeds = Seeds::From(seed);
         self
     }
 
-    /// A seed for each picture, in the order of [`Self::items`].
+    /// A seed for each image, in the order of [`Self::items`].
     pub fn seeds(mut self, seeds: impl Into<Vec<u64>>) -> Self {
         self.seeds = Seeds::Listed(seeds.into());
         self
     }
 
-    /// Pictures of each prompt (default 1).
+    /// Images of each prompt (default 1).
     pub fn count(mut self, count: usize) -> Self {
         self.count = count;
+        self
+    }
+
+    /// Width and height in pixels (default: what the model was trained with). Both are multiples of
+    /// the pixels that a cell of the latent covers, 16 in the release.
+    ///
+    /// Experimental: the released model was trained on squares of one size alone. Images of another
+    /// shape are best where they have about as many pixels.
+    pub fn size(mut self, width: usize, height: usize) -> Self {
+        self.size = Some([width, height]);
         self
     }
 
@@ -99,7 +128,7 @@ impl Request {
     }
 
     /// Codes kept for sampling; 0 keeps all. Without it 600 at the first seven scales and 300 at
-    /// the later ones, as in the release; more than the codebook has are all it has.
+    /// the later ones, as in the release; more than the codebook has keeps all.
     pub fn top_k(mut self, top_k: usize) -> Self {
         self.top_k = Some(top_k);
         self
@@ -112,7 +141,7 @@ impl Request {
         self
     }
 
-    /// Whether codes are mixed instead of chosen (default true), for smoother pictures.
+    /// Whether codes are mixed instead of chosen (default true), for smoother images.
     pub fn smooth(mut self, smooth: bool) -> Self {
         self.smooth = Some(smooth);
         self
@@ -137,29 +166,29 @@ impl Request {
         self
     }
 
-    /// Whether the diffusion head adds its residual (default true); without it the picture is made
+    /// Whether the diffusion head adds its residual (default true); without it the image is made
     /// of discrete tokens alone.
     pub fn residual(mut self, residual: bool) -> Self {
         self.residual = residual;
         self
     }
 
-    /// The pictures asked for: all those of the first prompt, then those of the second …
+    /// The images asked for: all those of the first prompt, then those of the second …
     ///
     /// # Errors
-    /// [`Error::Invalid`] when there are none or too many, or not as many seeds as pictures.
+    /// [`Error::Invalid`] when there are none or too many, or another number of seeds than of images.
     pub fn items(&self) -> Result<Vec<RequestItem>> {
-        let pictures = self.prompts.len().saturating_mul(self.count);
-        if pictures == 0 || pictures > MAX_PICTURES {
-            let expected = format!("from 1 to {MAX_PICTURES}");
-            return Err(Error::invalid("the number of pictures", pictures, expected));
+        let images = self.prompts.len().saturating_mul(self.count);
+        if images == 0 || images > MAX_IMAGES {
+            let expected = format!("from 1 to {MAX_IMAGES}");
+            return Err(Error::invalid("the number of images", images, expected));
         }
         let seeds: Vec<u64> = match &self.seeds {
-            Seeds::From(first) => (0..pictures as u64).map(|i| first.wrapping_add(i)).collect(),
+            Seeds::From(first) => (0..images as u64).map(|i| first.wrapping_add(i)).collect(),
             Seeds::Listed(seeds) => seeds.clone(),
         };
-        if seeds.len() != pictures {
-            let expected = format!("{pictures}, one for each picture");
+        if seeds.len() != images {
+            let expected = format!("{images}, one for each image");
             return Err(Error::invalid("the number of seeds", seeds.len(), expected));
         }
         let prompts =
@@ -170,79 +199,89 @@ impl Request {
             .collect())
     }
 
-    /// Checks the settings and fits them to a model.
+    /// The request for the very image that these settings made. The rest of what they say belongs
+    /// to the pipeline: model, weights, precision, backend, system prompt and padding.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the image was made with a hook, or at a level of effort that this
+    /// version does not know: then these settings do not suffice.
+    pub fn again(settings: &ImageSettings) -> Result<Self> {
+        if let Some(hook) = &settings.hook {
+            let expected = "none: a program of its own made this image";
+            return Err(Error::invalid("the hook of the image", hook, expected));
+        }
+        if settings.effort != "exact" {
+            let expected = "`exact`, the only one that this version knows";
+            return Err(Error::invalid("the effort of the image", &settings.effort, expected));
+        }
+        Ok(Self {
+            size: settings.size,
+            guidance: Some(settings.guidance),
+            // 0 for all; files that say nothing mean the release's.
+            top_k: settings.top_k,
+            top_p: Some(settings.top_p),
+            smooth: Some(settings.smooth),
+            mask_passes: settings.mask_passes,
+            residual: settings.diffusion_steps.is_some(),
+            diffusion_steps: settings.diffusion_steps.clone(),
+            temperature: Some(settings.temperature),
+            ..Self::new(settings.prompt.as_str()).seed(settings.seed)
+        })
+    }
+
+    /// The scales of the images asked for, from those that the model was trained with.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a size that the model cannot make.
+    pub(crate) fn scales(
+        &self,
+        trained: &ScaleSchedule,
+        downsampling: usize,
+    ) -> Result<ScaleSchedule> {
+        let Some([width, height]) = self.size else { return Ok(trained.clone()) };
+        let usual = trained.latent().times(downsampling);
+        let most = MAX_AREA * usual.cells();
+        let refuse = |expected: String| {
+            Error::invalid("the size of the image", format!("{width} × {height}"), expected)
+        };
+        if width == 0 || !width.is_multiple_of(downsampling) || !height.is_multiple_of(downsampling)
+        {
+            return Err(refuse(format!("multiples of {downsampling} pixels")));
+        }
+        if height == 0 || width.checked_mul(height).is_none_or(|pixels| pixels > most) {
+            return Err(refuse(format!(
+                "at most {most} pixels, {MAX_AREA} times as many as usual"
+            )));
+        }
+        let latent = Grid::new(height / downsampling, width / downsampling);
+        trained.reshaped(latent).map_err(|_| {
+            let scales = trained.count();
+            refuse(format!("a shape with room for {scales} scales, such as {usual}"))
+        })
+    }
+
+    /// Checks the settings and fits them to a model with these defaults and diffusion steps.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a setting out of its range.
     pub(crate) fn settings(
         &self,
         scales: &ScaleSchedule,
-        released_steps: &str,
+        diffusion_steps: &str,
         defaults: &ModelDefaults,
     ) -> Result<GenerationSettings> {
-        let guidance = self.guidance.unwrap_or(defaults.guidance);
-        let top_p = self.top_p.unwrap_or(defaults.top_p);
-        let temperature = self.temperature.unwrap_or(defaults.temperature);
-        check_number("the guidance", guidance, 0.0, 100.0)?;
-        check_number("top-p", top_p, 0.0, 1.0)?;
-        check_number("the diffusion temperature", temperature, 0.0, 100.0)?;
-        let tokens = scales.tokens(scales.last());
-        if self.mask_passes == 0 || self.mask_passes > tokens {
-            let expected = format!("from 1 to {tokens}, the tokens of the last scale");
-            return Err(Error::invalid("the number of mask passes", self.mask_passes, expected));
-        }
-        let steps = self.diffusion_steps.clone().unwrap_or_else(|| released_steps.to_string());
-        Ok(GenerationSettings {
-            guidance,
-            top_k: self.top_k.or(defaults.top_k),
-            top_p,
-            smooth: self.smooth.unwrap_or(defaults.smooth),
+        let steps = self.diffusion_steps.as_deref().unwrap_or(diffusion_steps);
+        let usual = GenerationSettings::for_model(defaults, steps)?;
+        let settings = GenerationSettings {
+            guidance: self.guidance.unwrap_or(usual.guidance),
+            top_k: self.top_k.or(usual.top_k),
+            top_p: self.top_p.unwrap_or(usual.top_p),
+            smooth: self.smooth.unwrap_or(usual.smooth),
             mask_passes: self.mask_passes,
-            noise_schedule: self.residual.then(|| NoiseSchedule::respaced(&steps)).transpose()?,
-            diffusion_steps: steps,
-            temperature,
-        })
+            noise_schedule: usual.noise_schedule.filter(|_| self.residual),
+            temperature: self.temperature.unwrap_or(usual.temperature),
+        };
+        settings.check(scales)?;
+        Ok(settings)
     }
-}
-
-/// The checked settings of a generation.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GenerationSettings {
-    /// Classifier-free guidance.
-    pub guidance: f64,
-    /// Codes kept for sampling; `None` for those of the release.
-    pub top_k: Option<usize>,
-    /// Nucleus sampling; 0 for none.
-    pub top_p: f64,
-    /// Whether codes are mixed instead of chosen.
-    pub smooth: bool,
-    /// Masked passes over the last scale.
-    pub mask_passes: usize,
-    /// The schedule of the residual diffusion; `None` leaves the residual out.
-    pub noise_schedule: Option<NoiseSchedule>,
-    /// The respacing the schedule was made from.
-    pub diffusion_steps: String,
-    /// Factor of the noise of every diffusion step.
-    pub temperature: f64,
-}
-
-impl GenerationSettings {
-    /// How the tokens of a scale are sampled.
-    pub fn token_rule(&self, scales: &ScaleSchedule, scale: usize) -> TokenRule {
-        let [coarse, fine] = RELEASE_TOP_K;
-        let released = if scale < COARSE_SCALES { coarse } else { fine };
-        TokenRule {
-            top_k: self.top_k.unwrap_or(released),
-            top_p: self.top_p,
-            smooth: self.smooth.then(|| Smoothing::at(scales, scale)),
-        }
-    }
-}
-
-/// A finite number in a range; NaN is in none.
-fn check_number(what: &str, value: f64, low: f64, high: f64) -> Result<()> {
-    if (low..=high).contains(&value) {
-        return Ok(());
-    }
-    Err(Error::invalid(what, value, format!("a number from {low} to {high}")))
 }

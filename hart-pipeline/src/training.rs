@@ -15,7 +15,7 @@ use hart_diffusion::{DiffusionDraws, DiffusionLoss, DiffusionTerms, ResidualNetw
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
-use crate::generate::to_host;
+use crate::generation::to_host;
 
 /// Largest logits kept when the code that the residual is measured from is sampled.
 const TOP_K: usize = 600;
@@ -239,7 +239,8 @@ fn check<B: Backend>(
     let fits = |codes: &Vec<usize>| codes.len() == total && codes.iter().all(|&c| c < entries);
     if images == 0 || !batch.codes.iter().all(fits) {
         let expected = format!("{total} codes below {entries} for each image");
-        return Err(Error::invalid("the codes of the images", "others", expected));
+        let found: Vec<usize> = batch.codes.iter().map(Vec::len).collect();
+        return Err(Error::invalid("the codes of the images", format!("{found:?}"), expected));
     }
     let residual = [images, scales.tokens(scales.last()), channels];
     if batch.residual.dims() != residual {
@@ -251,12 +252,9 @@ fn check<B: Backend>(
         && draws.kept.len() == images
         && draws.picks.as_ref().is_none_or(|picks| picks.len() == kept)
         && draws.noise.len() == draws.times.len() * channels;
-    match fits {
-        true => Ok(()),
-        false => Err(Error::invalid(
-            "the draws of a step",
-            "others",
-            format!("some for {images} images"),
-        )),
+    if fits {
+        return Ok(());
     }
+    let found = format!("some for {} images with {kept} kept tokens", draws.dropped.len());
+    Err(Error::invalid("the draws of a step", found, format!("some for {images} images")))
 }

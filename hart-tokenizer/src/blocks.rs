@@ -174,11 +174,11 @@ impl<B: HartBackend> Middle<B> {
         look: &mut dyn FnMut(&str, &Tensor<B, 4>),
     ) -> Tensor<B, 4> {
         let x = self.block_1.forward(x);
-        look("mid.block_1", &x);
+        look("middle.block_1", &x);
         let x = self.attention.forward(x);
-        look("mid.attn_1", &x);
+        look("middle.attention", &x);
         let x = self.block_2.forward(x);
-        look("mid.block_2", &x);
+        look("middle.block_2", &x);
         x
     }
 }

@@ -133,7 +133,9 @@ impl AutoencoderConfig {
 fn shared_convolutions(file: &ConfigReader) -> Result<SharedConvolutions> {
     let listed = file.integer("default_qresi_counts", 0, 0..=1024)?;
     Ok(match file.integer("share_quant_resi", 4, 0..=1024)? {
-        0 if listed == 0 => SharedConvolutions::List(ScaleSchedule::read(file, "v_patch_nums")?.count()),
+        0 if listed == 0 => {
+            SharedConvolutions::List(ScaleSchedule::read(file, "v_patch_nums")?.count())
+        }
         0 => SharedConvolutions::List(listed),
         1 => SharedConvolutions::One,
         count => SharedConvolutions::Partly(count),

@@ -99,12 +99,12 @@ impl<B: HartBackend> Decoder<B> {
             tap.record(&format!("decoder.{name}"), &|| x.to_data());
         };
         let x = self.input.forward(latent);
-        look("conv_in", &x);
+        look("input", &x);
         let mut x = self.middle.forward(x, &mut look);
         for (i, level) in self.levels.iter().enumerate().rev() {
             x = level.forward(x);
             if level.upsample.is_some() {
-                look(&format!("up.{i}.upsample"), &x);
+                look(&format!("level.{i}"), &x);
             }
         }
         let features = group_norm(&self.norm, x, true);

@@ -86,16 +86,16 @@ impl<B: HartBackend> Encoder<B> {
             tap.record(&format!("encoder.{name}"), &|| x.to_data());
         };
         let mut x = self.input.forward(image);
-        look("conv_in", &x);
+        look("input", &x);
         for (i, level) in self.levels.iter().enumerate() {
             x = level.forward(x);
             if level.downsample.is_some() {
-                look(&format!("down.{i}.downsample"), &x);
+                look(&format!("level.{i}"), &x);
             }
         }
         let x = self.middle.forward(x, &mut look);
         let normalized = group_norm(&self.norm, x, false);
-        look("norm_out", &normalized);
+        look("norm", &normalized);
         self.output.forward(B::silu(normalized))
     }
 }

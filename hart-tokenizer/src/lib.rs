@@ -51,3 +51,8 @@ pub use loss::{DecoderInput, PerceptualLoss, QuantizedLatent, Reconstruction};
 pub use names::{DISCRIMINATOR_NAMES, NAMES};
 pub use quantizer::{HybridTokens, Quantizer};
 pub use tokenizer::{HybridTokenizer, to_pixels};
+
+/// Compiles the code of the README.
+#[cfg(all(doctest, feature = "flex"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

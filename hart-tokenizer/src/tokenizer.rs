@@ -164,7 +164,7 @@ impl<B: HartBackend> HybridTokenizer<B> {
     /// Images `[batch, 3, h, w]` in [-1, 1] to the latent `[batch, Z, h / f, w / f]` in 32 bits.
     pub fn encode_latent(&self, images: Tensor<B, 4>, tap: &mut dyn Tap) -> Tensor<B, 4> {
         let encoded = self.encoder.forward(images, tap);
-        tap.record("enc_out", &|| encoded.to_data());
+        tap.record("encoder.output", &|| encoded.to_data());
         self.before_quantizer.forward(encoded).cast(DType::F32)
     }
 
@@ -189,7 +189,7 @@ impl<B: HartBackend> HybridTokenizer<B> {
         tap: &mut dyn Tap,
     ) -> (Tensor<B, 4>, Tensor<B, 4>) {
         let x = self.after_quantizer.forward(latent);
-        tap.record("post_quant", &|| x.to_data());
+        tap.record("decoder.latent", &|| x.to_data());
         let (images, features) = self.decoder.forward_with_features(x, tap);
         (images.cast(DType::F32), features)
     }

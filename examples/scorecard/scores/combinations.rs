@@ -18,14 +18,14 @@ use crate::tokenizer::reconstruct;
 type Question = fn(&Verdict) -> bool;
 
 impl<B: HartBackend> Scores<'_, B> {
-    /// Objects on backgrounds they were never seen on; gives the pictures.
+    /// Objects on backgrounds they never had in training; returns the images.
     pub(super) fn backgrounds(&self, table: &mut Table) -> anyhow::Result<Vec<RgbImage>> {
         let all = &self.heldout_background;
         let chosen: Vec<&Truth> =
             spread(all.len(), self.most / 2).into_iter().map(|i| &all[i]).collect();
         let captions: Vec<String> = chosen.iter().map(|t| t.record.captions[0].clone()).collect();
         let painted = self.painter.paint("heldout-background", &captions)?;
-        // Looked up among everything there is on that background.
+        // Looked up among all objects on that background.
         let mut galleries = BTreeMap::new();
         for colour in Colour::ALL {
             let on = self
@@ -62,7 +62,7 @@ impl<B: HartBackend> Scores<'_, B> {
         Ok(painted)
     }
 
-    /// How near pictures of combinations that were never trained come to trained pictures.
+    /// How close images of combinations that were never trained come to trained images.
     pub(super) fn copying(&self, painted: &[RgbImage], table: &mut Table) -> anyhow::Result<()> {
         let gallery = Gallery::new(self.train.iter().map(|truth| ((), truth.picture.clone())));
         let nearest = gallery.all_nearest(painted, 1);
@@ -71,7 +71,7 @@ impl<B: HartBackend> Scores<'_, B> {
             nearest.iter().map(|n| f64::from(n[0].1 / pixels).sqrt()).collect();
         distances.sort_by(f64::total_cmp);
         let at = |share: f64| distances[((distances.len() - 1) as f64 * share) as usize];
-        let name = "copying: median distance of new combinations to trained pictures";
+        let name = "copying: median distance of new combinations to trained images";
         table.add(Score::new(name, at(0.5), painted.len()));
         let histogram = json!({ "least": at(0.0), "tenth": at(0.1), "quarter": at(0.25),
                                 "half": at(0.5), "three_quarters": at(0.75), "most": at(1.0) });
@@ -79,7 +79,7 @@ impl<B: HartBackend> Scores<'_, B> {
         Ok(())
     }
 
-    /// Scenes of withheld combinations, judged; and with the captions shuffled.
+    /// Scenes of withheld combinations, judged, also with shuffled captions.
     pub(super) fn scenes(&self, table: &mut Table) -> anyhow::Result<()> {
         let all = &self.heldout_scenes;
         let mut scenes: Vec<Scene> = vec![];
@@ -95,7 +95,7 @@ impl<B: HartBackend> Scores<'_, B> {
         };
         let truth = reconstruct(self.painter.pipeline, &pictures(all.iter()))?;
         let (found, ceiling) = (judge(&painted, 0), judge(&truth, 0));
-        // Every picture against the next scene: what a model gives that does not read.
+        // Every image against the next scene: the score of a model that ignores captions.
         let shuffled = judge(&painted, 1);
         let parts: [(&str, Question, f64); 5] = [
             ("background", |v| v.background, 0.98),

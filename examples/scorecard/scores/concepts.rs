@@ -1,4 +1,4 @@
-//! Single things: by their names, by other words, in styles that were withheld, and as a whole.
+//! Single things: by name, by synonym, in withheld styles, and the distance of all their images.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::table::{Score, Table};
 use crate::tokenizer::reconstruct;
 
 impl<B: HartBackend> Scores<'_, B> {
-    /// Trained concepts by their names; gives the pictures.
+    /// Trained concepts by their names; returns the images.
     pub(super) fn concepts(&self, table: &mut Table) -> anyhow::Result<Vec<RgbImage>> {
         let gallery = self.gallery();
         let plain = self.plain();
@@ -47,7 +47,7 @@ impl<B: HartBackend> Scores<'_, B> {
         Ok(painted)
     }
 
-    /// Trained concepts by other words.
+    /// Trained concepts by their synonyms.
     pub(super) fn synonyms(&self, table: &mut Table) -> anyhow::Result<()> {
         let gallery = self.gallery();
         let asked: Vec<(String, Label)> = self
@@ -78,7 +78,7 @@ impl<B: HartBackend> Scores<'_, B> {
         let painted = self.painter.paint("heldout-style", &captions)?;
         let count = painted.len();
         let found = lookup(&gallery, &painted, &labels);
-        // What copying the flat drawing would give.
+        // The score of a model that copies the flat drawing.
         let plain = self.plain();
         let flat = |label: &Label| {
             let same = |t: &&&Truth| t.concept() == label.concept && t.text("style") == FLAT;
@@ -128,7 +128,7 @@ impl<B: HartBackend> Scores<'_, B> {
         Ok(())
     }
 
-    /// How far painted pictures are from true ones as a whole.
+    /// The Fréchet distance between a model's images and the data set's.
     pub(super) fn clouds(&self, painted: &[RgbImage], table: &mut Table) -> anyhow::Result<()> {
         let truth = pictures(self.plain().into_iter());
         let again = reconstruct(self.painter.pipeline, &truth)?;
@@ -136,7 +136,7 @@ impl<B: HartBackend> Scores<'_, B> {
         let half =
             |odd: usize| -> Vec<RgbImage> { truth.iter().skip(odd).step_by(2).cloned().collect() };
         let ceiling = axes.distance(&again, &truth);
-        let name = "Fréchet distance to true pictures (64 axes of pixels)";
+        let name = "Fréchet distance to true images (64 axes of pixels)";
         let score = Score::new(name, axes.distance(painted, &truth), painted.len());
         table.add(score.ceiling(ceiling).target(1.5 * ceiling));
         let floor = axes.distance(&half(0), &half(1));

@@ -12,7 +12,8 @@ use super::config::TextEncoderConfig;
 use super::model::{Prefix, Qwen2};
 use super::names::open_checkpoint;
 use super::system_prompt::SystemPrompt;
-use super::tokenize::{PaddingSide, PromptTokenizer, TokenizedPrompt};
+use super::tokenize::{PromptTokenizer, TokenizedPrompt};
+use super::tokenizer_file::PaddingSide;
 use super::words::KnownWords;
 
 /// How a text encoder is loaded.
@@ -24,8 +25,8 @@ pub struct TextEncoderOptions {
     pub padding_side: Option<PaddingSide>,
     /// What is put before every prompt.
     pub system_prompt: SystemPrompt,
-    /// Whether the weights are loaded for every call of [`TextEncoder::encode`] and given up after
-    /// it, instead of being kept.
+    /// Whether the weights are loaded for every call of [`TextEncoder::encode`] and freed after it,
+    /// instead of being kept.
     pub on_demand: bool,
 }
 
@@ -37,6 +38,7 @@ const AT_ONCE: usize = 16;
 pub struct TextEncoder<B: Backend> {
     tokenizer: PromptTokenizer,
     weights: Weights<B>,
+    system_prompt: SystemPrompt,
     system_ids: Vec<u32>,
     vocabulary: usize,
     context_tokens: usize,
@@ -113,21 +115,26 @@ impl<B: HartBackend> TextEncoder<B> {
         }
         let ids = system_ids(&tokenizer, &options.system_prompt, context_tokens)?;
         check_ids(&ids, config.vocabulary)?;
-        let (vocabulary, width, checkpoint) =
-            (config.vocabulary, config.width, open_checkpoint(folder)?);
-        let weights = match options.on_demand {
-            true => {
-                let (options, device) = (options.weights, device.clone());
-                Weights::OnDemand { config: Box::new(config), checkpoint, options, device }
-            }
-            false => {
-                let model = Qwen2::init(&config, device).load(&checkpoint, options.weights)?;
-                Weights::Kept(Box::new(Loaded::new(model, &ids)))
-            }
-        };
+        let checkpoint = open_checkpoint(folder)?;
         let words = KnownWords::open(folder)?;
-        let system_ids = ids;
-        Ok(Self { tokenizer, weights, system_ids, vocabulary, context_tokens, width, words })
+        let (vocabulary, width) = (config.vocabulary, config.width);
+        let weights = if options.on_demand {
+            let (options, device) = (options.weights, device.clone());
+            Weights::OnDemand { config: Box::new(config), checkpoint, options, device }
+        } else {
+            let model = Qwen2::init(&config, device).load(&checkpoint, options.weights)?;
+            Weights::Kept(Box::new(Loaded::new(model, &ids)))
+        };
+        Ok(Self {
+            tokenizer,
+            weights,
+            system_prompt: options.system_prompt.clone(),
+            system_ids: ids,
+            vocabulary,
+            context_tokens,
+            width,
+            words,
+        })
     }
 
     /// Puts the parts together.
@@ -138,16 +145,22 @@ impl<B: HartBackend> TextEncoder<B> {
     pub fn new(
         tokenizer: PromptTokenizer,
         model: Qwen2<B>,
-        width: usize,
         context_tokens: usize,
         system_prompt: &SystemPrompt,
     ) -> Result<Self> {
-        let system_ids = system_ids(&tokenizer, system_prompt, context_tokens)?;
-        let vocabulary = model.vocabulary();
-        check_ids(&system_ids, vocabulary)?;
-        let weights = Weights::Kept(Box::new(Loaded::new(model, &system_ids)));
-        let words = None;
-        Ok(Self { tokenizer, weights, system_ids, vocabulary, context_tokens, width, words })
+        let ids = system_ids(&tokenizer, system_prompt, context_tokens)?;
+        let (vocabulary, width) = (model.vocabulary(), model.width());
+        check_ids(&ids, vocabulary)?;
+        Ok(Self {
+            tokenizer,
+            weights: Weights::Kept(Box::new(Loaded::new(model, &ids))),
+            system_prompt: system_prompt.clone(),
+            system_ids: ids,
+            vocabulary,
+            context_tokens,
+            width,
+            words: None,
+        })
     }
 
     /// The same encoder, which knows no words but these.
@@ -174,6 +187,11 @@ impl<B: HartBackend> TextEncoder<B> {
     /// Width of the context.
     pub fn width(&self) -> usize {
         self.width
+    }
+
+    /// What is put before every prompt.
+    pub fn system_prompt(&self) -> &SystemPrompt {
+        &self.system_prompt
     }
 
     /// The tokenizer.
@@ -250,7 +268,7 @@ impl<B: HartBackend> EncodedPrompts<B> {
     /// Some of the prompts.
     ///
     /// # Panics
-    /// When there are not so many.
+    /// When there are fewer.
     pub fn part(&self, prompts: Range<usize>) -> Self {
         let TextCondition { context, mask, positions } = &self.text;
         let text = TextCondition {

@@ -23,5 +23,6 @@ pub use encoder::{EncodedPrompts, TextEncoder, TextEncoderOptions};
 pub use model::Qwen2;
 pub use names::{NAMES, open_checkpoint};
 pub use system_prompt::SystemPrompt;
-pub use tokenize::{PaddingSide, PromptTokenizer, TokenizedPrompt};
+pub use tokenize::{PromptTokenizer, TokenizedPrompt};
+pub use tokenizer_file::PaddingSide;
 pub use words::KnownWords;

@@ -5,8 +5,8 @@ use burn::nn::{Embedding, EmbeddingConfig};
 use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
 use hart_core::checkpoint::{Checkpoint, LoadOptions, check, load_part, load_parts};
 use hart_core::initialize::{Start, initialize};
-use hart_core::nn::{Angles, Linear, Prepare, RmsNorm, RmsNormConfig, context_angles};
-use hart_core::ops::swap_neighbours;
+use hart_core::nn::{Linear, Prepare, RmsNorm, RmsNormConfig, context_angles};
+use hart_core::ops::{Angles, swap_neighbours};
 use hart_core::tap::Tap;
 use hart_core::{HartBackend, Precision, Result};
 
@@ -116,6 +116,11 @@ impl<B: HartBackend> Qwen2<B> {
         self.embedding.weight.lazy_shape().dims::<2>()[0]
     }
 
+    /// Width of the hidden states.
+    pub fn width(&self) -> usize {
+        self.embedding.weight.lazy_shape().dims::<2>()[1]
+    }
+
     /// The same model with the weights of a checkpoint.
     ///
     /// # Errors
@@ -130,7 +135,8 @@ impl<B: HartBackend> Qwen2<B> {
 
     /// Hidden states `[batch, tokens, width]` in 32 bits after the final norm.
     ///
-    /// `tokens` holds for each prompt as many ids, `mask` which of them may be attended to.
+    /// `tokens` holds the same number of ids for each prompt, `mask` which of them may be attended
+    /// to.
     /// Positions count from the beginning of the prefix, pads included.
     ///
     /// # Panics
@@ -143,9 +149,9 @@ impl<B: HartBackend> Qwen2<B> {
         tap: &mut dyn Tap,
     ) -> Tensor<B, 3> {
         let x = self.run(tokens, mask, prefix, &mut drop, tap);
-        tap.record("before_final_norm", &|| x.to_data());
+        tap.record("unnormalized", &|| x.to_data());
         let x = self.norm.forward(x);
-        tap.record(&format!("hidden_states.{}", self.layers.len()), &|| x.to_data());
+        tap.record("hidden", &|| x.to_data());
         x.cast(DType::F32)
     }
 
@@ -182,7 +188,7 @@ impl<B: HartBackend> Qwen2<B> {
         let bias = causal_bias(mask, before, &device).cast(x.dtype());
 
         for (i, layer) in self.layers.iter().enumerate() {
-            tap.record(&format!("hidden_states.{i}"), &|| x.to_data());
+            tap.record(&format!("layer.{i}.input"), &|| x.to_data());
             let earlier = prefix.map(|prefix| &prefix.layers[i]);
             let (next, keys_and_values) = layer.forward(x, &angles, &bias, earlier);
             x = next;

@@ -1,5 +1,7 @@
 //! The instruction put before every prompt.
 
+use hart_core::{Error, Result};
+
 /// The system prompt that the released model was conditioned on, to the letter: a constant of the
 /// official code (mit-han-lab/hart, MIT licence).
 pub const RELEASED: &str = concat!(
@@ -17,6 +19,7 @@ pub const RELEASED: &str = concat!(
 /// What is put before every prompt. It changes the context, so a model wants the one it was trained
 /// with.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum SystemPrompt {
     /// The one of the released model, [`RELEASED`].
     #[default]
@@ -34,6 +37,32 @@ impl SystemPrompt {
             Self::Released => Some(RELEASED),
             Self::Custom(text) => Some(text),
             Self::None => None,
+        }
+    }
+
+    /// As image settings say it: `released`, `none`, or the text behind `text:`.
+    pub fn to_settings(&self) -> String {
+        match self {
+            Self::Released => "released".to_string(),
+            Self::Custom(text) => format!("text:{text}"),
+            Self::None => "none".to_string(),
+        }
+    }
+
+    /// What [`Self::to_settings`] was given.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for any other text.
+    pub fn from_settings(text: &str) -> Result<Self> {
+        match (text, text.strip_prefix("text:")) {
+            (_, Some(text)) => Ok(Self::Custom(text.to_string())),
+            ("released", _) => Ok(Self::Released),
+            ("none", _) => Ok(Self::None),
+            _ => Err(Error::invalid(
+                "the system prompt of the settings",
+                format!("`{text}`"),
+                "released, none, or a text behind `text:`",
+            )),
         }
     }
 }

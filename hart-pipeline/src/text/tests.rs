@@ -73,7 +73,7 @@ fn encoder(
     let device = default_device();
     DefaultBackend::seed(&device, 1);
     let model = Qwen2::init(config, &device);
-    TextEncoder::new(tokenizer(side), model, config.width, LENGTH, &system).expect("an encoder")
+    TextEncoder::new(tokenizer(side), model, LENGTH, &system).expect("an encoder")
 }
 
 fn rows(encoded: &EncodedPrompts<DefaultBackend>, prompt: usize) -> Vec<f32> {

@@ -6,23 +6,11 @@ use hart_core::config::ConfigReader;
 use hart_core::{Error, Result};
 use tokenizers::Tokenizer;
 
-use super::tokenizer_file;
+use super::tokenizer_file::{self, PaddingSide};
 
 /// Bytes of text looked at for each token of the context, far more than tokens have: what lies
 /// beyond cannot reach the context.
 const BYTES_PER_TOKEN: usize = 256;
-
-/// Which side of a short prompt is filled up.
-///
-/// It changes the picture: padded tokens are attended to, and the first scale is read from the last
-/// position.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PaddingSide {
-    /// Pads come before the prompt.
-    Left,
-    /// Pads come after the prompt.
-    Right,
-}
 
 /// A tokenizer with its padding.
 #[derive(Debug, Clone)]

@@ -1,13 +1,46 @@
 //! Reading `tokenizer.json` and `tokenizer_config.json`.
 
 use std::path::Path;
+use std::str::FromStr;
 
 use hart_core::config::ConfigReader;
 use hart_core::{Error, Result};
 use serde::Deserialize;
 use tokenizers::Tokenizer;
 
-use super::tokenize::PaddingSide;
+/// Which side of a short prompt is filled up.
+///
+/// It changes the picture: padded tokens are attended to, and the first scale is read from the last
+/// position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PaddingSide {
+    /// Pads come before the prompt.
+    Left,
+    /// Pads come after the prompt.
+    Right,
+}
+
+impl PaddingSide {
+    /// The name used on command lines and in image settings: `left` or `right`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Right => "right",
+        }
+    }
+}
+
+impl FromStr for PaddingSide {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let sides = [Self::Left, Self::Right].into_iter();
+        sides
+            .into_iter()
+            .find(|side| side.name() == name)
+            .ok_or_else(|| Error::invalid("the padding side", format!("`{name}`"), "left or right"))
+    }
+}
 
 /// The largest `tokenizer.json` that is read, in bytes.
 const MAX_FILE: u64 = 64 << 20;
@@ -64,7 +97,7 @@ pub(super) fn open(folder: &Path) -> Result<Tokenizer> {
     let path = folder.join("tokenizer.json");
     let length = std::fs::metadata(&path).map_err(|e| Error::io(&path, e))?.len();
     if length > MAX_FILE {
-        return Err(Error::malformed(&path, format!("{length} bytes are no tokenizer")));
+        return Err(Error::malformed(&path, format!("{length} bytes, expected at most 64 MiB")));
     }
     let bytes = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
     parse(&path, bytes)

@@ -11,7 +11,7 @@ const MAX_FILE: u64 = 16 << 20;
 /// All words a model was trained with: `words.txt` in its text encoder's folder, a line each.
 ///
 /// A byte-level tokenizer can spell any word, but a small model understands only those it has
-/// seen. The others are told to whoever asked for a picture.
+/// seen. The others are reported to whoever asked for an image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KnownWords(HashSet<String>);
 
@@ -24,7 +24,7 @@ impl KnownWords {
         let path = folder.as_ref().join("words.txt");
         let Ok(about) = std::fs::metadata(&path) else { return Ok(None) };
         if about.len() > MAX_FILE {
-            let problem = format!("{} bytes are no list of words", about.len());
+            let problem = format!("{} bytes, expected at most 16 MiB", about.len());
             return Err(Error::malformed(&path, problem));
         }
         let bytes = std::fs::read(&path).map_err(|error| Error::io(&path, error))?;

@@ -4,13 +4,13 @@
 //! compress by a seventh, in turns hardly at all.
 
 /// All bytes at even places, then all at odd ones.
-pub fn split_planes(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn split_planes(bytes: &[u8]) -> Vec<u8> {
     let plane = |first: usize| bytes.iter().skip(first).step_by(2).copied();
     plane(0).chain(plane(1)).collect()
 }
 
 /// What [`split_planes`] was given.
-pub fn join_planes(planes: &[u8]) -> Vec<u8> {
+pub(super) fn join_planes(planes: &[u8]) -> Vec<u8> {
     let (even, odd) = planes.split_at(planes.len().div_ceil(2));
     let mut bytes = vec![0; planes.len()];
     for (first, plane) in [even, odd].into_iter().enumerate() {

@@ -1,0 +1,123 @@
+//! A model as one small file: the released layout as a zip archive, its weights in 16 bits. The
+//! model compiled into the crate is one, and the example `pack` makes them.
+
+mod pack;
+mod planes;
+
+use std::io::{Cursor, Read};
+
+use hart_ar::TransformerConfig;
+use hart_core::checkpoint::{Checkpoint, LoadOptions};
+use hart_core::config::ConfigReader;
+use hart_core::{Error, HartBackend, Result};
+use hart_diffusion::ResidualHeadConfig;
+use hart_tokenizer::AutoencoderConfig;
+
+use crate::defaults::ModelDefaults;
+use crate::model::{HartModel, ModelCheckpoints, ModelConfig, TransformerWeights};
+use crate::pipeline::{HartPipeline, PipelineParts};
+use crate::text::{KnownWords, PromptTokenizer, Qwen2, TextEncoder, TextEncoderConfig};
+
+pub use pack::{pack, unpack};
+use planes::join_planes;
+
+/// The most bytes of a file in an archive.
+const MAX_FILE: u64 = 1 << 30;
+
+/// An archive that was opened.
+pub(crate) struct Archive<'a> {
+    name: &'a str,
+    files: zip::ZipArchive<Cursor<&'a [u8]>>,
+}
+
+impl<'a> Archive<'a> {
+    /// Opens an archive that errors call `name`.
+    pub(crate) fn open(name: &'a str, bytes: &'a [u8]) -> Result<Self> {
+        let files = zip::ZipArchive::new(Cursor::new(bytes));
+        Ok(Self { name, files: files.map_err(|error| Error::malformed(name, error))? })
+    }
+
+    fn file(&mut self, file: &str) -> Result<Vec<u8>> {
+        let path = format!("{}/{file}", self.name);
+        let file = self.files.by_name(file).map_err(|error| Error::malformed(&path, error))?;
+        let mut bytes = vec![];
+        file.take(MAX_FILE).read_to_end(&mut bytes).map_err(|error| Error::io(&path, error))?;
+        Ok(bytes)
+    }
+
+    fn config(&mut self, file: &str) -> Result<ConfigReader> {
+        ConfigReader::parse(format!("{}/{file}", self.name), &self.file(file)?)
+    }
+
+    fn weights(&mut self, file: &str) -> Result<Checkpoint> {
+        let planes = self.file(&format!("{file}.planes"))?;
+        Checkpoint::from_safetensors(format!("{}/{file}", self.name), join_planes(&planes))
+    }
+
+    /// The parts of a pipeline.
+    pub(crate) fn parts<B: HartBackend>(
+        mut self,
+        options: LoadOptions,
+        device: &B::Device,
+    ) -> Result<PipelineParts<B>> {
+        let defaults = ModelDefaults::read(&self.config("generation.json")?)?;
+        let transformer = self.config("llm/config.json")?;
+        let config = ModelConfig::new(
+            TransformerConfig::read(&transformer)?,
+            ResidualHeadConfig::read(&transformer)?,
+            AutoencoderConfig::read(&self.config("tokenizer/config.json")?)?,
+        )?;
+        let files = ModelCheckpoints {
+            transformer: self.weights("llm/model.safetensors")?,
+            tokenizer: self.weights("tokenizer/model.safetensors")?,
+            weights: TransformerWeights::Ema,
+        };
+        let model = HartModel::load(&config, &files, options, device)?;
+        let encoder = self.text_encoder(&config, &defaults, options, device)?;
+        Ok(PipelineParts {
+            name: self.name.to_string(),
+            defaults,
+            precision: options.precision,
+            ..PipelineParts::new(model, encoder)
+        })
+    }
+
+    fn text_encoder<B: HartBackend>(
+        &mut self,
+        config: &ModelConfig,
+        defaults: &ModelDefaults,
+        options: LoadOptions,
+        device: &B::Device,
+    ) -> Result<TextEncoder<B>> {
+        let tokenizer = self.file("text/tokenizer.json")?;
+        let tokenizer =
+            PromptTokenizer::parse(&tokenizer, &self.file("text/tokenizer_config.json")?)?;
+        let words = String::from_utf8(self.file("text/words.txt")?)
+            .map_err(|error| Error::malformed(format!("{}/text/words.txt", self.name), error))?;
+        let text = TextEncoderConfig::read(&self.config("text/config.json")?)?;
+        let weights = self.weights("text/model.safetensors")?;
+        let model = Qwen2::init(&text, device).load(&weights, options)?;
+        let tokens = config.transformer.context_tokens;
+        let encoder = TextEncoder::new(tokenizer, model, tokens, &defaults.system_prompt)?;
+        Ok(encoder.with_known_words(KnownWords::parse(&words)))
+    }
+}
+
+impl<B: HartBackend> HartPipeline<B> {
+    /// A pipeline of the model in an archive ([`pack`]), whose bytes are in memory; `name` is what
+    /// images call it.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], [`Error::Config`] or [`Error::Weights`] when the archive is damaged,
+    /// [`Error::Invalid`] when the device does not compute in the precision.
+    pub fn from_archive(
+        name: &str,
+        bytes: &[u8],
+        precision: hart_core::Precision,
+        device: &B::Device,
+    ) -> Result<Self> {
+        B::check_precision(precision, device)?;
+        let options = LoadOptions { precision, prepare: true };
+        Self::from_parts(Archive::open(name, bytes)?.parts(options, device)?, device)
+    }
+}

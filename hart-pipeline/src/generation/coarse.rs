@@ -1,0 +1,60 @@
+//! All scales but the last: discrete tokens, each scale adding to the latent (section 4.4).
+
+use burn::tensor::Tensor;
+use hart_ar::cache::Keep;
+use hart_ar::{ScaleStep, Session};
+use hart_core::tap::{Prefixed, Tap};
+use hart_core::{HartBackend, Result};
+use hart_tokenizer::quantizer::{to_map, to_tokens};
+
+use super::positions::{gather, scatter};
+use super::step::Sampling;
+use super::{Around, Run, Stage};
+
+impl<B: HartBackend> Run<'_, B> {
+    /// The latent after all scales but the last.
+    pub(super) fn coarse_scales(
+        &self,
+        session: &mut Session<'_, B>,
+        around: &mut Around<'_, '_, B>,
+    ) -> Result<Tensor<B, 4>> {
+        let [_, channels] = self.model.tokenizer.quantizer.codebook_shape();
+        let latent = self.scales().latent();
+        let shape = [self.batch, channels, latent.rows, latent.columns];
+        let mut latent = Tensor::zeros(shape, &self.device);
+        for scale in 0..self.scales().last() {
+            latent = self.coarse_scale(session, scale, latent, around)?;
+            (around.report)(Stage::Scale { scale, latent: &latent })?;
+        }
+        Ok(latent)
+    }
+
+    fn coarse_scale(
+        &self,
+        session: &mut Session<'_, B>,
+        scale: usize,
+        latent: Tensor<B, 4>,
+        around: &mut Around<'_, '_, B>,
+    ) -> Result<Tensor<B, 4>> {
+        let quantizer = &self.model.tokenizer.quantizer;
+        let positions = self.positions(scale, around)?;
+        let mut tap = Prefixed { prefix: format!("scale.{scale}."), tap: &mut *around.tap };
+        let hidden = if scale == 0 {
+            session.context_step(&mut tap)?
+        } else {
+            let input = to_tokens(quantizer.scale_input(scale, latent.clone()));
+            let halves = self.halves(scale);
+            let step = ScaleStep { scale, positions: &positions, keep: Keep::Yes, halves };
+            session.scale_step(step, gather(input, &positions), &mut tap)?
+        };
+        let sampling = Sampling { scale, pass: 0, positions: &positions, latent: &latent };
+        let tokens =
+            self.sample(&sampling, session, &hidden, around.hook, around.draws, &mut tap)?;
+        let tokens = scatter(tokens.vectors, &positions, self.scales().tokens(scale));
+        tap.record("tokens", &|| to_map(tokens.clone(), self.scales().grid(scale)).to_data());
+        let latent = around.hook.latent(scale, latent + quantizer.contribution(scale, tokens))?;
+        tap.record("latent", &|| latent.to_data());
+        tap.record("next_input", &|| quantizer.scale_input(scale + 1, latent.clone()).to_data());
+        Ok(latent)
+    }
+}

@@ -1,0 +1,121 @@
+//! The last scale: in one or several masked passes, with the residual of the diffusion head, added
+//! to the latent without resizing or convolution (section 4.5).
+
+use burn::tensor::Tensor;
+use hart_ar::cache::Keep;
+use hart_ar::mask_passes::Pass;
+use hart_ar::{Hidden, ScaleStep, Session};
+use hart_core::random::Draws;
+use hart_core::tap::{Prefixed, Tap};
+use hart_core::{HartBackend, Result};
+use hart_diffusion::{NoiseSchedule, SamplerSettings};
+use hart_tokenizer::quantizer::{to_map, to_tokens};
+
+use super::hook::{GenerationHook, ResidualSampling, ScaleTokens};
+use super::positions::{gather, scatter};
+use super::step::Sampling;
+use super::{Around, Run, Stage};
+
+impl<B: HartBackend> Run<'_, B> {
+    /// The latent after the last scale, from that before it.
+    pub(super) fn last_scale(
+        &self,
+        session: &mut Session<'_, B>,
+        latent: Tensor<B, 4>,
+        passes: &[Pass],
+        around: &mut Around<'_, '_, B>,
+    ) -> Result<Tensor<B, 4>> {
+        let scale = self.scales().last();
+        let mut predicted = vec![];
+        for (index, pass) in passes.iter().enumerate() {
+            let keep = if index + 1 == passes.len() { Keep::No } else { Keep::Yes };
+            let at = Sampling { scale, pass: index, positions: &pass.positions, latent: &latent };
+            predicted.push(self.pass(session, &at, keep, around)?);
+            if passes.len() > 1 {
+                (around.report)(Stage::MaskPass { pass: index, passes: passes.len() })?;
+            }
+        }
+        // The cells of all passes, in the order in which they were predicted.
+        let cells =
+            |image: usize| passes.iter().flat_map(move |pass| pass.positions[image].clone());
+        let order: Vec<Vec<usize>> = (0..self.batch).map(|image| cells(image).collect()).collect();
+        let grid = self.scales().latent();
+        let tokens = scatter(Tensor::cat(predicted, 1), &order, grid.cells());
+        let latent = around.hook.latent(scale, latent + to_map(tokens, grid))?;
+        around.tap.record("latent", &|| latent.to_data());
+        (around.report)(Stage::Scale { scale, latent: &latent })?;
+        Ok(latent)
+    }
+
+    /// The tokens of one pass with their residual, `[batch, positions, Z]`.
+    fn pass(
+        &self,
+        session: &mut Session<'_, B>,
+        at: &Sampling<'_, B>,
+        keep: Keep,
+        around: &mut Around<'_, '_, B>,
+    ) -> Result<Tensor<B, 3>> {
+        let mut tap = Prefixed { prefix: format!("pass.{}.", at.pass), tap: &mut *around.tap };
+        let input = gather(to_tokens(at.latent.clone()), at.positions);
+        let halves = self.halves(at.scale);
+        let step = ScaleStep { scale: at.scale, positions: at.positions, keep, halves };
+        let hidden = session.scale_step(step, input, &mut tap)?;
+        let tokens = self.sample(at, session, &hidden, around.hook, around.draws, &mut tap)?;
+        let Some(schedule) = &self.settings.noise_schedule else { return Ok(tokens.vectors) };
+        let residual =
+            self.residual(schedule, at, &hidden, &tokens, around.hook, around.draws, &mut tap)?;
+        Ok(tokens.vectors + residual)
+    }
+
+    /// The diffusion head's residual of one pass, `[batch, positions, Z]`.
+    #[expect(clippy::too_many_arguments, reason = "what a pass consists of")]
+    fn residual(
+        &self,
+        schedule: &NoiseSchedule,
+        at: &Sampling<'_, B>,
+        hidden: &Hidden<B>,
+        tokens: &ScaleTokens<B>,
+        hook: &mut dyn GenerationHook<B>,
+        draws: &dyn Draws,
+        tap: &mut dyn Tap,
+    ) -> Result<Tensor<B, 3>> {
+        let codes = self.model.tokenizer.quantizer.embed(tokens.indices.clone());
+        let condition = self.model.transformer.residual_condition(hidden.states.clone(), codes);
+        tap.record("residual.condition", &|| condition.to_data());
+        let start = self.noise(at.positions, |image, position, noise| {
+            draws.diffusion_start(image, position, noise);
+        });
+        let noise = |step| {
+            self.noise(at.positions, |image, position, noise| {
+                draws.diffusion_step(image, step, position, noise);
+            })
+        };
+        let mut tap = Prefixed { prefix: "residual.".to_string(), tap };
+        let sampling = ResidualSampling {
+            head: &self.model.residual_head,
+            schedule,
+            settings: SamplerSettings::new(self.guidance[at.scale], self.settings.temperature),
+            condition,
+            start,
+            noise: Box::new(noise),
+            tap: &mut tap,
+        };
+        hook.residual(&self.step(at), sampling)
+    }
+
+    /// Noise for the tokens of a pass, drawn by address: `[batch, positions, Z]`.
+    fn noise(
+        &self,
+        positions: &[Vec<usize>],
+        draw: impl Fn(usize, usize, &mut [f32]),
+    ) -> Tensor<B, 3> {
+        let [_, channels] = self.model.tokenizer.quantizer.codebook_shape();
+        let addresses = positions.iter().enumerate();
+        let addresses = addresses.flat_map(|(image, cells)| cells.iter().map(move |&p| (image, p)));
+        let mut values = vec![0.0; self.batch * positions[0].len() * channels];
+        for ((image, position), noise) in addresses.zip(values.chunks_exact_mut(channels)) {
+            draw(image, position, noise);
+        }
+        self.upload(values, positions[0].len())
+    }
+}

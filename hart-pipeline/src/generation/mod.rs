@@ -1,0 +1,198 @@
+//! The generation: scale after scale, then the residual (sections 4.4 and 4.5).
+//!
+//! | module | what |
+//! |---|---|
+//! | [`coarse`] | all scales but the last: discrete tokens |
+//! | [`last`] | the last scale: masked passes, and the residual of the diffusion head |
+//! | [`hook`] | the one seam: what may be changed on the way, for editing and research |
+//! | [`settings`] | guidance, sampling, diffusion steps |
+//!
+//! ```
+//! use hart_core::random::SeededDraws;
+//! use hart_pipeline::{GenerationSettings, HartPipeline};
+//! # #[cfg(all(feature = "flex", feature = "embedded"))] {
+//! let pipeline = HartPipeline::<burn::backend::Flex>::embedded(&Default::default())?;
+//! let text = pipeline.text_encoder().encode(&["a red heart, flat style"])?.text;
+//!
+//! let model = pipeline.model()?;
+//! let settings = GenerationSettings::for_model(pipeline.defaults(), "8")?;
+//! let draws = SeededDraws::new([7]);
+//! let latent = model.generation(&text, &settings, &draws).run()?;
+//! assert_eq!(latent.dims(), [1, 16, 8, 8]);
+//! # }
+//! # Ok::<(), hart_pipeline::Error>(())
+//! ```
+
+pub mod coarse;
+pub mod hook;
+pub mod last;
+mod positions;
+pub mod settings;
+mod step;
+
+use burn::tensor::{DType, Tensor, backend::Backend};
+use hart_ar::{Halves, Session, TextCondition};
+use hart_core::random::Draws;
+use hart_core::tap::Tap;
+use hart_core::{HartBackend, Result, ScaleSchedule};
+
+use crate::model::HartModel;
+pub use hook::{Batch, GenerationHook, ResidualSampling, ScaleTokens, Step};
+pub use settings::GenerationSettings;
+
+/// Something that was finished in a generation.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Stage<'a, B: Backend> {
+    /// A scale; with the sum of all scales so far, `[batch, Z, H, W]`.
+    Scale {
+        /// The scale, counted from 0.
+        scale: usize,
+        /// The latent so far.
+        latent: &'a Tensor<B, 4>,
+    },
+    /// A masked pass over the last scale.
+    MaskPass {
+        /// The pass, counted from 0.
+        pass: usize,
+        /// How many passes there are.
+        passes: usize,
+    },
+}
+
+/// Is given every stage as it is finished, and ends the generation by returning an error.
+pub type Report<'a, B> = dyn FnMut(Stage<'_, B>) -> Result<()> + 'a;
+
+/// A generation that is about to be run: [`HartModel::generation`].
+#[must_use = "nothing is computed before `run`"]
+pub struct Generation<'a, B: HartBackend> {
+    model: &'a HartModel<B>,
+    text: &'a TextCondition<B>,
+    settings: &'a GenerationSettings,
+    draws: &'a dyn Draws,
+    hook: Option<&'a mut dyn GenerationHook<B>>,
+    report: Option<&'a mut Report<'a, B>>,
+    tap: Option<&'a mut dyn Tap>,
+}
+
+impl<B: HartBackend> HartModel<B> {
+    /// A generation of the latents of a batch of encoded prompts. All randomness comes from
+    /// `draws`.
+    pub fn generation<'a>(
+        &'a self,
+        text: &'a TextCondition<B>,
+        settings: &'a GenerationSettings,
+        draws: &'a dyn Draws,
+    ) -> Generation<'a, B> {
+        Generation { model: self, text, settings, draws, hook: None, report: None, tap: None }
+    }
+}
+
+impl<'a, B: HartBackend> Generation<'a, B> {
+    /// Lets a hook change what is computed.
+    pub fn hook(mut self, hook: &'a mut dyn GenerationHook<B>) -> Self {
+        self.hook = Some(hook);
+        self
+    }
+
+    /// Reports every finished stage.
+    pub fn report(mut self, report: &'a mut Report<'a, B>) -> Self {
+        self.report = Some(report);
+        self
+    }
+
+    /// Offers the intermediate tensors to a tap.
+    pub fn tap(mut self, tap: &'a mut dyn Tap) -> Self {
+        self.tap = Some(tap);
+        self
+    }
+
+    /// Generates the latents `[batch, Z, H, W]`.
+    ///
+    /// # Errors
+    /// [`hart_core::Error::Invalid`] when the text does not fit the model or a hook asks for the
+    /// impossible, [`hart_core::Error::NonFinite`] when the weights give NaN or infinite logits,
+    /// and whatever the report and the hook return.
+    pub fn run(self) -> Result<Tensor<B, 4>> {
+        let Self { model, text, settings, draws, hook, report, tap } = self;
+        let (mut release, mut silent, mut deaf) = ((), |_: Stage<'_, B>| Ok(()), ());
+        let hook = hook.unwrap_or(&mut release);
+        let draws = hook.draws(Box::new(draws));
+        let scales = model.transformer.scales();
+        let ratios = (0..scales.count()).map(|scale| settings.guidance * scales.ratio(scale));
+        let guidance: Vec<f64> =
+            ratios.enumerate().map(|(scale, usual)| hook.guidance(scale, usual)).collect();
+        let run = Run {
+            model,
+            settings,
+            guided_until: guidance.iter().rposition(|&guidance| guidance != 0.0),
+            guidance,
+            codebook: to_host(model.tokenizer.quantizer.codebook.val()),
+            batch: text.context.dims()[0],
+            device: text.context.device(),
+        };
+        let mut around = Around {
+            hook,
+            draws: &*draws,
+            report: report.unwrap_or(&mut silent),
+            tap: tap.unwrap_or(&mut deaf),
+        };
+        run.generate(text, &mut around)
+    }
+}
+
+/// What stays the same through all steps of one generation.
+struct Run<'a, B: Backend> {
+    model: &'a HartModel<B>,
+    settings: &'a GenerationSettings,
+    /// For each scale.
+    guidance: Vec<f64>,
+    /// The last scale with any guidance: later ones leave the unconditional half out.
+    guided_until: Option<usize>,
+    /// The codebook on the host, `[V, Z]` row by row.
+    codebook: Vec<f32>,
+    batch: usize,
+    device: B::Device,
+}
+
+/// Whoever looks at or changes what is computed.
+struct Around<'a, 'r, B: HartBackend> {
+    hook: &'a mut dyn GenerationHook<B>,
+    draws: &'a dyn Draws,
+    report: &'a mut Report<'r, B>,
+    tap: &'a mut dyn Tap,
+}
+
+impl<B: HartBackend> Run<'_, B> {
+    fn generate(
+        &self,
+        text: &TextCondition<B>,
+        around: &mut Around<'_, '_, B>,
+    ) -> Result<Tensor<B, 4>> {
+        let passes = self.passes(around)?;
+        let kept = passes.iter().rev().skip(1).map(|pass| pass.len()).sum();
+        let transformer = &self.model.transformer;
+        let mut session = Session::new(transformer, text, kept, self.halves(0), around.tap)?;
+        let coarse = self.coarse_scales(&mut session, around)?;
+        self.last_scale(&mut session, coarse, &passes, around)
+    }
+
+    fn scales(&self) -> &ScaleSchedule {
+        self.model.transformer.scales()
+    }
+
+    /// The halves of guidance that are computed at a scale: later guidance needs the keys and
+    /// values of all scales before it.
+    fn halves(&self, scale: usize) -> Halves {
+        match self.guided_until {
+            Some(last) if scale <= last => Halves::Both,
+            _ => Halves::Conditional,
+        }
+    }
+}
+
+/// The values of a tensor on the host, in 32 bits.
+pub(crate) fn to_host<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f32> {
+    let data = tensor.cast(DType::F32).into_data();
+    data.into_vec().expect("a tensor that was just cast to 32 bits")
+}

@@ -1,0 +1,80 @@
+//! From the hidden states of a step to its tokens.
+
+use burn::tensor::{DType, Int, Tensor, TensorData};
+use hart_ar::sampling::sample_tokens;
+use hart_ar::{Hidden, Session};
+use hart_core::random::Draws;
+use hart_core::tap::Tap;
+use hart_core::{HartBackend, Result};
+
+use super::hook::{GenerationHook, ScaleTokens, Step};
+use super::{Run, to_host};
+
+/// Where tokens are sampled.
+pub(super) struct Sampling<'a, B: HartBackend> {
+    pub(super) scale: usize,
+    pub(super) pass: usize,
+    pub(super) positions: &'a [Vec<usize>],
+    /// The latent before the scale.
+    pub(super) latent: &'a Tensor<B, 4>,
+}
+
+impl<B: HartBackend> Run<'_, B> {
+    /// What a hook is given of a step.
+    pub(super) fn step<'a>(&'a self, at: &Sampling<'a, B>) -> Step<'a, B> {
+        Step {
+            model: self.model,
+            scale: at.scale,
+            grid: self.scales().grid(at.scale),
+            pass: at.pass,
+            positions: at.positions,
+            guidance: self.guidance[at.scale],
+            latent: at.latent,
+        }
+    }
+
+    /// Guided logits, and tokens sampled from them.
+    pub(super) fn sample(
+        &self,
+        at: &Sampling<'_, B>,
+        session: &Session<'_, B>,
+        hidden: &Hidden<B>,
+        hook: &mut dyn GenerationHook<B>,
+        draws: &dyn Draws,
+        tap: &mut dyn Tap,
+    ) -> Result<ScaleTokens<B>> {
+        let step = self.step(at);
+        let logits = session.guided_logits(hidden, step.guidance)?;
+        let logits = hook.logits(&step, logits)?;
+        tap.record("logits.guided", &|| logits.to_data());
+        let rule = self.settings.token_rule(self.scales(), at.scale);
+        let [_, channels] = self.model.tokenizer.quantizer.codebook_shape();
+        let sampled = sample_tokens(
+            &to_host(logits),
+            &self.codebook,
+            channels,
+            &rule,
+            draws,
+            at.scale,
+            at.positions,
+        )?;
+        let indices: Vec<i64> = sampled.indices.iter().map(|&index| index as i64).collect();
+        let indices = TensorData::new(indices, [self.batch, at.positions[0].len()]);
+        let tokens = hook.tokens(
+            &step,
+            ScaleTokens {
+                indices: Tensor::<B, 2, Int>::from_data(indices, &self.device),
+                vectors: self.upload(sampled.vectors, at.positions[0].len()),
+            },
+        )?;
+        tap.record("indices", &|| tokens.indices.to_data());
+        Ok(tokens)
+    }
+
+    /// Values `[batch, tokens, Z]` on the device.
+    pub(super) fn upload(&self, values: Vec<f32>, tokens: usize) -> Tensor<B, 3> {
+        let channels = values.len() / (self.batch * tokens).max(1);
+        let values = TensorData::new(values, [self.batch, tokens, channels]);
+        Tensor::from_data(values, (&self.device, DType::F32))
+    }
+}

@@ -1,0 +1,63 @@
+//! The door for programs that choose the backend when they run.
+
+use hart_core::{Grid, HartBackend, Result};
+
+use crate::defaults::ModelDefaults;
+use crate::image::Image;
+use crate::observer::{Observer, Outcome, Summary};
+use crate::pipeline::HartPipeline;
+use crate::request::Request;
+
+/// A pipeline on whatever backend: what [`HartPipeline::open`] gives.
+pub trait TextToImage: Send + Sync {
+    /// Makes all images of a request.
+    ///
+    /// # Errors
+    /// As [`HartPipeline::generate`].
+    fn generate(&self, request: &Request) -> Result<Vec<Image>>;
+
+    /// Makes the images of a request, reporting to an observer, which can cancel.
+    ///
+    /// # Errors
+    /// As [`HartPipeline::generate_with`].
+    fn generate_with(&self, request: &Request, observer: &mut dyn Observer)
+    -> Result<Vec<Outcome>>;
+
+    /// Makes the images of a request and keeps none.
+    ///
+    /// # Errors
+    /// As [`HartPipeline::generate_each`].
+    fn generate_each(&self, request: &Request, observer: &mut dyn Observer) -> Result<Summary>;
+
+    /// Defaults for settings that a request leaves unset.
+    fn defaults(&self) -> &ModelDefaults;
+
+    /// The size of the images that the model was trained with, in pixels.
+    fn image_size(&self) -> Grid;
+}
+
+impl<B: HartBackend> TextToImage for HartPipeline<B> {
+    fn generate(&self, request: &Request) -> Result<Vec<Image>> {
+        self.generate(request)
+    }
+
+    fn generate_with(
+        &self,
+        request: &Request,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<Outcome>> {
+        self.generate_with(request, observer)
+    }
+
+    fn generate_each(&self, request: &Request, observer: &mut dyn Observer) -> Result<Summary> {
+        self.generate_each(request, observer)
+    }
+
+    fn defaults(&self) -> &ModelDefaults {
+        self.defaults()
+    }
+
+    fn image_size(&self) -> Grid {
+        self.image_size()
+    }
+}
