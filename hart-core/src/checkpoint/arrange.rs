@@ -175,10 +175,9 @@ mod tests {
             let bytes = data.as_bytes().to_vec();
             tensors.insert(format!("{dtype:?}"), (dtype, vec![rows, columns], bytes));
         }
-        let integers: Vec<u8> =
-            int8::integers(&floats, columns).into_iter().map(|integer| integer as u8).collect();
-        tensors.insert("I8".to_string(), (DType::I8, vec![rows, columns], integers));
         let scales = int8::scales(&floats, columns);
+        let integers = int8::integers(&floats, &scales).into_iter().map(|q| q as u8).collect();
+        tensors.insert("I8".to_string(), (DType::I8, vec![rows, columns], integers));
         let scales = scales.iter().flat_map(|scale| scale.to_le_bytes()).collect();
         tensors.insert(format!("I8{}", int8::SCALE), (DType::F32, vec![rows], scales));
         let pieces: Vec<Piece<'_>> = tensors
@@ -192,7 +191,7 @@ mod tests {
             .collect();
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("model.safetensors");
-        write_safetensors(&path, &pieces).expect("a file");
+        write_safetensors(&path, &pieces, &|_, _| ()).expect("a file");
         let checkpoint = Checkpoint::open_safetensors(&path).expect("a checkpoint");
         assert_eq!(checkpoint.names().count(), TYPES.len() + 1);
         for name in checkpoint.names() {

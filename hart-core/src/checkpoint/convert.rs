@@ -1,9 +1,10 @@
 //! Writing a checkpoint anew with its large weights in another type.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::rc::Rc;
 
 use burn::module::Module;
 use burn::tensor::{DType, TensorData, backend::Backend};
@@ -67,7 +68,7 @@ fn stored_format(place: &Place, table: &NameTable, precision: Precision) -> Stor
 
 /// Writes the tensors of `checkpoint` that `formats` lists to `path`, each in its format, through a
 /// temporary file that is renamed at the end. No more than a tensor at a time is in memory;
-/// `progress` is told how many of them are written and how many there are.
+/// `progress` is given the number of tensors written so far and that of all.
 ///
 /// # Errors
 /// [`Error::Malformed`] for a tensor that is not there, is not of floats, or holds a value that its
@@ -83,21 +84,9 @@ pub fn convert(
     for (name, format) in formats {
         pieces.extend(pieces_of(checkpoint, name, *format)?);
     }
-    let (count, done) = (pieces.len(), Cell::new(0));
-    let told = pieces.into_iter().map(|piece| {
-        let (bytes, done) = (piece.bytes, &done);
-        let bytes = move || {
-            let bytes = bytes()?;
-            done.set(done.get() + 1);
-            progress(done.get(), count);
-            Ok(bytes)
-        };
-        Piece { bytes: Box::new(bytes), ..piece }
-    });
-    let pieces: Vec<Piece<'_>> = told.collect();
     match container {
-        Container::Safetensors => write_safetensors(path.as_ref(), &pieces),
-        Container::Torch => write_torch(path.as_ref(), &pieces),
+        Container::Safetensors => write_safetensors(path.as_ref(), &pieces, progress),
+        Container::Torch => write_torch(path.as_ref(), &pieces, progress),
     }
 }
 
@@ -121,7 +110,7 @@ fn pieces_of<'a>(
                 let problem = format!("tensor `{name}` is {shape:?}, expected a matrix");
                 return Err(refused(problem));
             };
-            return Ok(rounded(checkpoint, name, [rows, columns]));
+            return Ok(Quantized::new(checkpoint, name, [rows, columns]).pieces());
         }
         (StoredAs::Float(dtype), _) => dtype,
         (StoredAs::Same, StoredType::Float(DType::F64)) => DType::F32,
@@ -135,56 +124,77 @@ fn pieces_of<'a>(
     Ok(vec![Piece { name: name.to_string(), dtype, shape, bytes: Box::new(bytes) }])
 }
 
-/// A matrix of integers and its scales. The matrix is read for each of the two, which takes less
-/// than keeping one while others are written.
-fn rounded<'a>(
+/// A matrix `[rows, columns]` that is written as integers and their scales.
+///
+/// Scales are few and kept once they are known. Integers are not: safetensors files have the scales
+/// of all matrices before the integers of any, so that to read each matrix a second time is what
+/// keeps no more than one of them in memory.
+struct Quantized<'a> {
     checkpoint: &'a Checkpoint,
     name: &'a str,
-    [rows, columns]: [usize; 2],
-) -> Vec<Piece<'a>> {
-    let values = move || {
-        let data = finite(checkpoint, name, checkpoint.read(name)?)?;
-        Ok(data.convert_dtype(DType::F32))
-    };
-    let values = move || -> Result<Vec<f32>> { Ok(values()?.iter::<f32>().collect()) };
-    let integers = move || {
-        let integers = int8::integers(&values()?, columns);
-        let bytes: Vec<u8> = integers.into_iter().map(|integer| integer as u8).collect();
-        Ok(bytes.into())
-    };
-    let scales = move || {
-        let scales = int8::scales(&values()?, columns);
-        let bytes: Vec<u8> = scales.iter().flat_map(|scale| scale.to_le_bytes()).collect();
-        Ok(bytes.into())
-    };
-    vec![
-        Piece {
-            name: name.to_string(),
+    shape: [usize; 2],
+    scales: OnceCell<Vec<f32>>,
+}
+
+impl<'a> Quantized<'a> {
+    fn new(checkpoint: &'a Checkpoint, name: &'a str, shape: [usize; 2]) -> Self {
+        Self { checkpoint, name, shape, scales: OnceCell::new() }
+    }
+
+    fn pieces(self) -> Vec<Piece<'a>> {
+        let [rows, columns] = self.shape;
+        let matrix = Rc::new(self);
+        let integers = Piece {
+            name: matrix.name.to_string(),
             dtype: DType::I8,
             shape: vec![rows, columns],
-            bytes: Box::new(integers),
-        },
-        Piece {
-            name: format!("{name}{}", int8::SCALE),
+            bytes: Box::new({
+                let matrix = matrix.clone();
+                move || matrix.integers()
+            }),
+        };
+        let scales = Piece {
+            name: format!("{}{}", matrix.name, int8::SCALE),
             dtype: DType::F32,
             shape: vec![rows],
-            bytes: Box::new(scales),
-        },
-    ]
+            bytes: Box::new(move || matrix.scales()),
+        };
+        vec![integers, scales]
+    }
+
+    fn values(&self) -> Result<Vec<f32>> {
+        let data = finite(self.checkpoint, self.name, self.checkpoint.read(self.name)?)?;
+        Ok(data.convert_dtype(DType::F32).iter::<f32>().collect())
+    }
+
+    fn scales_of(&self, values: &[f32]) -> &[f32] {
+        self.scales.get_or_init(|| int8::scales(values, self.shape[1]))
+    }
+
+    fn integers(&self) -> Result<Cow<'a, [u8]>> {
+        let values = self.values()?;
+        let integers = int8::integers(&values, self.scales_of(&values));
+        Ok(integers.into_iter().map(|integer| integer as u8).collect())
+    }
+
+    fn scales(&self) -> Result<Cow<'a, [u8]>> {
+        let scales = match self.scales.get() {
+            Some(scales) => scales,
+            None => self.scales_of(&self.values()?),
+        };
+        Ok(scales.iter().flat_map(|scale| scale.to_le_bytes()).collect())
+    }
 }
 
 /// The same tensor.
 ///
 /// # Errors
-/// [`Error::Malformed`] when it holds a value that is no finite number, or was too large for its
-/// type.
+/// [`Error::Malformed`] when it holds a value that is not finite, or was too large for its type.
 fn finite(checkpoint: &Checkpoint, name: &str, data: TensorData) -> Result<TensorData> {
-    let finite = data.iter::<f32>().all(f32::is_finite);
-    match finite {
-        true => Ok(data),
-        false => Err(Error::malformed(
-            checkpoint.path(),
-            format!("tensor `{name}` holds values that are no finite {:?}", data.dtype),
-        )),
+    if data.iter::<f32>().all(f32::is_finite) {
+        return Ok(data);
     }
+    let dtype = data.dtype.name();
+    let problem = format!("tensor `{name}` holds values that are not finite as {dtype}");
+    Err(Error::malformed(checkpoint.path(), problem))
 }

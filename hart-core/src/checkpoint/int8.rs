@@ -70,11 +70,15 @@ pub(super) fn scales(values: &[f32], columns: usize) -> Vec<f32> {
         .collect()
 }
 
-/// The integers of a matrix with rows of `columns` values.
-pub(super) fn integers(values: &[f32], columns: usize) -> Vec<i8> {
-    let units: Vec<f32> = scales(values, columns).into_iter().map(unit_of).collect();
-    let rows = values.chunks(columns.max(1)).zip(units);
-    rows.flat_map(|(row, unit)| row.iter().map(move |value| round(value * unit))).collect()
+/// The integers of a matrix in units of its rows' `scales`.
+pub(super) fn integers(values: &[f32], scales: &[f32]) -> Vec<i8> {
+    let columns = values.len() / scales.len().max(1);
+    let rows = values.chunks(columns.max(1)).zip(scales);
+    rows.flat_map(|(row, &scale)| {
+        let unit = unit_of(scale);
+        row.iter().map(move |value| round(value * unit))
+    })
+    .collect()
 }
 
 #[cfg(test)]
@@ -89,12 +93,13 @@ mod tests {
             })
             .collect();
         let columns = 30;
-        let (first, units) = (integers(&values, columns), scales(&values, columns));
+        let units = scales(&values, columns);
+        let first = integers(&values, &units);
         let rows = first.chunks(columns).zip(&units);
         let again: Vec<f32> =
             rows.flat_map(|(row, scale)| row.iter().map(move |&q| f32::from(q) * scale)).collect();
         assert_ne!(again, values);
-        assert_eq!(integers(&again, columns), first);
         assert_eq!(scales(&again, columns), units);
+        assert_eq!(integers(&again, &units), first);
     }
 }

@@ -143,10 +143,10 @@ impl Machine<'_> {
 
     fn count(&mut self, values: usize) -> Result<(), String> {
         self.made += values;
-        match self.made > MAX_VALUES {
-            true => Err("its pickle makes too many values".into()),
-            false => Ok(()),
+        if self.made > MAX_VALUES {
+            return Err("its pickle makes too many values".into());
         }
+        Ok(())
     }
 
     fn pop(&mut self) -> Result<Pickled, String> {

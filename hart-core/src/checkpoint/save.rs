@@ -50,7 +50,7 @@ pub fn save_safetensors(
     path: impl AsRef<Path>,
     tensors: &BTreeMap<String, TensorData>,
 ) -> Result<()> {
-    write_safetensors(path.as_ref(), &pieces(tensors))
+    write_safetensors(path.as_ref(), &pieces(tensors), &|_, _| ())
 }
 
 /// Writes a PyTorch file with a dictionary of tensors, as `torch.save` does and
@@ -59,7 +59,7 @@ pub fn save_safetensors(
 /// # Errors
 /// As [`save_safetensors`].
 pub fn save_torch(path: impl AsRef<Path>, tensors: &BTreeMap<String, TensorData>) -> Result<()> {
-    write_torch(path.as_ref(), &pieces(tensors))
+    write_torch(path.as_ref(), &pieces(tensors), &|_, _| ())
 }
 
 fn pieces(tensors: &BTreeMap<String, TensorData>) -> Vec<Piece<'_>> {

@@ -1,7 +1,7 @@
 //! Writing tensors one after the other: safetensors, and PyTorch state dictionaries.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -14,8 +14,8 @@ use zip::{CompressionMethod, ZipWriter};
 use crate::folder::write_atomically_by;
 use crate::{Error, Result};
 
-/// A tensor to be written. Its bytes are asked for when their turn has come, so that of a large
-/// checkpoint no more than a tensor at a time is in memory.
+/// A tensor to be written. Its bytes are computed when it is written, so that no more than one
+/// tensor of a large checkpoint is in memory at a time.
 pub(super) struct Piece<'a> {
     pub(super) name: String,
     pub(super) dtype: DType,
@@ -47,11 +47,20 @@ impl Piece<'_> {
     }
 }
 
-/// A piece as the safetensors crate takes it; it cannot fail there, so a failure is kept.
+/// What the safetensors crate calls for the bytes of one piece after the other. Its trait knows no
+/// failure and no progress, so the first failure is kept here and pieces are counted here.
+struct Writing<'a> {
+    failure: RefCell<Option<Error>>,
+    written: Cell<usize>,
+    count: usize,
+    progress: &'a dyn Fn(usize, usize),
+}
+
+/// A piece as the safetensors crate takes it.
 struct Held<'a, 'b> {
     piece: &'b Piece<'a>,
     dtype: Dtype,
-    failure: &'b RefCell<Option<Error>>,
+    writing: &'b Writing<'b>,
 }
 
 impl View for Held<'_, '_> {
@@ -64,10 +73,18 @@ impl View for Held<'_, '_> {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        (self.piece.bytes)().unwrap_or_else(|error| {
-            self.failure.borrow_mut().get_or_insert(error);
-            vec![0; self.piece.length()].into()
-        })
+        let writing = self.writing;
+        match (self.piece.bytes)() {
+            Ok(bytes) => {
+                writing.written.set(writing.written.get() + 1);
+                (writing.progress)(writing.written.get(), writing.count);
+                bytes
+            }
+            Err(error) => {
+                writing.failure.borrow_mut().get_or_insert(error);
+                vec![0; self.piece.length()].into()
+            }
+        }
     }
 
     fn data_len(&self) -> usize {
@@ -75,17 +92,23 @@ impl View for Held<'_, '_> {
     }
 }
 
-/// Writes a safetensors file, through a temporary one that is renamed at the end.
-pub(super) fn write_safetensors(path: &Path, pieces: &[Piece<'_>]) -> Result<()> {
-    let failure = RefCell::new(None);
+/// Writes a safetensors file, through a temporary one that is renamed at the end. `progress` is
+/// given the number of pieces written so far and that of all.
+pub(super) fn write_safetensors(
+    path: &Path,
+    pieces: &[Piece<'_>],
+    progress: &dyn Fn(usize, usize),
+) -> Result<()> {
+    let (failure, written) = (RefCell::new(None), Cell::new(0));
+    let writing = Writing { failure, written, count: pieces.len(), progress };
     let mut held = vec![];
     for piece in pieces {
         let (dtype, _) = piece.element()?;
-        held.push((piece.name.as_str(), Held { piece, dtype, failure: &failure }));
+        held.push((piece.name.as_str(), Held { piece, dtype, writing: &writing }));
     }
     write_atomically_by(path, |_, temporary| {
         let written = safetensors::serialize_to_file(held, None, temporary);
-        if let Some(error) = failure.take() {
+        if let Some(error) = writing.failure.take() {
             return Err(error);
         }
         written.map_err(|error| match error {
@@ -96,8 +119,12 @@ pub(super) fn write_safetensors(path: &Path, pieces: &[Piece<'_>]) -> Result<()>
 }
 
 /// Writes a PyTorch file with a dictionary of tensors, through a temporary one that is renamed at
-/// the end.
-pub(super) fn write_torch(path: &Path, pieces: &[Piece<'_>]) -> Result<()> {
+/// the end. `progress` is given the number of pieces written so far and that of all.
+pub(super) fn write_torch(
+    path: &Path,
+    pieces: &[Piece<'_>],
+    progress: &dyn Fn(usize, usize),
+) -> Result<()> {
     write_atomically_by(path, |file, _| {
         let failed = |error: zip::result::ZipError| Error::io(path, error.into());
         let mut archive = ZipWriter::new(file);
@@ -112,6 +139,7 @@ pub(super) fn write_torch(path: &Path, pieces: &[Piece<'_>]) -> Result<()> {
         add("byteorder", b"little")?;
         for (index, piece) in pieces.iter().enumerate() {
             add(&format!("data/{index}"), &(piece.bytes)()?)?;
+            progress(index + 1, pieces.len());
         }
         add("version", b"3\n")?;
         archive.finish().map(|_: &mut File| ()).map_err(failed)

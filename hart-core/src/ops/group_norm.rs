@@ -66,13 +66,13 @@ pub(super) fn pull_back<B: Backend>(
     let (normalized, deviation) = normalize(x, options);
     let gradient = gradient.cast(DType::F32);
     let weight = per_channel(weight);
-    let gradient = match options.activate {
-        true => {
-            let before = normalized.clone() * weight.clone() + per_channel(bias);
-            let sigmoid = sigmoid(before.clone());
-            gradient * (sigmoid.clone() + before * sigmoid.clone() * (-sigmoid + 1.0))
-        }
-        false => gradient,
+    let gradient = if options.activate {
+        // SiLU'(u) = σ(u) + u·σ(u)·(1 − σ(u)) at what it was given, u.
+        let before = normalized.clone() * weight.clone() + per_channel(bias);
+        let sigmoid = sigmoid(before.clone());
+        gradient * (sigmoid.clone() + before * sigmoid.clone() * (-sigmoid + 1.0))
+    } else {
+        gradient
     };
     let over_channel = |x: Tensor<B, 4>| x.sum_dim(0).sum_dim(2).sum_dim(3).reshape([channels]);
     let by_bias = over_channel(gradient.clone());

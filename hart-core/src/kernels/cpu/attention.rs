@@ -93,8 +93,10 @@ struct Group<'a> {
     queries: &'a mut [f32],
     /// Sums of values so far, entry by entry.
     sums: &'a mut [f32],
-    /// The largest score so far, then the sum of all powers.
-    softmax: &'a mut [f32],
+    /// The largest score of each query so far.
+    largest: &'a mut [f32],
+    /// The sum of all powers of each query so far.
+    powers: &'a mut [f32],
 }
 
 impl WithSimd for Head<'_> {
@@ -137,8 +139,9 @@ impl<'a> Group<'a> {
     #[inline(always)]
     fn of(room: &'a mut [f32], width: usize, lanes: usize) -> Self {
         let (queries, room) = room.split_at_mut(width * lanes);
-        let (sums, softmax) = room.split_at_mut(width * lanes);
-        Self { queries, sums, softmax }
+        let (sums, room) = room.split_at_mut(width * lanes);
+        let (largest, powers) = room.split_at_mut(lanes);
+        Self { queries, sums, largest, powers }
     }
 
     /// Takes up queries; missing ones are zero.
@@ -151,9 +154,8 @@ impl<'a> Group<'a> {
             }
         }
         self.sums.fill(0.0);
-        let (largest, powers) = self.softmax.split_at_mut(lanes);
-        largest.fill(f32::MIN);
-        powers.fill(0.0);
+        self.largest.fill(f32::MIN);
+        self.powers.fill(0.0);
     }
 
     /// The scores of a block of packed keys, key by key.
@@ -186,26 +188,29 @@ impl<'a> Group<'a> {
     /// Turns scores into powers, and scales what was added up before to the new largest score.
     #[inline(always)]
     fn weigh<S: Simd>(&mut self, simd: S, scores: &mut [f32], count: usize) {
-        let scores = &mut S::as_mut_simd_f32s(scores).0[..2 * count];
-        let softmax = S::as_mut_simd_f32s(self.softmax).0;
-        let sums = S::as_mut_simd_f32s(self.sums).0;
+        // Two vectors a key and an entry: the halves of a group of queries.
+        let scores = &mut as_pairs::<S>(scores)[..count];
+        let totals = &mut as_pairs::<S>(self.powers)[0];
+        let largest = &mut as_pairs::<S>(self.largest)[0];
+        let sums = as_pairs::<S>(self.sums);
         for half in 0..2 {
-            let before = softmax[half];
-            let mut largest = before;
-            for key in 0..count {
-                largest = simd.max_f32s(largest, scores[2 * key + half]);
+            let before = largest[half];
+            let mut most = before;
+            for score in scores.iter() {
+                most = simd.max_f32s(most, score[half]);
             }
             let mut sum = simd.splat_f32s(0.0);
-            for key in 0..count {
-                let power = exp(simd, simd.sub_f32s(scores[2 * key + half], largest));
-                scores[2 * key + half] = power;
+            for score in scores.iter_mut() {
+                let power = exp(simd, simd.sub_f32s(score[half], most));
+                score[half] = power;
                 sum = simd.add_f32s(sum, power);
             }
-            let factor = exp(simd, simd.sub_f32s(before, largest));
-            softmax[half] = largest;
-            softmax[2 + half] = simd.mul_add_e_f32s(softmax[2 + half], factor, sum);
-            for entry in 0..sums.len() / 2 {
-                sums[2 * entry + half] = simd.mul_f32s(sums[2 * entry + half], factor);
+            // What was added up with smaller powers of e than the new largest score gives.
+            let factor = exp(simd, simd.sub_f32s(before, most));
+            largest[half] = most;
+            totals[half] = simd.mul_add_e_f32s(totals[half], factor, sum);
+            for entry in sums.iter_mut() {
+                entry[half] = simd.mul_f32s(entry[half], factor);
             }
         }
     }
@@ -233,12 +238,17 @@ impl<'a> Group<'a> {
     /// Writes the weighted means.
     #[inline(always)]
     fn end(self, out: &mut [f32], width: usize, lanes: usize) {
-        let powers = &self.softmax[lanes..];
         for (i, row) in out.chunks_exact_mut(width).enumerate() {
-            let share = 1.0 / powers[i];
+            let share = 1.0 / self.powers[i];
             for (value, column) in row.iter_mut().zip(self.sums.chunks_exact(lanes)) {
                 *value = column[i] * share;
             }
         }
     }
+}
+
+/// Values as pairs of vectors.
+#[inline(always)]
+fn as_pairs<S: Simd>(values: &mut [f32]) -> &mut [[S::f32s; 2]] {
+    S::as_mut_simd_f32s(values).0.as_chunks_mut().0
 }

@@ -90,9 +90,10 @@ impl PackedMatrix {
                 pack_rows(rows, inputs, 0..inputs, at_once, packed);
             };
             let group = at_once * inputs;
-            match rows.len() <= FEW {
-                true => packed.chunks_mut(group).zip(rows.chunks(group)).for_each(pack),
-                false => packed.par_chunks_mut(group).zip(rows.par_chunks(group)).for_each(pack),
+            if rows.len() <= FEW {
+                packed.chunks_mut(group).zip(rows.chunks(group)).for_each(pack);
+            } else {
+                packed.par_chunks_mut(group).zip(rows.par_chunks(group)).for_each(pack);
             }
             let rows = PackedRows { values: packed, count, at_once };
             // Groups are only divided when there are too few panels to keep all threads busy.

@@ -24,6 +24,18 @@ pub enum Norm<'a> {
     },
 }
 
+impl Norm<'_> {
+    /// Panics unless all weights are as long as a row.
+    fn check(&self, width: usize) {
+        let fits = match self {
+            Self::RootMeanSquare { weight } => weight.len() == width,
+            Self::Layer { weights: Some(weights) } => weights.iter().all(|w| w.len() == width),
+            Self::Layer { weights: None } => true,
+        };
+        assert!(fits, "weights for rows of {width}");
+    }
+}
+
 /// A factor and a shift of every entry of a row, `row · (1 + scale) + shift`.
 #[derive(Debug, Clone, Copy)]
 pub struct Modulation<'a> {
@@ -46,12 +58,10 @@ pub fn normalize(
     out: &mut [f32],
 ) {
     assert_eq!(x.len(), out.len(), "as many results as entries");
-    let weights = match norm {
-        Norm::RootMeanSquare { weight } => [weight; 2],
-        Norm::Layer { weights: Some(weights) } => weights,
-        Norm::Layer { weights: None } => [&x[..width.min(x.len())]; 2],
-    };
-    assert!(weights.iter().all(|part| part.len() == width || x.is_empty()), "rows of {width}");
+    if x.is_empty() {
+        return;
+    }
+    norm.check(width);
     if let Some(Modulation { scale, shift }) = modulation {
         [scale, shift].iter().for_each(|part| part.check(x.len() / width, width));
     }
