@@ -1,4 +1,5 @@
 //! The bytes of a checkpoint: the one place that maps a file into memory.
+#![allow(unsafe_code)]
 
 use std::fs::File;
 use std::path::Path;

@@ -2,5 +2,9 @@
 //!
 //! These are internals: they change without notice, whatever the version says.
 
+// Tiles of vectors that several threads write, and advice about pages: what Rust cannot check is here
+// and at the memory map of checkpoints, and nowhere else in the workspace.
+#![allow(unsafe_code)]
+
 #[cfg(feature = "flex")]
 pub mod cpu;
