@@ -29,7 +29,7 @@ pub enum Start {
     TruncatedNormal(f64),
     /// Uniform in ± this bound.
     Uniform(f64),
-    /// Uniform in ±1/√(inputs of a unit): PyTorch's own way for linear layers and convolutions.
+    /// Uniform in ±1/√(inputs of a unit): PyTorch's default for linear layers and convolutions.
     FanIn,
     /// Uniform with the variance 2/(inputs + outputs), for matrices.
     Xavier,

@@ -1,9 +1,9 @@
 //! Walks through the tree of a module, parameter by parameter, with the place of each.
 //!
-//! burn's visitors and mappers are told the name of every field as they enter and leave it, but not
-//! where they are ([`ModuleVisitor::visit_float_with_path`] says so much, and no module of burn
-//! 0.21 calls it). Here that is kept for them: [`parameters`] lists what there is, [`visit`] and
-//! [`map`] hand over the parameters themselves.
+//! burn calls its visitors and mappers with the name of every field that they enter and leave, but
+//! does not say where a parameter is: [`ModuleVisitor::visit_float_with_path`] has a path, and
+//! nothing in burn 0.21 calls it. Here the path is kept. [`parameters`] lists what there is;
+//! [`visit`] and [`map`] hand over the parameters themselves.
 //!
 //! ```
 //! # #[cfg(feature = "flex")] {
@@ -23,8 +23,8 @@ use burn::tensor::{Tensor, backend::Backend};
 
 use crate::{Error, Result};
 
-/// The container that weights enter, and leave again, to say that they are prepared: the only word
-/// that a module can get through to a visitor without a parameter.
+/// The container that prepared weights enter and leave in place of showing a parameter: entering is
+/// the only thing that burn's visitors learn of a module without parameters.
 pub(crate) const PREPARED: &str = "Prepared";
 
 /// Where a walk is: the fields from the module down to a parameter, and what each is a field of.
@@ -69,8 +69,8 @@ impl Place {
     }
 }
 
-/// What is known of a parameter without making it: of a module of the released size too the list
-/// costs nothing.
+/// What is known of a parameter before its values are made, so that listing a module of the released
+/// size costs nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
     /// Where it is in the module.

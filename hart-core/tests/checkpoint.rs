@@ -221,7 +221,7 @@ fn damaged_torch_files_are_refused() {
         ("an empty pickle", archive(b"")),
         ("a number", archive(b"\x80\x02K\x01.")),
         ("a list key", archive(b"\x80\x02}K\x01K\x02s.")),
-        ("a value that is no tensor", archive(b"\x80\x02}X\x01\0\0\0wK\x01s.")),
+        ("a value that is not a tensor", archive(b"\x80\x02}X\x01\0\0\0wK\x01s.")),
         ("a call", archive(b"\x80\x02cos\nsystem\nX\x02\0\0\0ls\x85R.")),
         ("an endless string", archive(b"\x80\x02X\xff\xff\xff\xff.")),
         ("a stack that is empty", archive(b"\x80\x020R.")),

@@ -1,4 +1,4 @@
-//! The CPU kernels against sums written out in double precision, at sizes with and without rests.
+//! The CPU kernels against sums written out in double precision, at sizes that do and do not divide evenly.
 #![cfg(feature = "flex")]
 
 use hart_core::kernels::cpu::Broadcast;
@@ -382,11 +382,11 @@ fn convolutions_sum_over_patches() {
         let (kernels, bias) = (values(outputs * inputs * kernel * kernel, 2), values(outputs, 3));
         let expected = convolve(&images, &kernels, &bias, &geometry, size);
         let packed = PackedKernels::new(&kernels, &bias, geometry);
-        let mut ways = vec![(Algorithm::Direct, 1e-5)];
+        let mut algorithms = vec![(Algorithm::Direct, 1e-5)];
         if (kernel, padding, stride) == (3, 1, 1) {
-            ways.push((Algorithm::Winograd, 3e-5));
+            algorithms.push((Algorithm::Winograd, 3e-5));
         }
-        for (algorithm, tolerance) in ways {
+        for (algorithm, tolerance) in algorithms {
             let mut found = vec![f32::NAN; expected.len()];
             packed.convolve_by(algorithm, &images, size, &mut found);
             let what = format!("{geometry:?} on {size:?}, {algorithm:?}");

@@ -1,5 +1,5 @@
-//! Prepared layers: they compute what plain ones do, and say so when they are asked for weights that
-//! they no longer have.
+//! Prepared layers compute what plain ones do, and return an error when they are asked for weights
+//! that they no longer have.
 #![cfg(feature = "flex")]
 
 use burn::backend::Flex;

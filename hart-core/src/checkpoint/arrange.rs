@@ -34,7 +34,7 @@ impl Checkpoint {
 
 impl StoredTensor {
     /// A matrix as 32-bit floats, transposed in one pass over the file; `None` unless it lies there
-    /// row by row, in a type that has a way of its own here.
+    /// row by row in one of the types below.
     fn transposed(&self) -> Option<TensorData> {
         let [rows, columns] = self.shape[..] else { return None };
         if !self.is_row_major() {
@@ -73,7 +73,8 @@ fn element<const N: usize>(bytes: &[u8], index: usize) -> [u8; N] {
     bytes[index * N..][..N].try_into().expect("a slice of N bytes")
 }
 
-/// The same values in another type.
+/// The same values in another type. burn converts one element at a time on one thread; the two
+/// conversions that nearly every checkpoint needs are done on all threads here.
 fn converted(data: TensorData, dtype: DType) -> TensorData {
     match (data.dtype, dtype) {
         (DType::BF16, DType::F32) => widened(&data, bf16::to_f32),

@@ -1,8 +1,8 @@
 //! Matrices stored as 8-bit integers.
 //!
-//! A matrix `name` of type I8, `[out, in]`, has beside it `name.scale`, 32-bit floats `[out]`: what
-//! a unit of each row is worth. The two are one tensor of a [`super::Checkpoint`], which is read as
-//! floats; rounding these again gives the same integers and scales.
+//! A matrix `name` of type I8, `[out, in]`, has beside it `name.scale`, 32-bit floats `[out]`, the
+//! scale of each row. The two are one tensor of a [`super::Checkpoint`], which is read as floats;
+//! rounding these again gives the same integers and scales.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,12 +14,13 @@ use super::{StoredTensor, StoredType};
 use crate::int8::{round, scale_of, unit_of};
 use crate::{Error, Result};
 
-/// What is put behind a matrix's name for that of its scales.
+/// The suffix that makes the name of the scales from that of their matrix.
 pub(super) const SCALE: &str = ".scale";
 /// How an index calls elements of 8 bits, before they have found their scales.
 pub(super) const INTEGERS: StoredType = StoredType::Other("i8");
 
-/// Joins 8-bit matrices with their scales. Those without any stay what no parameter can be.
+/// Joins 8-bit matrices with their scales. Without scales a matrix keeps a type that no parameter can
+/// be loaded from.
 ///
 /// # Errors
 /// [`Error::Malformed`] for scales that are not one finite number for each row.
@@ -30,7 +31,7 @@ pub(super) fn pair(path: &Path, tensors: &mut BTreeMap<String, StoredTensor>) ->
         let Some(scale) = tensors.remove(&format!("{name}{SCALE}")) else { continue };
         let matrix = tensors.get_mut(&name).expect("a tensor that was just listed");
         let [rows, _] = matrix.shape[..] else {
-            let problem = format!("tensor `{name}` of 8-bit integers is no matrix");
+            let problem = format!("tensor `{name}` of 8-bit integers must be a matrix");
             return Err(Error::malformed(path, problem));
         };
         if scale.shape != [rows] || scale.dtype != StoredType::Float(DType::F32) {
@@ -70,7 +71,7 @@ pub(super) fn scales(values: &[f32], columns: usize) -> Vec<f32> {
         .collect()
 }
 
-/// The integers of a matrix in units of its rows' `scales`.
+/// The integers of a matrix whose rows have these scales.
 pub(super) fn integers(values: &[f32], scales: &[f32]) -> Vec<i8> {
     let columns = values.len() / scales.len().max(1);
     let rows = values.chunks(columns.max(1)).zip(scales);

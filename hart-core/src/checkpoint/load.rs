@@ -69,14 +69,14 @@ pub fn check<B: Backend, M: Module<B>>(
 
 /// Loads a part of a module that was [checked](check) as a whole; `place` is the path of the part
 /// in it, empty for the whole. A large module is loaded part by part so that the plain weights of
-/// one part are given up before those of the next are read.
+/// one part are freed before those of the next are read.
 ///
 /// # Errors
 /// [`Error::Malformed`] for a tensor that cannot be read, [`Error::Invalid`] when a layer of the part
 /// is prepared already.
 ///
 /// # Panics
-/// When the checkpoint lacks a parameter: [`check`] tells before.
+/// When the checkpoint lacks a parameter: call [`check`] first.
 pub fn load_part<B: Backend, M: Module<B>>(
     module: M,
     place: &str,
@@ -89,7 +89,7 @@ pub fn load_part<B: Backend, M: Module<B>>(
     loader.error.map_or(Ok(module), Err)
 }
 
-/// Loads like parts one after the other, at `place.0`, `place.1` and so on, and prepares each when
+/// Loads parts of the same kind one after the other, at `place.0`, `place.1` and so on, and prepares each when
 /// that was asked for: as [`load_part`].
 ///
 /// # Errors

@@ -35,13 +35,13 @@ impl MappedFile {
         Ok(Self::Mapped(map))
     }
 
-    /// Gives the memory of some bytes back: they have been copied and will not be looked at again
-    /// soon. What was mapped counts as this process's memory until then.
+    /// Frees the memory of some bytes that have been copied and will not be read again soon. Without
+    /// it, everything that was ever read would count as this process's memory.
     pub(super) fn forget(&self, start: usize, length: usize) {
         #[cfg(unix)]
         if let Self::Mapped(map) = self {
             use memmap2::UncheckedAdvice;
-            // SAFETY: of a read-only mapping of a file nothing is lost, a later look reads the file
+            // SAFETY: nothing of a read-only mapping of a file is lost: a later access reads the file
             // again. A refusal costs memory, no more.
             let _ = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, length) };
         }

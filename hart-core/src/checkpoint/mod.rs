@@ -4,6 +4,16 @@
 //! bytes lie in a memory-mapped file. Nothing is read until a tensor is asked for, so buffers that
 //! no model needs cost nothing. [`load`] puts the tensors into a module by a [`NameTable`],
 //! [`tensors`] takes them out again.
+//!
+//! burn-store has readers for both formats as well. These are our own, for what is asked of them:
+//! - A hostile file gets an error, never a panic, and cannot make the reader claim memory without
+//!   bound; a pickle can call nothing but what rebuilds a dictionary of tensors.
+//! - Pages of the memory map are released as soon as they are copied, so that loading needs no more
+//!   resident memory than the model.
+//! - Matrices of 8-bit integers with a scale for each row are read as floats.
+//! - A matrix is converted and transposed in one pass over the file, on all threads, without a copy
+//!   in between.
+//! - [`convert`] streams: a checkpoint of any size is rewritten with one tensor in memory at a time.
 
 mod arrange;
 mod convert;
@@ -50,7 +60,7 @@ pub struct StoredTensor {
     shape: Vec<usize>,
     /// Elements between neighbours along each axis; row-major unless a PyTorch view was saved.
     strides: Vec<usize>,
-    /// Of a matrix of integers what a unit of each row is worth.
+    /// Per-row quantization scales of an 8-bit matrix.
     scales: Option<Arc<[f32]>>,
 }
 

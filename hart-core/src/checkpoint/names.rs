@@ -11,7 +11,7 @@ use super::Checkpoint;
 #[derive(Debug, Clone, Copy)]
 pub struct NameTable {
     /// What is put before every checkpoint name of `rows` and `ignored`. Tensors of the checkpoint
-    /// that begin otherwise belong to other modules and are not looked at.
+    /// that begin otherwise belong to other modules and are ignored.
     pub scope: &'static str,
     /// Pairs of a checkpoint name and a module path.
     pub rows: &'static [(&'static str, &'static str)],
@@ -40,12 +40,12 @@ impl NameTable {
         self.candidates(path).into_iter().find(|name| checkpoint.get(name).is_some())
     }
 
-    /// The name the parameter at `path` has first of all, its path where the table is silent.
+    /// The name of the parameter at `path` in its first row, or its path if no row matches.
     pub(super) fn first_name(&self, path: String) -> String {
         self.candidates(&path).into_iter().next().unwrap_or(path)
     }
 
-    /// Whether a name of the checkpoint is none of this table's business.
+    /// Whether a name of the checkpoint belongs to another module or is listed as ignored.
     pub(super) fn ignores(&self, name: &str) -> bool {
         match name.strip_prefix(self.scope) {
             None => true,
@@ -79,7 +79,7 @@ fn matches<'a>(pattern: &str, name: &'a str) -> Option<Vec<&'a str>> {
     segments.next().is_none().then_some(wild)
 }
 
-/// The pattern with its stars replaced in order; superfluous replacements are left over.
+/// The pattern with its stars replaced in order; surplus replacements are ignored.
 fn fill(pattern: &str, wild: &[&str]) -> String {
     let mut wild = wild.iter();
     let parts = pattern.split('.').map(|part| match part {
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_and_ignored_names_are_told_from_unexpected_ones() {
+    fn foreign_and_ignored_names_are_not_unexpected_ones() {
         assert!(TABLE.ignores("disc.main.0.weight"));
         assert!(TABLE.ignores("vae.hits"));
         assert!(TABLE.ignores("vae.old.conv.bias"));

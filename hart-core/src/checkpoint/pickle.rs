@@ -117,7 +117,11 @@ impl Machine<'_> {
                 (Pickled::Text(name), Pickled::Text(module)) => {
                     self.push(Pickled::Global(format!("{module}.{name}")))?;
                 }
-                _ => return Err("its pickle names a callable that is no name".into()),
+                _ => {
+                    return Err(
+                        "its pickle names a callable by something that is not a string".into()
+                    );
+                }
             },
             // BINPERSID, REDUCE, BUILD
             b'Q' => {
@@ -171,7 +175,7 @@ impl Machine<'_> {
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
-        Ok(self.take(N)?.try_into().expect("as many bytes as were asked for"))
+        Ok(self.take(N)?.try_into().expect("a slice of N bytes"))
     }
 
     fn integer(&mut self, length: usize) -> Result<(), String> {
@@ -226,7 +230,7 @@ impl Machine<'_> {
         let floor = self.marks.last().copied().unwrap_or(0);
         let dict = self.stack.len() > floor;
         let Some(Pickled::Dict(entries)) = self.stack.last_mut().filter(|_| dict) else {
-            return Err("its pickle sets items of something that is no dictionary".into());
+            return Err("its pickle sets items of something that is not a dictionary".into());
         };
         let mut items = items.into_iter();
         while let Some(key) = items.next() {

@@ -1,6 +1,6 @@
 //! The values a pickle of tensors is made of, and the two calls it may make.
 
-/// A value on the machine's stack.
+/// A value on the stack of the pickle machine.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Pickled {
     None,
@@ -53,7 +53,7 @@ pub(super) fn storage(reference: Pickled) -> Result<Pickled, String> {
 /// The two callables of a state dictionary.
 pub(super) fn call(callable: &Pickled, arguments: Pickled) -> Result<Pickled, String> {
     let (Pickled::Global(name), Pickled::Tuple(arguments)) = (callable, arguments) else {
-        return Err("its pickle calls something that is no callable".into());
+        return Err("its pickle calls something that is not callable".into());
     };
     match (name.as_str(), arguments.as_slice()) {
         ("collections.OrderedDict", []) => Ok(Pickled::Dict(vec![])),

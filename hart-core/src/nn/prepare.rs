@@ -5,8 +5,8 @@ use crate::Precision;
 /// A part of a model whose layers can be brought into the form that the backend computes fastest.
 ///
 /// The plain weights are freed for it: a prepared part generates images, and cannot be trained,
-/// saved or cast any more: what asks it for its weights gets an error. Backends without a faster
-/// form leave everything as it is.
+/// saved or cast any more; functions that need its weights return an error. Backends without a
+/// faster form leave everything as it is.
 pub trait Prepare {
     /// Prepares every layer; those whose weights follow the precision take up this one.
     fn prepare(&mut self, precision: Precision);

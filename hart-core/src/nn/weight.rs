@@ -47,7 +47,7 @@ impl<B: Backend, const D: usize> Weight<B, D> {
         }
     }
 
-    /// Changes plain weights for the form that `make` has for them, if it has any.
+    /// Replaces plain weights by what `make` makes of them, if anything.
     pub(super) fn prepare(&mut self, make: impl FnOnce(Tensor<B, D>) -> Option<Prepared>) {
         if let Self::Plain(param) = self
             && let Some(prepared) = make(param.val())

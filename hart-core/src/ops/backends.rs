@@ -40,7 +40,7 @@ impl HartBackend for burn::backend::Metal {}
 #[cfg(feature = "cuda")]
 impl HartBackend for burn::backend::Cuda {}
 
-/// LibTorch has GroupNorm as one operation, and goes back through its layers by itself.
+/// LibTorch has GroupNorm as one operation, and differentiates its layers itself.
 #[cfg(feature = "tch")]
 impl HartBackend for burn::backend::LibTorch {
     fn group_norm(
@@ -71,7 +71,8 @@ impl HartBackend for burn::backend::LibTorch {
     }
 }
 
-/// Layers over maps keep their own way back, and linear layers see one long list of rows: burn's
+/// Convolution and GroupNorm bring their own backward pass, and linear layers see one long list of
+/// rows: burn's
 /// gradient of a weight holds one matrix for each entry of the batch before it adds them.
 #[cfg(feature = "train")]
 impl<B: HartBackend, C> HartBackend for burn::backend::Autodiff<B, C>

@@ -1,4 +1,4 @@
-//! Two-dimensional convolution in burn's operations, and the way back.
+//! Two-dimensional convolution in burn's operations, and its backward pass.
 
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Tensor, TensorPrimitive, backend::Backend, module};
@@ -28,7 +28,7 @@ pub(super) fn forward<B: Backend>(
     module::conv2d(x, weight, Some(bias), options.burn())
 }
 
-/// The way back through [`forward`].
+/// The backward pass of [`forward`]: gradients by input, weight and bias.
 pub(super) fn pull_back<B: Backend>(
     gradient: Tensor<B, 4>,
     x: Tensor<B, 4>,

@@ -1,4 +1,4 @@
-//! GroupNorm with an optional SiLU in plain burn operations, and the way back.
+//! GroupNorm with an optional SiLU in plain burn operations, and its backward pass.
 
 use burn::tensor::activation::{sigmoid, silu};
 use burn::tensor::{DType, Tensor, backend::Backend};
@@ -52,8 +52,8 @@ pub(super) fn forward<B: Backend>(
     x.cast(dtype)
 }
 
-/// The way back through [`forward`]: statistics are computed again, which costs less than keeping
-/// them.
+/// The backward pass of [`forward`]: gradients by input, weight and bias. Statistics are computed
+/// again, which costs less than keeping them.
 pub(super) fn pull_back<B: Backend>(
     gradient: Tensor<B, 4>,
     x: Tensor<B, 4>,

@@ -1,4 +1,4 @@
-//! Layers as LibTorch has them, and its own way back through them.
+//! Layers as LibTorch has them, with its own differentiation.
 
 use std::sync::Mutex;
 
@@ -66,7 +66,7 @@ pub(super) fn with_pullback<const W: usize>(
     let leaves = [leaf(handle(x)), leaf(handle(weight)), leaf(handle(bias))];
     let [x, weight, bias] = &leaves;
     let result = layer(x, weight, bias);
-    // None of the layers needs its result on the way back, so that one may be written into.
+    // None of the layers needs its result in the backward pass, so that one may be written into.
     let seen = result.detach();
     let kept = Mutex::new((result, leaves, arguments));
     let pullback = move |gradient: Tensor<LibTorch, 4>| {

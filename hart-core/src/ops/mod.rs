@@ -67,9 +67,10 @@ pub trait HartBackend: Backend {
         Err(Error::invalid("the precision", found, "one that the device computes in, such as f32"))
     }
 
-    /// How many tokens of each image a chain of layers takes at a time where each token goes its own
-    /// way ([`in_parts`]); `None` for all at once. What lies between the layers of some hundred tokens
-    /// stays in a processor's cache; for thousands the system has to find new memory every time.
+    /// How many tokens of each image a chain of layers takes at a time where tokens do not depend on
+    /// each other ([`in_parts`]); `None` for all at once. The intermediate results of a few hundred
+    /// tokens stay in a processor's cache; for thousands the system has to find new memory every
+    /// time.
     const TOKENS_AT_ONCE: Option<usize> = None;
 
     /// `softmax(q·kᵀ·scale + bias)·v`. Shapes: `q` `[batch, heads, queries, width]`, `k` and `v`
@@ -84,7 +85,7 @@ pub trait HartBackend: Backend {
         attention::in_blocks(q, k, v, bias, scale)
     }
 
-    /// [`Self::attend`] when the first key, with its value, stands for `copies` like ones.
+    /// [`Self::attend`] when the first key, with its value, stands for `copies` identical ones.
     fn attend_repeated(
         q: Tensor<Self, 4>,
         k: Tensor<Self, 4>,
@@ -223,7 +224,7 @@ pub trait HartBackend: Backend {
         group_norm::forward(x, weight, bias, options)
     }
 
-    /// [`Self::group_norm`] with its way back.
+    /// [`Self::group_norm`] with its backward pass.
     fn group_norm_with_pullback(
         x: Tensor<Self, 4>,
         weight: Tensor<Self, 1>,
@@ -247,7 +248,7 @@ pub trait HartBackend: Backend {
         convolution::forward(x, weight, bias, options)
     }
 
-    /// [`Self::convolution`] with its way back.
+    /// [`Self::convolution`] with its backward pass.
     fn convolution_with_pullback(
         x: Tensor<Self, 4>,
         weight: Tensor<Self, 4>,
@@ -288,7 +289,7 @@ pub fn swap_neighbours<B: Backend, const D: usize>(x: Tensor<B, D>, axis: usize)
     x.reshape(shape)
 }
 
-/// [`swap_neighbours`] into memory of its own, for tensors that are looked at again afterwards
+/// [`swap_neighbours`] into memory of its own, for tensors that are used again afterwards
 /// (where an axis has a single entry it stays a view, one that every backend keeps count of).
 ///
 /// burn-tch 0.21 takes a swapped view for the only holder of the memory it shares, and later
@@ -304,9 +305,10 @@ pub fn swap_neighbours_apart<B: Backend, const D: usize>(
 }
 
 /// The tokens of `[batch, count, channels]` at the `positions` of each image, in their order:
-/// `[batch, picked, channels]`. Every image has as many positions, all below `count`.
+/// `[batch, picked, channels]`. Every image has the same number of
+/// positions, all below `count`.
 ///
-/// A gradient goes back to the tokens that were picked.
+/// The gradient reaches the tokens that were picked.
 pub fn pick_rows<B: Backend>(tokens: Tensor<B, 3>, positions: &[Vec<usize>]) -> Tensor<B, 3> {
     let [batch, count, channels] = tokens.dims();
     let rows = positions.iter().enumerate().flat_map(|(image, positions)| {

@@ -4,10 +4,10 @@ use burn::tensor::Tensor;
 
 use super::HartBackend;
 
-/// Applies `f` to inputs `[batch, tokens, …]`, to so many tokens at a time as the backend likes
-/// ([`HartBackend::TOKENS_AT_ONCE`]). Under `f` every token must go its own way: then the results
-/// are those of all tokens at once. How tokens are divided does not depend on the batch, so that an
-/// image is computed in the same way in every batch.
+/// Applies `f` to inputs `[batch, tokens, …]`, to at most [`HartBackend::TOKENS_AT_ONCE`] tokens at
+/// a time. `f` must treat every token independently of the others: then the results are those of all
+/// tokens at once. How tokens are divided does not depend on the batch, so that an image is computed
+/// in the same way in every batch.
 pub fn in_parts<B: HartBackend, const N: usize, const M: usize>(
     inputs: [Tensor<B, 3>; N],
     f: impl Fn([Tensor<B, 3>; N]) -> [Tensor<B, 3>; M],

@@ -32,8 +32,8 @@ pub(super) fn split_heads<B: HartBackend>(
     [rotate(q), rotate(k), part(2, Some(&projection.value_bias))]
 }
 
-/// The plain form of [`HartBackend::attend_repeated`]: so many equal powers are one power of a score
-/// that is larger by the logarithm of their number.
+/// The plain form of [`HartBackend::attend_repeated`]: the powers of `copies` equal scores sum to the
+/// power of one score that is larger by the logarithm of their number.
 pub(super) fn attend_repeated<B: HartBackend>(
     q: Tensor<B, 4>,
     k: Tensor<B, 4>,

@@ -1,8 +1,8 @@
-//! Operations that bring their own way back.
+//! Operations that bring their own backward pass.
 //!
-//! burn's autodiff takes a composite operation apart and keeps every intermediate result. Some
-//! deserve better: a backend then gives an operation together with its [`Pullback`], and
-//! `Autodiff` keeps just that.
+//! burn's autodiff takes a composite operation apart and keeps every intermediate result. For large
+//! maps that is most of the memory of training: there a backend gives an operation together with its
+//! [`Pullback`], and `Autodiff` keeps just that.
 
 use std::fmt;
 
@@ -54,7 +54,7 @@ pub(super) mod tracked {
     #[derive(Debug)]
     struct Layer<const W: usize>;
 
-    /// A graph is gone back once; the state of its nodes must still be clonable.
+    /// A graph is differentiated once, but burn requires the state of its nodes to be `Clone`.
     type Kept<B, const W: usize> = Arc<Mutex<Option<Pullback<B, W>>>>;
 
     impl<B: Backend, const W: usize> Backward<B, 3> for Layer<W> {
@@ -68,7 +68,7 @@ pub(super) mod tracked {
         ) {
             let gradient = wrap::<B, 4>(grads.consume::<B>(&ops.node));
             let pullback = ops.state.lock().ok().and_then(|mut kept| kept.take());
-            let pullback = pullback.expect("a graph is gone back once");
+            let pullback = pullback.expect("a graph is differentiated once");
             let (x, weight, bias) = pullback.apply(gradient);
             let found = [unwrap(x), unwrap(weight), unwrap(bias)];
             for (parent, gradient) in ops.parents.into_iter().zip(found) {

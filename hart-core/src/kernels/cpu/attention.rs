@@ -14,7 +14,8 @@ use super::memory::{Shared, with_scratch};
 use super::simd::{dispatch, exp, lanes};
 use super::tile::{MAX_ROWS, MAX_WIDTH, Start, Tile, rows_at_once};
 
-/// Keys of a block.
+/// Keys of a block: packed, with their scores, they stay in the second cache level while all queries
+/// of a task pass by.
 const KEYS: usize = 256;
 /// Groups of queries a task takes, so that threads share the heads of a small batch.
 const GROUPS: usize = 8;
@@ -44,7 +45,8 @@ pub struct Scores {
     pub width: usize,
     /// Factor of the product of a query and a key.
     pub scale: f32,
-    /// Added to the score of the first key: the logarithm of how many like keys it stands for.
+    /// Added to the score of the first key: the logarithm of the number of identical keys that it
+    /// represents.
     pub first: f32,
 }
 
@@ -59,6 +61,8 @@ pub fn attend(q: Heads, k: Heads, v: Heads, options: Scores, out: &mut [f32]) {
         return;
     }
     let heads = out.len() / (q.rows * width);
+    // Whole groups for every task but the last, and all tasks of nearly the same size. How queries
+    // are divided changes no result: each attends by itself.
     let tasks = q.rows.div_ceil(GROUPS * 2 * lanes());
     let rows = even(q.rows, GROUPS * 2 * lanes()).next_multiple_of(2 * lanes());
     let tasks = tasks.min(q.rows.div_ceil(rows));
@@ -71,6 +75,8 @@ pub fn attend(q: Heads, k: Heads, v: Heads, options: Scores, out: &mut [f32]) {
         let q = &q.head(head, width)[first * width..][..rows * width];
         let (k, v) = (k.head(head, width), v.head(head, width));
         let groups = rows.div_ceil(2 * lanes());
+        // A block of packed keys; its scores for one group; queries, sums, largest and powers of
+        // every group.
         let length =
             KEYS.next_multiple_of(MAX_ROWS) * width + MAX_WIDTH * (groups * (2 * width + 2) + KEYS);
         with_scratch(length, |room| dispatch(Head { q, k, v, options, out, room }));
@@ -113,6 +119,7 @@ impl WithSimd for Head<'_> {
         for (q, room) in groups {
             Group::of(room, width, lanes).begin(q, width, scale, lanes);
         }
+        // Blocks of keys outside, groups of queries inside, so that keys are packed once a task.
         for start in (0..k.len()).step_by(KEYS * width) {
             let end = k.len().min(start + KEYS * width);
             pack_rows(&k[start..end], width, 0..width, at_once, keys);
@@ -154,6 +161,7 @@ impl<'a> Group<'a> {
             }
         }
         self.sums.fill(0.0);
+        // Not -∞: were all scores so, their difference to it would be NaN.
         self.largest.fill(f32::MIN);
         self.powers.fill(0.0);
     }
@@ -219,6 +227,8 @@ impl<'a> Group<'a> {
     #[inline(always)]
     fn add<S: Simd>(&mut self, simd: S, v: &[f32], powers: &[f32], count: usize, width: usize) {
         let lanes = 2 * S::F32_LANES;
+        // Here the entries of the values are the rows of tiles: parts of equal height keep the
+        // registers of every tile busy.
         let at_once = even(width, rows_at_once::<S>());
         for first in (0..width).step_by(at_once) {
             let tile = Tile {

@@ -1,6 +1,6 @@
 //! Rows that several rows are combined with.
 
-/// Rows of which each is combined with so many others, one behind the other.
+/// Rows of which each is combined with `rows` others that follow each other.
 #[derive(Debug, Clone, Copy)]
 pub struct Broadcast<'a> {
     /// The rows.
@@ -26,6 +26,7 @@ impl<'a> Broadcast<'a> {
     /// Panics unless there is one for each of `rows` rows.
     pub(super) fn check(&self, rows: usize, width: usize) {
         let groups = rows.div_ceil(self.rows.max(1));
+        // The last row need not be followed by a whole step.
         let needed = groups.saturating_sub(1) * self.step + if groups > 0 { width } else { 0 };
         assert!(self.rows > 0 && self.values.len() >= needed, "a row for every group of rows");
     }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::broadcast::Broadcast;
 use super::simd::{dispatch, gelu_tanh, get, put, silu, vectors};
 
-/// Entries a task takes.
+/// Entries of a task: enough to outweigh what a task costs.
 const ENTRIES: usize = 1 << 14;
 
 /// What is done to every entry.
@@ -34,7 +34,7 @@ pub fn gelu_tanh_in_place(x: &mut [f32]) {
 /// # Panics
 /// When the lengths differ.
 pub fn gated_silu_in_place(gate: &mut [f32], up: &[f32]) {
-    assert_eq!(gate.len(), up.len(), "as many factors as gates");
+    assert_eq!(gate.len(), up.len(), "a factor for every gate");
     gate.par_chunks_mut(ENTRIES)
         .zip(up.par_chunks(ENTRIES))
         .for_each(|(x, up)| dispatch(Elements { x, operation: Operation::GatedSilu(up) }));
@@ -68,8 +68,9 @@ impl WithSimd for Elements<'_> {
 /// # Panics
 /// When lengths do not fit.
 pub fn add_gated(x: &mut [f32], y: &[f32], gate: Broadcast<'_>, width: usize) {
-    assert_eq!(x.len(), y.len(), "as many entries to add as there are");
+    assert_eq!(x.len(), y.len(), "one entry to add for each");
     gate.check(x.len() / width.max(1), width);
+    // Whole rows, so that a task reads each row of the gate from its beginning.
     let each = (ENTRIES / width).max(1);
     let tasks = x.par_chunks_mut(each * width).zip(y.par_chunks(each * width)).enumerate();
     tasks.for_each(|(task, (x, y))| dispatch(Gated { x, y, gate, width, first: task * each }));

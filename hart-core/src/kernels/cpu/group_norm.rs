@@ -31,8 +31,8 @@ pub struct GroupNorm<'a> {
 pub fn group_norm(x: &[f32], pixels: usize, norm: GroupNorm<'_>, out: &mut [f32]) {
     let channels = norm.weight.len();
     assert_eq!(channels, norm.bias.len(), "a bias for every weight");
-    assert!(channels.is_multiple_of(norm.groups), "groups of like size");
-    assert_eq!(x.len(), out.len(), "as many results as entries");
+    assert!(channels.is_multiple_of(norm.groups), "groups of the same size");
+    assert_eq!(x.len(), out.len(), "a result for every entry");
     assert!(x.len().is_multiple_of((channels * pixels).max(1)), "whole maps");
     let size = channels / norm.groups * pixels;
     let tasks = x.par_chunks(size.max(1)).zip(out.par_chunks_mut(size.max(1))).enumerate();
@@ -61,6 +61,8 @@ impl WithSimd for Group<'_> {
         let factor = 1.0 / (variance + f64::from(norm.epsilon)).sqrt();
         let maps = x.chunks_exact(pixels).zip(out.chunks_exact_mut(pixels)).enumerate();
         for (i, (x, out)) in maps {
+            // Mean, weight and bias fold into one multiply-add a pixel. Its two factors are computed in
+            // 64 bits: the shift is a difference of two numbers that may be close to each other.
             let scale = factor * f64::from(norm.weight[first + i]);
             let shift = f64::from(norm.bias[first + i]) - mean * scale;
             let (scale, shift) = (simd.splat_f32s(scale as f32), simd.splat_f32s(shift as f32));

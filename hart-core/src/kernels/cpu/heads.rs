@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::memory::Shared;
 use super::simd::{dispatch, get, put, sum_of_squares, vectors};
 
-/// Tokens a task takes.
+/// Tokens of a task.
 const TOKENS: usize = 16;
 
 /// What is done to a projection `[batch, tokens, 3 · heads · width]`.
@@ -42,7 +42,7 @@ pub fn split_heads(projection: &Projection<'_>, out: [&mut [f32]; 3]) {
     let row = heads * width;
     let count = values.len() / (3 * row);
     assert_eq!(values.len(), count * 3 * row, "rows of queries, keys and values");
-    assert!(out.iter().all(|out| out.len() == count * row), "as many results as entries");
+    assert!(out.iter().all(|out| out.len() == count * row), "a result for every entry");
     assert!(projection.query_bias.len() == row && projection.value_bias.len() == row);
     assert!(projection.query_scale.is_none_or(|scale| scale.len() == heads));
     assert!(cos.len() == projection.sin.len() && (count * width).is_multiple_of(cos.len().max(1)));
@@ -68,6 +68,7 @@ impl WithSimd for Tokens<'_> {
         let Projection { values, heads, width, tokens, query_scale, cos, sin, .. } = *projection;
         let row = heads * width;
         for token in rows {
+            // Where all entries of the batch rotate alike, the angles begin anew with each.
             let angles = token * width % cos.len();
             let (cos, sin) = (&cos[angles..][..width], &sin[angles..][..width]);
             for head in 0..heads {
@@ -118,6 +119,8 @@ fn rotate<S: Simd>(simd: S, x: &mut [f32], cos: &[f32], sin: &[f32]) {
     let (first, second) = x.split_at_mut(half);
     let (first_cos, second_cos) = cos.split_at(half);
     let (first_sin, second_sin) = sin.split_at(half);
+    // Entry i of the first half turns with entry i of the second: both are read before either is
+    // written.
     for i in 0..vectors::<S>(first) {
         let (a, b) = (get(simd, first, i), get(simd, second, i));
         let turned_a = simd.mul_f32s(b, get(simd, first_sin, i));

@@ -2,7 +2,7 @@
 //! several times the speed.
 //!
 //! Every column of the matrix has a scale of its own; every row it is multiplied with is rounded to
-//! 8 bits on the way, between its smallest and its largest entry. Products are added up in 32-bit
+//! 8 bits first, between its smallest and its largest entry. Products are added up in 32-bit
 //! integers, exactly.
 
 use pulp::{Simd, WithSimd};
@@ -25,9 +25,9 @@ thread_local! {
 /// A matrix `[inputs, outputs]` in 8 bits, with what is added to every row.
 pub struct Int8Matrix {
     packed: PackedBMatrix<i8>,
-    /// What a unit of each column is worth.
+    /// The scale of each column.
     scales: Vec<f32>,
-    /// The sum of each column, which a zero that is no zero multiplies.
+    /// The sum of each column: what a row's zero point, times it, adds to every product.
     sums: Vec<i32>,
     bias: Vec<f32>,
 }
@@ -102,7 +102,8 @@ impl Int8Matrix {
         tasks.with_min_len(8).for_each(|((rounded, row), scale)| {
             *scale = dispatch(Round { row, rounded });
         });
-        // Sums of integers take the place of the floats that they become.
+        // Sums of integers are written where their floats will be: both have 32 bits, and it saves a
+        // second buffer of this size.
         let sums: &mut [i32] = bytemuck::cast_slice_mut(out);
         let left =
             GemmInputA::Unpacked(NdTensorView::from_data([count, inputs], rounded.as_slice()));
@@ -153,6 +154,7 @@ impl WithSimd for Round<'_> {
             let value =
                 simd.max_f32s(simd.min_f32s(value, simd.splat_f32s(255.0)), simd.splat_f32s(0.0));
             let value = simd.add_f32s(value, simd.splat_f32s(ROUND));
+            // No conversion to bytes in these vectors: the rounded number is in the lowest bits.
             let bits = simd.transmute_u32s_f32s(value);
             let bits: &[u32] = bytemuck::cast_slice(std::slice::from_ref(&bits));
             for (rounded, bits) in rounded.iter_mut().zip(bits) {
@@ -177,6 +179,7 @@ impl WithSimd for Scale<'_> {
     fn with_simd<S: Simd>(self, _: S) {
         let Self { row, rounding: Rounding { unit, zero }, matrix } = self;
         let Int8Matrix { scales, sums, bias, .. } = matrix;
+        // Σ (q − zero)·w = Σ q·w − zero·Σ w: the sum of a column corrects for the zero point.
         let columns = scales.iter().zip(sums).zip(bias);
         for (value, ((scale, sum), bias)) in row.iter_mut().zip(columns) {
             let product = value.to_bits() as i32 - i32::from(zero) * sum;

@@ -13,11 +13,12 @@ pub(crate) fn zeros(length: usize) -> Aligned {
     avec![[64] | 0.0; length]
 }
 
-/// What is large enough for pages of its own kind, in bytes: the system maps memory anew for it.
+/// From this size on, in bytes, a result gets large pages: the allocator maps fresh memory for it, and
+/// the system fills it page by page as it is first written.
 const LARGE: usize = 32 << 20;
 
 /// Zeros for a result, as a plain vector. Where they are many the system is asked for large pages:
-/// making them takes less, and results of a picture's size are made all the time.
+/// one page fault then stands for 512, and results of an image's size are made all the time.
 pub(crate) fn fresh(length: usize) -> Vec<f32> {
     let mut values = vec![0.0; length];
     if std::mem::size_of_val(values.as_slice()) >= LARGE {
@@ -51,6 +52,8 @@ thread_local! {
 
 /// Gives `f` floats of any content, in memory that this thread keeps for the next call.
 pub(crate) fn with_scratch<T>(length: usize, f: impl FnOnce(&mut [f32]) -> T) -> T {
+    // Taken out while it is in use: `f` may wait for other tasks, and this thread may then run one
+    // that needs a buffer too.
     let mut buffer = SCRATCH.with_borrow_mut(Vec::pop).unwrap_or_else(|| zeros(0));
     if buffer.len() < length {
         buffer = zeros(length);
@@ -60,7 +63,8 @@ pub(crate) fn with_scratch<T>(length: usize, f: impl FnOnce(&mut [f32]) -> T) ->
     result
 }
 
-/// A slice that several tasks write to, each in places of its own.
+/// A slice that several tasks write to, each in places of its own: columns of rows, which no safe
+/// division of a slice gives.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shared<'a> {
     start: *mut f32,
@@ -82,7 +86,7 @@ impl<'a> Shared<'a> {
     /// The entries from `first` on, still shared.
     ///
     /// # Panics
-    /// When there are not so many.
+    /// When `first` is beyond the end.
     #[inline(always)]
     pub(crate) fn from(self, first: usize) -> Self {
         assert!(first <= self.length, "entries out of bounds");

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::broadcast::Broadcast;
 use super::simd::{dispatch, get, put, sum, sum_of_squares, vectors};
 
-/// Rows a task takes.
+/// Rows of a task: enough to outweigh what a task costs, few enough for all threads to have some.
 const ROWS: usize = 16;
 
 /// What a row is divided by, and its learned weights.
@@ -57,7 +57,7 @@ pub fn normalize(
     modulation: Option<Modulation<'_>>,
     out: &mut [f32],
 ) {
-    assert_eq!(x.len(), out.len(), "as many results as entries");
+    assert_eq!(x.len(), out.len(), "a result for every entry");
     if x.is_empty() {
         return;
     }
@@ -99,6 +99,8 @@ impl WithSimd for Rows<'_> {
                     (sum(simd, x) / width as f32, weight, bias)
                 }
             };
+            // The mean first and then the squares around it: E[x²] − E[x]² would lose the digits of
+            // rows that are far from zero.
             let square = sum_of_squares(simd, x, mean) / width as f32;
             let factor = simd.splat_f32s(1.0 / (square + epsilon).sqrt());
             let mean = simd.splat_f32s(mean);

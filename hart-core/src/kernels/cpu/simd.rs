@@ -7,7 +7,7 @@ use pulp::{Arch, Simd, WithSimd};
 /// The widest instructions of this processor: AVX-512, AVX2, NEON, or none.
 static ARCH: LazyLock<Arch> = LazyLock::new(Arch::new);
 
-/// Adding it leaves a rounded number in the lowest bits.
+/// 1.5·2²³: adding it leaves a rounded number in the lowest bits, also for negative numbers.
 pub(crate) const ROUND: f32 = 12_582_912.0;
 
 /// Runs `op` compiled for this processor.
@@ -52,8 +52,10 @@ pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
         [1.984_126_98e-4, 1.388_888_89e-3, 8.333_333_3e-3, 4.166_666_67e-2, 0.166_666_667, 0.5];
     let splat = |value| simd.splat_f32s(value);
     let x = simd.max_f32s(simd.min_f32s(x, splat(88.0)), splat(-87.0));
+    // The sum with 1.5·2²³ has no bits left for fractions: the addition itself rounds.
     let shifted = simd.mul_add_e_f32s(x, splat(std::f32::consts::LOG2_E), splat(ROUND));
     let n = simd.sub_f32s(shifted, splat(ROUND));
+    // The first part of ln 2 has few bits, so that its product with n is exact.
     let r = simd.mul_add_e_f32s(n, splat(-0.693_359_375), x);
     let r = simd.mul_add_e_f32s(n, splat(2.121_944_4e-4), r);
     let mut sum = splat(SERIES[0]);
@@ -61,6 +63,7 @@ pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
         sum = simd.mul_add_e_f32s(sum, r, splat(*factor));
     }
     sum = simd.mul_add_e_f32s(sum, simd.mul_f32s(r, r), simd.add_f32s(r, splat(1.0)));
+    // The lowest bits of `shifted` are n in two's complement; moved up they add to the exponent.
     let exponent =
         simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(23));
     let bits = simd.add_u32s(simd.transmute_u32s_f32s(sum), exponent);
@@ -115,6 +118,7 @@ pub(crate) fn put<S: Simd>(simd: S, slice: &mut [f32], index: usize, value: S::f
 /// The sum of all entries.
 #[inline(always)]
 pub(crate) fn sum<S: Simd>(simd: S, slice: &[f32]) -> f32 {
+    // Four sums at a time: one alone would wait for the latency of every addition.
     let mut sums = [simd.splat_f32s(0.0); 4];
     for i in 0..vectors::<S>(slice) {
         sums[i % 4] = simd.add_f32s(sums[i % 4], get(simd, slice, i));

@@ -72,6 +72,8 @@ impl Tile<'_> {
             assert!(row.len() >= width, "the first row is too short");
         }
         let out = out.start();
+        // A function for each number of rows: sums stay in registers only where the compiler knows
+        // how many there are.
         // SAFETY: all slices reach as far as a tile of `rows` rows goes, and those of `out` are ours.
         unsafe {
             match self.rows {
@@ -115,6 +117,7 @@ impl Tile<'_> {
             // SAFETY: the caller's promise.
             return unsafe { self.run(simd, out, step) };
         }
+        // Computed aside in whole vectors, so that there is one way to sum whatever the width.
         let mut whole = [0.0; MAX_ROWS * MAX_WIDTH];
         let rows = self.rows;
         // SAFETY: the caller's promise.
@@ -155,6 +158,8 @@ impl Tile<'_> {
                 }
             }
             let (mut left, mut right) = (self.left.as_ptr(), self.right.as_ptr());
+            // Two loads, and a broadcast for each row, feed two multiply-adds for each row: the more
+            // rows, the less the loads hold up the arithmetic.
             for _ in 0..self.depth {
                 let columns = [load(right), load(right.add(lanes))];
                 for (i, sum) in sums.iter_mut().enumerate() {
@@ -162,6 +167,7 @@ impl Tile<'_> {
                     sum[0] = simd.mul_add_e_f32s(factor, columns[0], sum[0]);
                     sum[1] = simd.mul_add_e_f32s(factor, columns[1], sum[1]);
                 }
+                // Wrapping, because the step after the last column may leave the slice.
                 left = left.wrapping_add(self.left_step);
                 right = right.wrapping_add(self.right_step);
             }

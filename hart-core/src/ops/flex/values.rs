@@ -56,9 +56,9 @@ impl Strided {
     }
 }
 
-/// How far apart neighbours are when some axes are taken as a single one; `None` if not all are
-/// equally far. Axes of one entry move nothing, whatever their stride says; where there are no
-/// others, `alone` is the answer.
+/// The distance between neighbours when some axes are taken as a single one; `None` if it is not the
+/// same everywhere. Axes of one entry are ignored: nothing is ever read at their stride. Without any
+/// others the distance is `alone`.
 fn spacing(shape: &[usize], strides: &[isize], alone: isize) -> Option<isize> {
     let mut axes = shape.iter().zip(strides).filter(|(size, _)| **size != 1).rev();
     let Some((&size, &least)) = axes.next() else { return Some(alone) };

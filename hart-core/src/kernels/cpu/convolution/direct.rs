@@ -53,6 +53,8 @@ impl Kernels {
         let batch = images.len() / image.max(1);
         let step = PANELS * 2 * lanes();
         let (blocks, groups) = (pixels.div_ceil(step), outputs.div_ceil(self.at_once));
+        // Small maps have too few blocks of pixels for all threads: then the output channels are
+        // divided as well, and each task lays the patches out for itself.
         let tasks = 4 * rayon::current_num_threads();
         let parts = tasks.div_ceil((batch * blocks).max(1)).min(groups).max(1);
         let groups_each = groups.div_ceil(parts);
@@ -101,6 +103,7 @@ impl WithSimd for Convolve<'_> {
         let lanes = 2 * S::F32_LANES;
         for start in (0..patch).step_by(DEPTH) {
             let depth = start..patch.min(start + DEPTH);
+            // Laid out once, then read from the cache by every group of output channels.
             lay_out(geometry, image, size, pixels.clone(), depth.clone(), lanes, patches);
             for group in groups.clone() {
                 let channel = group * at_once;
@@ -119,6 +122,7 @@ impl WithSimd for Convolve<'_> {
                         right_step: lanes,
                         start: Start::Present,
                     };
+                    // Sums begin with the bias in the result itself, so that all depths are alike.
                     if start == 0 {
                         for (i, &bias) in bias[channel..channel + rows].iter().enumerate() {
                             // SAFETY: these pixels of these channels are this task's alone.
@@ -161,6 +165,7 @@ fn lay_out(
                 let (row, column) = (pixel / width, pixel % width);
                 let end = last.min((row + 1) * width);
                 let line = &mut line[pixel - first..end - first];
+                // Above the image this wraps around to a row beyond it: both are padding.
                 let source = (row * geometry.stride[0] + down).wrapping_sub(geometry.padding[0]);
                 match map.get(source.wrapping_mul(size[1])..).filter(|_| source < size[0]) {
                     None => line.fill(0.0),
@@ -171,6 +176,7 @@ fn lay_out(
                 }
                 pixel = end;
             }
+            // The rest of the last panel is computed as well, and thrown away.
             line[last - first..].fill(0.0);
         }
     }

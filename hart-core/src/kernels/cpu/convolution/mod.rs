@@ -11,7 +11,8 @@ pub use geometry::Geometry;
 use super::memory::{Aligned, zeros};
 
 /// The most pairs of channels whose transformed kernels are kept: they take four times the memory.
-/// Larger ones are transformed at every call, which pays from [`MANY_TILES`] on.
+/// Larger ones are transformed at every call, which pays from [`MANY_TILES`] on: the work is that of
+/// the channels alone, and the more pixels there are, the more it saves.
 const KEPT_KERNELS: usize = 64 * 64;
 /// See [`KEPT_KERNELS`].
 const MANY_TILES: usize = 64;

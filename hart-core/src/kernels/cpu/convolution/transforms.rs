@@ -53,6 +53,8 @@ impl WithSimd for TransformKernels<'_> {
         let Self { packed, at_once, out } = self;
         let inputs = packed.len() / (9 * at_once);
         for (input, kernels) in packed.chunks_exact(9 * at_once).enumerate() {
+            // Arrays of a fixed length, which the compiler turns into vectors by itself; kernels
+            // are few compared to pixels.
             let mut lines = [[0.0f32; MAX_ROWS]; 9];
             for (line, values) in lines.iter_mut().zip(kernels.chunks_exact(at_once)) {
                 line[..at_once].copy_from_slice(values);
@@ -111,6 +113,8 @@ pub(super) fn transform_patches<S: Simd>(
 fn transform_line<S: Simd>(simd: S, d: [S::f32s; PATCH]) -> [S::f32s; PATCH] {
     let times = |a, factor: f32, b| simd.mul_add_e_f32s(a, simd.splat_f32s(factor), b);
     let (add, sub) = (|a, b| simd.add_f32s(a, b), |a, b| simd.sub_f32s(a, b));
+    // The rows of Bᵀ come in pairs that differ in the sign of their odd entries: both are made from
+    // the same two halves.
     let [even, odd] = [times(d[2], -4.0, d[4]), times(d[1], -4.0, d[3])];
     let [near, far] = [sub(d[4], d[2]), sub(d[3], d[1])];
     [
@@ -154,6 +158,7 @@ pub(super) fn transform_back<S: Simd>(
 fn back_line<S: Simd>(simd: S, m: [S::f32s; PATCH]) -> [S::f32s; TILE] {
     let times = |a, factor: f32, b| simd.mul_add_e_f32s(a, simd.splat_f32s(factor), b);
     let (add, sub) = (|a, b| simd.add_f32s(a, b), |a, b| simd.sub_f32s(a, b));
+    // So do the columns of Aᵀ for the points ±1 and ±2.
     let [near, near_difference] = [add(m[1], m[2]), sub(m[1], m[2])];
     let [far, far_difference] = [add(m[3], m[4]), sub(m[3], m[4])];
     [

@@ -82,6 +82,7 @@ impl WithSimd for Block<'_> {
         let (patches, room) = room.split_at_mut(ENTRIES * inputs * width);
         let (products, room) = room.split_at_mut(ENTRIES * at_once * width);
         let (raw, results) = room.split_at_mut(ENTRIES * width);
+        // Every patch is transformed once and then multiplied with all output channels.
         for (channel, map) in image.chunks_exact(pixels).enumerate() {
             cut_out(map, size, tiles.clone(), width, raw);
             for half in 0..2 {
@@ -92,6 +93,7 @@ impl WithSimd for Block<'_> {
         for (group, kernels) in groups {
             let channel = group * at_once;
             let rows = at_once.min(outputs - channel);
+            // What was a convolution is 36 products of matrices, kernels by patches, over channels.
             for entry in 0..ENTRIES {
                 let tile = Tile {
                     rows,
@@ -141,6 +143,7 @@ fn cut_out(
     for [row, column, place, count] in segments(tiles, width.div_ceil(TILE)) {
         for y in 0..PATCH {
             let lines = &mut raw[y * PATCH * step..][..PATCH * step];
+            // One row of zeros around the image: above it the index wraps around to beyond it.
             let source = (row * TILE + y).wrapping_sub(1);
             if source >= height {
                 for line in lines.chunks_exact_mut(step) {
