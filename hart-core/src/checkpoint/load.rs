@@ -72,11 +72,8 @@ pub fn check<B: Backend, M: Module<B>>(
 /// one part are freed before those of the next are read.
 ///
 /// # Errors
-/// [`Error::Malformed`] for a tensor that cannot be read, [`Error::Invalid`] when a layer of the part
-/// is prepared already.
-///
-/// # Panics
-/// When the checkpoint lacks a parameter: call [`check`] first.
+/// [`Error::Malformed`] for a tensor that is missing or cannot be read, [`Error::Invalid`] when a
+/// layer of the part is prepared already.
 pub fn load_part<B: Backend, M: Module<B>>(
     module: M,
     place: &str,
@@ -89,13 +86,10 @@ pub fn load_part<B: Backend, M: Module<B>>(
     loader.error.map_or(Ok(module), Err)
 }
 
-/// Loads parts of the same kind one after the other, at `place.0`, `place.1` and so on, and prepares each when
-/// that was asked for: as [`load_part`].
+/// Loads parts of the same kind one after the other, at `place.0`, `place.1` and so on, and prepares
+/// each when that was asked for: as [`load_part`].
 ///
 /// # Errors
-/// As for [`load_part`].
-///
-/// # Panics
 /// As for [`load_part`].
 pub fn load_parts<B: Backend, M: Module<B> + Prepare>(
     parts: Vec<M>,
@@ -193,8 +187,10 @@ impl<B: Backend> walk::Map<B> for Loader<'_> {
         place: &Place,
         param: Param<Tensor<B, D>>,
     ) -> Param<Tensor<B, D>> {
-        let name = self.table.stored_name(&place.path(), self.checkpoint);
-        let name = name.expect("every parameter was found before any was read");
+        let path = place.path();
+        let name = self.table.stored_name(&path, self.checkpoint);
+        // A missing one is read as well, by its first name: that gives the error.
+        let name = name.unwrap_or_else(|| self.table.first_name(path));
         let dtype = dtype_at(place, self.table, self.options);
         let data = match self.checkpoint.read_as(&name, dtype, Layout::of(place, D)) {
             Ok(data) => data,

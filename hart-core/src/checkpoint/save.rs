@@ -89,7 +89,7 @@ pub fn to_safetensors(tensors: &BTreeMap<String, TensorData>) -> Result<Vec<u8>>
         views.push((name, view.map_err(|error| Error::invalid(name, error, "a whole tensor"))?));
     }
     let bytes = safetensors::serialize(views, None);
-    bytes.map_err(|error| Error::invalid("the tensors", error, "savable ones"))
+    bytes.map_err(|error| Error::invalid("the tensors", error, "tensors that a file can hold"))
 }
 
 fn unsupported(name: &str, dtype: DType) -> Error {

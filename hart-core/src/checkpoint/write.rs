@@ -113,7 +113,7 @@ pub(super) fn write_safetensors(
         }
         written.map_err(|error| match error {
             safetensors::SafeTensorError::IoError(error) => Error::io(path, error),
-            other => Error::invalid("the tensors", other, "savable ones"),
+            other => Error::invalid("the tensors", other, "tensors that a file can hold"),
         })
     })
 }

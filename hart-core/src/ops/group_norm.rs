@@ -67,7 +67,7 @@ pub(super) fn pull_back<B: Backend>(
     let gradient = gradient.cast(DType::F32);
     let weight = per_channel(weight);
     let gradient = if options.activate {
-        // SiLU'(u) = σ(u) + u·σ(u)·(1 − σ(u)) at what it was given, u.
+        // SiLU'(u) = σ(u) + u·σ(u)·(1 − σ(u)), where u is the normalised and weighted input.
         let before = normalized.clone() * weight.clone() + per_channel(bias);
         let sigmoid = sigmoid(before.clone());
         gradient * (sigmoid.clone() + before * sigmoid.clone() * (-sigmoid + 1.0))

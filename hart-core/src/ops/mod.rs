@@ -305,8 +305,7 @@ pub fn swap_neighbours_apart<B: Backend, const D: usize>(
 }
 
 /// The tokens of `[batch, count, channels]` at the `positions` of each image, in their order:
-/// `[batch, picked, channels]`. Every image has the same number of
-/// positions, all below `count`.
+/// `[batch, picked, channels]`. Every image has the same number of positions, all below `count`.
 ///
 /// The gradient reaches the tokens that were picked.
 pub fn pick_rows<B: Backend>(tokens: Tensor<B, 3>, positions: &[Vec<usize>]) -> Tensor<B, 3> {

@@ -1,8 +1,8 @@
 //! Operations that bring their own backward pass.
 //!
-//! burn's autodiff takes a composite operation apart and keeps every intermediate result. For large
-//! maps that is most of the memory of training: there a backend gives an operation together with its
-//! [`Pullback`], and `Autodiff` keeps just that.
+//! burn's autodiff takes a composite operation apart and keeps every intermediate result. For the
+//! large maps of the tokenizer that is too much memory: there a backend gives an operation together
+//! with its [`Pullback`], and `Autodiff` keeps just that.
 
 use std::fmt;
 

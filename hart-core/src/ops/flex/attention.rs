@@ -1,4 +1,4 @@
-//! Attention, and the way to queries, keys and values, by kernels.
+//! Attention, and the step from projections to queries, keys and values, by kernels.
 
 use burn::backend::Flex;
 use burn::tensor::Tensor;
@@ -19,8 +19,7 @@ pub(super) fn attend(
     let shape = q.dims();
     let [_, _, queries, width] = shape;
     let keys = k.dims()[2];
-    // Keys and values are the filled rows of a cache as a rule: to copy them would cost more than
-    // to attend to them.
+    // Keys and values are as a rule the filled rows of a cache: there they stay.
     let [q, k, v] = [q, k, v].map(|x| Strided::or_copied(x, 2));
     let mut out = room(shape);
     attention::attend(
