@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, backend::Backend};
 
-use super::softmax_f32;
+use super::tensors::softmax_f32;
 
 /// The most scores that are held at once, in elements (1 GiB in 32 bits).
 const SCORES: usize = 1 << 28;

@@ -3,7 +3,8 @@
 use burn::tensor::activation::{self, gelu_approximate};
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 
-use super::{HartBackend, Projection, swap_neighbours, unit_length};
+use super::tensors::{swap_neighbours, unit_length};
+use super::{HartBackend, Projection};
 
 /// The plain form of [`HartBackend::split_heads`].
 pub(super) fn split_heads<B: HartBackend>(
