@@ -24,14 +24,14 @@ pub fn measure() -> f64 {
     rates.fold(0.0, f64::max)
 }
 
-/// The time that so many rounds take on every thread, and the operations of all threads together.
+/// The time that `rounds` rounds take on every thread, and the operations of all threads together.
 fn attempt(rounds: usize) -> (Duration, f64) {
     let start = Instant::now();
     let operations = rayon::broadcast(|_| Arch::new().dispatch(MultiplyAdd { rounds }));
     (start.elapsed(), operations.iter().sum())
 }
 
-/// So many multiply-adds of every accumulator; gives the operations done.
+/// `rounds` multiply-adds of every accumulator; returns the number of operations.
 struct MultiplyAdd {
     rounds: usize,
 }

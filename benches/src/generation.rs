@@ -15,7 +15,7 @@ use hart_pipeline::{GenerationSettings, HartModel};
 use crate::phases::Phases;
 use crate::released::Case;
 
-/// A model with random weights, and what it makes pictures of.
+/// A model with random weights, and what it makes images of.
 #[derive(Debug)]
 pub struct Generator<B: Backend> {
     model: HartModel<B>,

@@ -21,26 +21,26 @@ pub const DIFFUSION_STEPS: usize = 8;
 /// What is generated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Args, Serialize)]
 pub struct Case {
-    /// Side of the picture: 256, 512 or 1024 pixels.
+    /// Side of the image: 256, 512 or 1024 pixels.
     #[arg(long, default_value_t = 256)]
     pub px: usize,
     /// Transformer blocks (24 in the release).
     #[arg(long, default_value_t = 24)]
     pub depth: usize,
-    /// Pictures made at once.
+    /// Images made at once.
     #[arg(long, default_value_t = 1)]
     pub batch: usize,
 }
 
 impl Case {
-    /// The released configuration for pictures of this size, with so many blocks.
+    /// The released configuration for images of this size, with `depth` blocks.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for other sizes than 256, 512 and 1024 pixels and for no pictures,
+    /// [`Error::Invalid`] for other sizes than 256, 512 and 1024 pixels and for an empty batch,
     /// [`Error::Config`] for an impossible number of blocks.
     pub fn config(&self) -> Result<ModelConfig> {
         if self.batch == 0 {
-            return Err(Error::invalid("the batch", 0, "one picture or more"));
+            return Err(Error::invalid("the batch", 0, "one image or more"));
         }
         let [llm, tokenizer] = self.files()?;
         read(&llm, &tokenizer)
@@ -77,12 +77,12 @@ pub(crate) fn read(llm: &str, tokenizer: &str) -> Result<ModelConfig> {
     )
 }
 
-/// The sides of the scales for a picture of `px` pixels; those of 1024 are the released ones.
+/// The sides of the scales for an image of `px` pixels; those of 1024 are the released ones.
 fn sides(px: usize) -> Result<Vec<usize>> {
     Ok(match px {
         256 => vec![1, 2, 3, 4, 5, 6, 8, 10, 13, 16],
         512 => vec![1, 2, 3, 4, 6, 9, 13, 18, 24, 32],
         1024 => vec![1, 2, 3, 4, 5, 7, 9, 12, 16, 21, 27, 36, 48, 64],
-        _ => return Err(Error::invalid("the picture's side", px, "256, 512 or 1024 pixels")),
+        _ => return Err(Error::invalid("the image's side", px, "256, 512 or 1024 pixels")),
     })
 }

@@ -25,7 +25,7 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "\nGFLOP are nominal: both halves of guidance in full, every convolution tap by tap. \
-             A share of the f32\nceiling above 100 % is no error: 8-bit integers are multiplied \
+             A share of the f32\nceiling above 100 % is not an error: 8-bit integers are multiplied \
              faster, and a transformed convolution takes\nfewer products."
         )
     }
@@ -89,9 +89,10 @@ fn write_rows(f: &mut fmt::Formatter<'_>, rows: &[Vec<String>]) -> fmt::Result {
     let is_text = |column: usize| matches!(rows[0][column].as_str(), "part" | "side");
     for (i, row) in rows.iter().enumerate() {
         for (column, (entry, &width)) in row.iter().zip(&widths).enumerate() {
-            match is_text(column) {
-                true => write!(f, "| {entry:<width$} ")?,
-                false => write!(f, "| {entry:>width$} ")?,
+            if is_text(column) {
+                write!(f, "| {entry:<width$} ")?;
+            } else {
+                write!(f, "| {entry:>width$} ")?;
             }
         }
         writeln!(f, "|")?;

@@ -19,7 +19,7 @@ const BLOCKS: usize = 3;
 /// Side of the kernels that are not 1 × 1.
 const KERNEL: usize = 3;
 
-/// Operations for `batch` pictures.
+/// Operations for `batch` images.
 pub fn operations(config: &ModelConfig, batch: usize) -> Phases<u64> {
     let (transformer, autoencoder) = (&config.transformer, &config.autoencoder);
     let phases = Phases::sum(
@@ -33,12 +33,12 @@ pub fn operations(config: &ModelConfig, batch: usize) -> Phases<u64> {
     Phases::sum(phases.transformer, phases.diffusion + times as u64, phases.decoder)
 }
 
-/// A linear layer on so many rows.
+/// A linear layer on `rows` rows.
 fn linear(rows: usize, inputs: usize, outputs: usize) -> usize {
     2 * rows * inputs * outputs
 }
 
-/// A convolution to so many cells.
+/// A convolution that computes `cells` cells.
 fn convolution(cells: usize, kernel: usize, inputs: usize, outputs: usize) -> usize {
     linear(cells, kernel * kernel * inputs, outputs)
 }
@@ -48,7 +48,7 @@ fn attention(queries: usize, keys: usize, width: usize) -> usize {
     4 * queries * keys * width
 }
 
-/// The transformer over all scales for one picture, and what leads from scale to scale.
+/// The transformer over all scales for one image, and what leads from scale to scale.
 fn transformer_operations(config: &TransformerConfig, autoencoder: &AutoencoderConfig) -> usize {
     let (width, channels) = (config.width, autoencoder.latent_channels);
     let scales = &config.scales;
@@ -70,7 +70,7 @@ fn transformer_operations(config: &TransformerConfig, autoencoder: &AutoencoderC
     2 * half + words + convolutions
 }
 
-/// A block on so many tokens, which attend to so many.
+/// A block on `tokens` tokens, which attend to `keys` keys.
 fn block_operations(config: &TransformerConfig, tokens: usize, keys: usize) -> usize {
     let width = config.width;
     linear(tokens, width, 3 * width)
@@ -79,7 +79,7 @@ fn block_operations(config: &TransformerConfig, tokens: usize, keys: usize) -> u
         + 3 * linear(tokens, width, config.mlp_width())
 }
 
-/// The residual diffusion of one picture's last scale, without the embedding of times.
+/// The residual diffusion of one image's last scale, without the embedding of times.
 fn diffusion_operations(
     config: &TransformerConfig,
     head: &ResidualHeadConfig,
@@ -101,7 +101,7 @@ fn time_operations(width: usize) -> usize {
     linear(1, FREQUENCIES, width) + linear(1, width, width)
 }
 
-/// The decoder for one picture.
+/// The decoder for one image.
 fn decoder_operations(config: &AutoencoderConfig) -> usize {
     let width = |level: usize| config.base_channels * config.channel_multipliers[level];
     let coarsest = config.channel_multipliers.len() - 1;

@@ -150,12 +150,10 @@ pub(crate) fn scene(
     side: u32,
     draws: &mut impl Rng,
 ) -> (Record, RgbImage) {
-    let captions = match both_ways {
-        true => {
-            let reversed = scene.reversed().caption();
-            captions::both_ways(scene.relation, scene.caption(), reversed)
-        }
-        false => vec![scene.caption()],
+    let captions = if both_ways {
+        captions::both_ways(scene.relation, scene.caption(), scene.reversed().caption())
+    } else {
+        vec![scene.caption()]
     };
     let record = Record {
         image: format!("images/{folder}/{index:05}.png"),

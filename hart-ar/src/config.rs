@@ -120,9 +120,10 @@ impl TransformerConfig {
             norm_epsilon: file.number("norm_eps", 1e-6, 0.0..=1.0)?,
             modulation: modulation(file)?,
             normalized_attention: file.flag("attn_l2_norm", false)?,
-            level_embedding: match file.flag("use_timestep_embed", false)? {
-                true => LevelEmbeddingKind::Sinusoidal,
-                false => LevelEmbeddingKind::Table,
+            level_embedding: if file.flag("use_timestep_embed", false)? {
+                LevelEmbeddingKind::Sinusoidal
+            } else {
+                LevelEmbeddingKind::Table
             },
             context_norm: file.flag("use_context_norm", false)?,
             scales: ScaleSchedule::read(file, "patch_nums")?,

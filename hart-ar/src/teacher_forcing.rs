@@ -114,7 +114,7 @@ pub fn cross_entropy<B: Backend>(logits: Tensor<B, 3>, codes: Tensor<B, 2, Int>)
 /// 0 all are 1, as in section 6; with 1 every scale counts alike, however few its tokens; their mean
 /// is 1.
 ///
-/// What a caption says of a picture's layout is decided in a handful of coarse tokens, which a mean
+/// What a caption says of an image's layout is decided in a handful of coarse tokens, which a mean
 /// over tokens all but drowns in those of fine details.
 pub fn scale_weights(scales: &ScaleSchedule, kept: usize, balance: f64) -> Vec<f32> {
     let weights = |scale: usize| {

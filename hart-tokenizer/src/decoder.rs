@@ -111,8 +111,8 @@ impl<B: HartBackend> Decoder<B> {
         (self.output.forward(features.clone()), features)
     }
 
-    /// [`Self::forward`] in strips of so many rows of the latent, at least 1: the result is the same up
-    /// to rounding, in less memory.
+    /// [`Self::forward`] in strips of `rows` rows of the latent, at least 1: the same result up to
+    /// rounding, in less memory.
     pub fn forward_in_strips(&self, latent: Tensor<B, 4>, rows: usize) -> Tensor<B, 4> {
         let x = self.middle.forward(self.input.forward(latent), &mut |_, _| ());
         let mut levels = self.levels.iter().rev();

@@ -1,4 +1,4 @@
-//! The adversary of the tokenizer in training: a PatchGAN that tells reconstructions from images
+//! The adversary of the tokenizer in training: a PatchGAN that separates reconstructions from images
 //! patch by patch (section 6).
 
 use std::collections::BTreeMap;

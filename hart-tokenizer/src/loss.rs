@@ -79,40 +79,31 @@ impl<B: HartBackend> Quantizer<B> {
     /// included. `commitment` is β, the weight of the term that moves the latent.
     pub fn quantize(&self, latent: Tensor<B, 4>, commitment: f64) -> QuantizedLatent<B> {
         let fixed = latent.clone().detach();
-        let mut rest = fixed.clone();
-        let mut sum: Option<Tensor<B, 4>> = None;
-        let mut loss: Option<Tensor<B, 1>> = None;
-        let mut head_residual = None;
+        // Before the first scale the sum is 0, and all of the latent is left over.
+        let mut sum = fixed.zeros_like();
+        let (mut rest, mut head_residual) = (fixed.clone(), fixed.clone());
+        let mut loss = Tensor::zeros([1], &fixed.device());
         let (mut indices, mut vectors) = (vec![], vec![]);
         for scale in 0..self.scales().count() {
             let wanted = to_tokens(self.scale_input(scale, rest.clone()));
             let nearest = self.nearest(wanted.clone());
             let codes = self.embed(nearest.clone());
-            // Taken here and not from what is kept: on burn-tch that is written over below.
-            head_residual = Some(wanted.clone() - codes.clone().detach());
+            // Taken before `vectors` keeps the tokens: burn-tch may write over those below.
+            let left = wanted.clone() - codes.clone().detach();
+            head_residual = to_map(left, self.scales().grid(scale));
             let contribution = self.contribution(scale, codes);
             rest = rest - contribution.clone().detach();
-            let so_far = match sum {
-                Some(sum) => sum + contribution,
-                None => contribution,
-            };
-            let moves_latent = squared_error(so_far.clone().detach(), latent.clone());
-            let moves_codes = squared_error(so_far.clone(), fixed.clone());
-            let both = moves_latent * commitment + moves_codes;
-            loss = Some(match loss {
-                Some(loss) => loss + both,
-                None => both,
-            });
-            sum = Some(so_far);
+            sum = sum + contribution;
+            let moves_latent = squared_error(sum.clone().detach(), latent.clone());
+            let moves_codes = squared_error(sum.clone(), fixed.clone());
+            loss = loss + moves_latent * commitment + moves_codes;
             indices.push(nearest);
             vectors.push(wanted);
         }
-        let found = sum.zip(loss).zip(head_residual);
-        let ((sum, loss), head_residual) = found.expect("a schedule has at least two scales");
         QuantizedLatent {
             discrete: sum.detach() - fixed + latent,
             residual: rest,
-            head_residual: to_map(head_residual, self.scales().latent()),
+            head_residual,
             loss: loss / self.scales().count() as f64,
             indices,
             vectors,

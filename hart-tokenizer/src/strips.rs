@@ -1,7 +1,7 @@
-//! Maps in horizontal strips, to decode large pictures in little memory.
+//! Maps in horizontal strips, to decode large images in little memory.
 //!
-//! A layer takes a strip at a time and gives up what it has read, so that beside the weights two
-//! maps of a level are held, not five. A convolution sees a row of the strips above and below; a
+//! A layer takes a strip at a time and frees what it has read, so that beside the weights two maps
+//! of a level are held, not five. A convolution sees a row of the strips above and below; a
 //! GroupNorm takes mean and variance of the whole map, gathered from all strips before. The result
 //! is that of the whole map, up to rounding.
 
@@ -35,8 +35,8 @@ impl<B: HartBackend> Strips<B> {
         Tensor::cat(self.0, 2)
     }
 
-    /// The sum of this map through a function of every strip, and another one. Strips are given up
-    /// as they are added.
+    /// This map, with `through` applied to every strip, plus another map. Each strip is freed once it
+    /// is added.
     pub(crate) fn add(
         self,
         other: impl Iterator<Item = Tensor<B, 4>>,
@@ -46,8 +46,8 @@ impl<B: HartBackend> Strips<B> {
     }
 
     /// A convolution of 3 × 3 that keeps height and width, after a function that may enlarge its
-    /// input `growth` times. Every strip is computed when it is asked for, and those it was made
-    /// of are given up.
+    /// input `growth` times. A strip is computed when the iterator reaches it, and the strips it
+    /// was computed from are freed.
     pub(crate) fn convolve(
         self,
         layer: &Convolution<B>,

@@ -239,7 +239,7 @@ impl<B: HartBackend> HybridTokenizer<B> {
 }
 
 impl<B: HartBackend> Prepare for HybridTokenizer<B> {
-    /// Quantizer and encoder stay as they are: pictures are made by the decoder.
+    /// Quantizer and encoder stay as they are: images are made by the decoder.
     fn prepare(&mut self, precision: Precision) {
         self.after_quantizer.prepare(precision);
         self.decoder.prepare(precision);

@@ -50,7 +50,7 @@ fn the_residual_restores_the_latent() {
 }
 
 #[test]
-fn larger_latents_are_the_same_pictures() {
+fn larger_latents_are_the_same_images() {
     for form in FORMS {
         // Drawn now: fresh weights would be drawn when they are first looked at, others for a copy.
         let plain = tokenizer(form).initialize(1).expect("fresh weights");
@@ -69,8 +69,8 @@ fn larger_latents_are_the_same_pictures() {
         }
         let grown = before.residual.clone() * factor;
         assert!(largest_difference(grown, after.residual.clone()) < 1e-4, "{form}");
-        let pictures = [plain.decode(&before), scaled.decode(&after)];
-        let [before, after] = pictures.map(|images| images.expect("pictures"));
+        let images = [plain.decode(&before), scaled.decode(&after)];
+        let [before, after] = images.map(|image| image.expect("images"));
         assert!(largest_difference(before, after) < 1e-4, "{form}");
     }
 }
@@ -110,7 +110,7 @@ fn training_decodes_what_generation_will() {
 }
 
 #[test]
-fn strips_are_the_whole_picture() {
+fn strips_are_the_whole_image() {
     let tokenizer = tokenizer("").initialize(1).expect("fresh weights");
     let latent = latent(2);
     let whole = tokenizer.decode_latent(latent.clone(), &mut ());

@@ -8,7 +8,7 @@ use crate::plain;
 use crate::timing::{Backend, Group, operations, random};
 
 /// Inputs and outputs: queries, keys and values together; the two halves of the gated feed-forward
-/// part side by side; the way back from it.
+/// part side by side; the down projection of that part.
 const LAYERS: [[usize; 2]; 3] = [[1536, 4608], [1536, 8192], [4096, 1536]];
 /// Rows: tokens of both halves of guidance.
 const ROWS: [usize; 6] = [2, 32, 128, 512, 2592, 8192];

@@ -29,7 +29,7 @@ use hart_pipeline::{HartModel, HartPipeline, Request, TransformerWeights};
 use serde::{Deserialize, Serialize};
 
 /// Measures how a model of the released size is loaded, and with `--text-encoder` how much memory a
-/// picture takes from the prompt to the pixels.
+/// image takes from the prompt to the pixels.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
@@ -43,7 +43,7 @@ struct Arguments {
     /// Precisions to load in, separated by commas.
     #[arg(long, value_delimiter = ',', default_value = "f32")]
     precision: Vec<Precision>,
-    /// Makes a picture as well, with a text encoder of the size of Qwen2-VL-1.5B in 16 bits. The
+    /// Makes an image as well, with a text encoder of the size of Qwen2-VL-1.5B in 16 bits. The
     /// folder named lends its tokenizer.
     #[arg(long, value_name = "DIR")]
     text_encoder: Option<PathBuf>,
@@ -97,8 +97,8 @@ impl OnBackend for Program {
 struct Turn {
     /// Seconds that loading took.
     loading: f64,
-    /// Seconds of the picture, if one was made.
-    picture: Option<f64>,
+    /// Seconds of the image, if one was made.
+    image: Option<f64>,
     /// Memory held in the end, in MiB.
     stays: Option<f64>,
     /// The most memory that was held, in MiB.
@@ -126,8 +126,8 @@ impl Turn {
         Ok(Self::found(loading, Some(start.elapsed().as_secs_f64())))
     }
 
-    fn found(loading: f64, picture: Option<f64>) -> Self {
-        Self { loading, picture, stays: memory_mib(), peak: peak_memory_mib() }
+    fn found(loading: f64, image: Option<f64>) -> Self {
+        Self { loading, image, stays: memory_mib(), peak: peak_memory_mib() }
     }
 }
 
@@ -151,9 +151,7 @@ fn compare(arguments: &Arguments) -> Result<()> {
         bytes as f64 / f64::from(1 << 20),
         arguments.repeat
     );
-    println!(
-        "| precision | loading, s | loading / reading | picture, s | stays, MiB | peak, MiB |"
-    );
+    println!("| precision | loading, s | loading / reading | image, s | stays, MiB | peak, MiB |");
     println!("|---|---:|---:|---:|---:|---:|");
     for (precision, turns) in arguments.precision.iter().zip(turns) {
         let of = |part: fn(&Turn) -> Option<f64>| -> Option<Vec<f64>> {
@@ -170,7 +168,7 @@ fn compare(arguments: &Arguments) -> Result<()> {
             "| {} | {loading:.2} | {:.2} | {} | {} | {} |",
             precision.name(),
             loading / reading,
-            shown(|turn| turn.picture, 2),
+            shown(|turn| turn.image, 2),
             shown(|turn| turn.stays, 0),
             shown(|turn| turn.peak, 0),
         );

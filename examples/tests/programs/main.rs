@@ -93,7 +93,8 @@ fn what_is_missing_to_make_an_image_again_is_said() {
 fn wrong_arguments_end_with_2_and_other_failures_with_1() {
     let folder = folder();
     let at = folder.path();
-    for wrong in ["--guidance 1000 a", "--size 33x32 a", "--device abacus a", "--no-such-flag a", ""]
+    for wrong in
+        ["--guidance 1000 a", "--size 33x32 a", "--device abacus a", "--no-such-flag a", ""]
     {
         assert_eq!(fails(at, "text_to_image", wrong).0, 2, "{wrong}");
     }

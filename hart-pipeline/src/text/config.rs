@@ -87,10 +87,10 @@ impl TextEncoderConfig {
 fn head_width(file: &ConfigReader, width: usize, heads: usize) -> Result<usize> {
     if file.value("head_dim").is_some() {
         let head_width = file.integer("head_dim", 0, 2..=1 << 12)?;
-        return match head_width.is_multiple_of(2) {
-            true => Ok(head_width),
-            false => Err(file.refuse("head_dim", "an even number")),
-        };
+        if !head_width.is_multiple_of(2) {
+            return Err(file.refuse("head_dim", "an even number"));
+        }
+        return Ok(head_width);
     }
     if !width.is_multiple_of(heads) {
         let expected = format!("a divisor of `hidden_size`, which is {width}");

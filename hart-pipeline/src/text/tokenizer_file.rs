@@ -10,7 +10,7 @@ use tokenizers::Tokenizer;
 
 /// Which side of a short prompt is filled up.
 ///
-/// It changes the picture: padded tokens are attended to, and the first scale is read from the last
+/// It changes the image: padded tokens are attended to, and the first scale is read from the last
 /// position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PaddingSide {

@@ -22,6 +22,15 @@ thread_local! {
     static EXECUTOR: GemmExecutor<u8, i8, i32> = GemmExecutor::default();
 }
 
+/// The largest integer that an input is rounded to.
+///
+/// Without instructions for products of bytes (VNNI), an x86-64 processor adds them up in pairs of
+/// 16 bits, where 2 · 255 · 127 does not fit and is cut off without a word; 2 · 127 · 127 does.
+/// There inputs have 7 bits, and every product is exact again.
+fn largest(executor: &GemmExecutor<u8, i8, i32>) -> f32 {
+    if executor.may_saturate() { 127.0 } else { 255.0 }
+}
+
 /// A matrix `[inputs, outputs]` in 8 bits, with what is added to every row.
 pub struct Int8Matrix {
     packed: PackedBMatrix<i8>,
@@ -98,9 +107,10 @@ impl Int8Matrix {
         let count = rows.len() / inputs;
         let mut rounded = vec![0u8; rows.len()];
         let mut scales = vec![Rounding::default(); count];
+        let largest = EXECUTOR.with(largest);
         let tasks = rounded.par_chunks_mut(inputs).zip(rows.par_chunks(inputs)).zip(&mut scales);
         tasks.with_min_len(8).for_each(|((rounded, row), scale)| {
-            *scale = dispatch(Round { row, rounded });
+            *scale = dispatch(Round { row, rounded, largest });
         });
         // Sums of integers are written where their floats will be: both have 32 bits, and it saves a
         // second buffer of this size.
@@ -130,6 +140,7 @@ struct Rounding {
 struct Round<'a> {
     row: &'a [f32],
     rounded: &'a mut [u8],
+    largest: f32,
 }
 
 impl WithSimd for Round<'_> {
@@ -137,7 +148,7 @@ impl WithSimd for Round<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Rounding {
-        let Self { row, rounded } = self;
+        let Self { row, rounded, largest } = self;
         // Zero is always among the values, so that it stays exact.
         let (mut least, mut most) = (simd.splat_f32s(0.0), simd.splat_f32s(0.0));
         for i in 0..vectors::<S>(row) {
@@ -146,13 +157,13 @@ impl WithSimd for Round<'_> {
             most = simd.max_f32s(most, value);
         }
         let (least, most) = (simd.reduce_min_f32s(least), simd.reduce_max_f32s(most));
-        let unit = ((most - least) / 255.0).max(f32::MIN_POSITIVE);
+        let unit = ((most - least) / largest).max(f32::MIN_POSITIVE);
         let zero = (-least / unit).round();
         let (factor, shift) = (simd.splat_f32s(1.0 / unit), simd.splat_f32s(zero));
+        let most = simd.splat_f32s(largest);
         for (i, rounded) in rounded.chunks_mut(S::F32_LANES).enumerate() {
             let value = simd.mul_add_e_f32s(get(simd, row, i), factor, shift);
-            let value =
-                simd.max_f32s(simd.min_f32s(value, simd.splat_f32s(255.0)), simd.splat_f32s(0.0));
+            let value = simd.max_f32s(simd.min_f32s(value, most), simd.splat_f32s(0.0));
             let value = simd.add_f32s(value, simd.splat_f32s(ROUND));
             // No conversion to bytes in these vectors: the rounded number is in the lowest bits.
             let bits = simd.transmute_u32s_f32s(value);
