@@ -93,6 +93,21 @@ fn a_matrix_of_integers_multiplies_nearly() {
 }
 
 #[test]
+fn integers_do_not_overflow() {
+    // All inputs and weights at their largest: every sum is exact, on every processor.
+    let (rows, inputs, outputs) = (5, 301, 37);
+    let sign = |i: usize| if i.is_multiple_of(3) { -1.0 } else { 1.0 };
+    let x: Vec<f32> =
+        (0..rows * inputs).map(|i: usize| if i.is_multiple_of(7) { 1.0 } else { 255.0 }).collect();
+    let matrix: Vec<f32> = (0..inputs * outputs).map(|i| 127.0 * sign(i % outputs)).collect();
+    let mut found = vec![f32::NAN; rows * outputs];
+    Int8Matrix::new(&matrix, None, [inputs, outputs]).multiply(&x, &mut found);
+    let bias = vec![0.0; outputs];
+    let expected = product(&x, &matrix, &bias, [inputs, outputs]);
+    assert_close(&found, &expected, 1e-6, "integers");
+}
+
+#[test]
 fn attention_is_a_softmax_of_products() {
     for (heads, queries, keys, width, copies) in
         [(1, 1, 1, 4, 1), (3, 37, 500, 64, 1), (2, 1, 301, 32, 40), (1, 100, 7, 48, 3)]

@@ -5,14 +5,20 @@
 //! 8 bits first, between its smallest and its largest entry. Products are added up in 32-bit
 //! integers, exactly.
 
+mod excess;
+
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix};
 use rten_tensor::NdTensorView;
 
+use excess::Excess;
+
 use super::simd::{ROUND, dispatch, get, vectors};
 use crate::int8::{round, scale_of, unit_of};
 
+/// The largest integer that an input is rounded to.
+const LARGEST: f32 = 255.0;
 /// Rows multiplied at a time, so that their integers are still in the cache when they become
 /// floats.
 const ROWS: usize = 512;
@@ -22,15 +28,6 @@ thread_local! {
     static EXECUTOR: GemmExecutor<u8, i8, i32> = GemmExecutor::default();
 }
 
-/// The largest integer that an input is rounded to.
-///
-/// Without instructions for products of bytes (VNNI), an x86-64 processor adds them up in pairs of
-/// 16 bits, where 2 · 255 · 127 does not fit and is cut off without a word; 2 · 127 · 127 does.
-/// There inputs have 7 bits, and every product is exact again.
-fn largest(executor: &GemmExecutor<u8, i8, i32>) -> f32 {
-    if executor.may_saturate() { 127.0 } else { 255.0 }
-}
-
 /// A matrix `[inputs, outputs]` in 8 bits, with what is added to every row.
 pub struct Int8Matrix {
     packed: PackedBMatrix<i8>,
@@ -38,6 +35,8 @@ pub struct Int8Matrix {
     scales: Vec<f32>,
     /// The sum of each column: what a row's zero point, times it, adds to every product.
     sums: Vec<i32>,
+    /// What `packed` lacks, on processors where it would overflow.
+    excess: Option<Excess>,
     bias: Vec<f32>,
 }
 
@@ -76,11 +75,13 @@ impl Int8Matrix {
                 *sum += i32::from(value);
             }
         }
+        let saturates = EXECUTOR.with(GemmExecutor::may_saturate);
+        let excess = saturates.then(|| Excess::cut(&mut rounded, outputs));
         let rounded = NdTensorView::from_data([inputs, outputs], rounded.as_slice());
         let packed = EXECUTOR.with(|executor| executor.prepack_b(rounded));
         let bias = bias.map_or_else(|| vec![0.0; outputs], <[f32]>::to_vec);
         assert_eq!(bias.len(), outputs, "a bias for every output");
-        Self { packed, scales, sums, bias }
+        Self { packed, scales, sums, excess, bias }
     }
 
     /// Inputs and outputs.
@@ -107,10 +108,9 @@ impl Int8Matrix {
         let count = rows.len() / inputs;
         let mut rounded = vec![0u8; rows.len()];
         let mut scales = vec![Rounding::default(); count];
-        let largest = EXECUTOR.with(largest);
         let tasks = rounded.par_chunks_mut(inputs).zip(rows.par_chunks(inputs)).zip(&mut scales);
         tasks.with_min_len(8).for_each(|((rounded, row), scale)| {
-            *scale = dispatch(Round { row, rounded, largest });
+            *scale = dispatch(Round { row, rounded });
         });
         // Sums of integers are written where their floats will be: both have 32 bits, and it saves a
         // second buffer of this size.
@@ -123,8 +123,11 @@ impl Int8Matrix {
         let product =
             EXECUTOR.with(|executor| executor.gemm(sums, left, right, GemmOptions::default()));
         product.expect("shapes that were checked");
-        let tasks = out.par_chunks_mut(outputs).zip(&scales).with_min_len(8);
-        tasks.for_each(|(row, rounding)| {
+        let tasks = out.par_chunks_mut(outputs).zip(rounded.par_chunks(inputs)).zip(&scales);
+        tasks.with_min_len(8).for_each(|((row, inputs), rounding)| {
+            if let Some(excess) = &self.excess {
+                excess.add(inputs, row);
+            }
             dispatch(Scale { row, rounding: *rounding, matrix: self });
         });
     }
@@ -140,7 +143,6 @@ struct Rounding {
 struct Round<'a> {
     row: &'a [f32],
     rounded: &'a mut [u8],
-    largest: f32,
 }
 
 impl WithSimd for Round<'_> {
@@ -148,7 +150,7 @@ impl WithSimd for Round<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Rounding {
-        let Self { row, rounded, largest } = self;
+        let Self { row, rounded } = self;
         // Zero is always among the values, so that it stays exact.
         let (mut least, mut most) = (simd.splat_f32s(0.0), simd.splat_f32s(0.0));
         for i in 0..vectors::<S>(row) {
@@ -157,10 +159,10 @@ impl WithSimd for Round<'_> {
             most = simd.max_f32s(most, value);
         }
         let (least, most) = (simd.reduce_min_f32s(least), simd.reduce_max_f32s(most));
-        let unit = ((most - least) / largest).max(f32::MIN_POSITIVE);
+        let unit = ((most - least) / LARGEST).max(f32::MIN_POSITIVE);
         let zero = (-least / unit).round();
         let (factor, shift) = (simd.splat_f32s(1.0 / unit), simd.splat_f32s(zero));
-        let most = simd.splat_f32s(largest);
+        let most = simd.splat_f32s(LARGEST);
         for (i, rounded) in rounded.chunks_mut(S::F32_LANES).enumerate() {
             let value = simd.mul_add_e_f32s(get(simd, row, i), factor, shift);
             let value = simd.max_f32s(simd.min_f32s(value, most), simd.splat_f32s(0.0));
