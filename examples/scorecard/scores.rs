@@ -10,8 +10,8 @@ use std::time::Instant;
 use anyhow::Context;
 use clap::ValueEnum;
 use hart_core::HartBackend;
-use hart_examples::data::{Record, Records};
-use hart_pipeline::Request;
+use hart_pipeline::training::data::{Record, Records};
+use hart_pipeline::{Grid, Request};
 use image::RgbImage;
 use serde_json::json;
 
@@ -105,14 +105,16 @@ impl<'a, B: HartBackend> Scores<'a, B> {
         painter: Painter<'a, B>,
         most: usize,
     ) -> anyhow::Result<Self> {
-        let side = painter.side()? as usize;
+        let side = painter.side()?;
         let read_file = |path: &Path| -> anyhow::Result<Vec<Truth>> {
             let records = Records::open(path)?;
             let mut seen = BTreeSet::new();
             let mut truths = vec![];
-            for (index, record) in records.records.iter().enumerate() {
+            for (index, record) in records.iter().enumerate() {
                 if seen.insert(&record.image) {
-                    let picture = records.picture(index, side)?;
+                    let pixels = records.image(index, Grid::square(side as usize))?;
+                    let picture = RgbImage::from_raw(side, side, pixels.into_rgb());
+                    let picture = picture.context("three bytes a pixel")?;
                     truths.push(Truth { record: record.clone(), picture });
                 }
             }

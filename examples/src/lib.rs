@@ -1,7 +1,8 @@
 //! What the example programs share: progress on a terminal, exit codes, training.
 #![allow(clippy::print_stderr)]
 
-pub mod data;
+#[cfg(feature = "train")]
+mod plot;
 pub mod scene;
 #[cfg(feature = "train")]
 pub mod training;
@@ -10,7 +11,6 @@ use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 
-use burn::tensor::backend::Backend;
 use hart_core::Error;
 use hart_pipeline::Event;
 use hart_pipeline::backend::{OnBackend, compiled_in, on_device};
@@ -62,34 +62,36 @@ impl Progress {
     }
 
     /// Shows one event.
-    pub fn show<B: Backend>(&self, event: &Event<'_, B>) -> ControlFlow<()> {
+    pub fn show(&self, event: &Event<'_>) -> ControlFlow<()> {
         match event {
-            Event::PromptCut { picture, tokens, kept } => self.line(&format!(
-                "picture {picture}: only the first {kept} of the prompt's {tokens} tokens are used"
+            Event::PromptCut { image, tokens, kept } => self.line(&format!(
+                "image {image}: only the first {kept} of the prompt's {tokens} tokens are used"
             )),
-            Event::UnknownWords { picture, words } => self.line(&format!(
-                "picture {picture}: the model does not know {}",
+            Event::UnknownWords { image, words } => self.line(&format!(
+                "image {image}: the model does not know {}",
                 words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
             )),
-            Event::Started { pictures, scales } => {
+            Event::Refused { image, reason } => {
+                self.line(&format!("image {image} is refused: {reason}"));
+            }
+            Event::Started { images, scales } => {
                 self.bar.reset();
                 self.bar.set_length(*scales as u64);
-                let (first, last) = (pictures.start, pictures.end - 1);
-                let prefix = if first == last {
-                    format!("picture {first}")
-                } else {
-                    format!("pictures {first} to {last}")
+                let prefix = match images {
+                    [first, .., last] => format!("images {first} to {last}"),
+                    images => format!("image {}", images.first().unwrap_or(&0)),
                 };
                 if self.plain {
                     eprintln!("{prefix}: {scales} scales");
                 }
                 self.bar.set_prefix(prefix);
             }
-            Event::Scale { scale, scales, side, .. } => {
-                self.bar.set_position(*scale as u64 + 1);
-                self.bar.set_message(format!("{side} × {side} tokens"));
+            Event::Scale(done) => {
+                let (scale, scales, grid) = (done.scale + 1, done.scales, done.grid);
+                self.bar.set_position(scale as u64);
+                self.bar.set_message(format!("{grid} tokens"));
                 if self.plain {
-                    eprintln!("scale {} of {scales}: {side} × {side} tokens", scale + 1);
+                    eprintln!("scale {scale} of {scales}: {grid} tokens");
                 }
             }
             Event::MaskPass { pass, passes } => {
