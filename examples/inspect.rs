@@ -99,13 +99,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
 fn print_configuration(config: &ModelConfig) {
     let scales = &config.transformer.scales;
     println!("{:#?}", config.transformer);
+    println!("{:#?}", config.residual_head);
     println!("{:#?}", config.autoencoder);
     println!(
-        "\n{} × {} pixels, {} scales of sides {:?}, {} tokens",
-        config.autoencoder.image_side(),
-        config.autoencoder.image_side(),
+        "\n{} pixels, {} scales of {} tokens, {} tokens",
+        config.autoencoder.image_size(),
         scales.count(),
-        scales.sides(),
+        scales.to_json(),
         scales.total_tokens()
     );
 }
@@ -137,9 +137,10 @@ impl Report {
         let problems = inspect::<DefaultBackend, M>(module, stored, names);
         self.problems +=
             problems.missing.len() + problems.unexpected.len() + problems.mismatched.len();
-        match problems.is_empty() {
-            true => println!("  every tensor fits"),
-            false => println!("  in {}:{problems}", stored.path().display()),
+        if problems.is_empty() {
+            println!("  every tensor fits");
+        } else {
+            println!("  in {}:{problems}", stored.path().display());
         }
     }
 }

@@ -6,26 +6,26 @@
 //! ```
 #![allow(clippy::print_stdout)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use burn::tensor::{DType, Tensor, TensorData};
 use clap::Parser;
 use hart_core::checkpoint::{Checkpoint, LoadOptions};
-use hart_core::config::AutoencoderConfig;
-use hart_core::{HartBackend, Precision};
+use hart_core::{Grid, HartBackend, Precision};
 use hart_examples::run_on;
+use hart_pipeline::Pixels;
 use hart_pipeline::backend::OnBackend;
-use hart_pipeline::image::save_pixels;
-use hart_tokenizer::HybridTokenizer;
+use hart_tokenizer::{AutoencoderConfig, HybridTokenizer};
 use image::imageops::{FilterType, crop_imm, resize};
 
 /// Encodes an image to tokens, decodes them with and without the residual, and prints how close
 /// each is to the original, in decibels.
 #[derive(Parser)]
 struct Arguments {
-    /// The image file: PNG, JPEG or WebP. Its middle square is used.
+    /// The image file: PNG, JPEG or WebP. Its middle is used, in the shape that the tokenizer
+    /// encodes.
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
     /// Folder of the model, with `tokenizer/` in it.
@@ -52,49 +52,50 @@ impl OnBackend for Arguments {
     type Output = anyhow::Result<()>;
 
     fn run<B: HartBackend>(self, device: B::Device) -> anyhow::Result<()> {
-        self.precision.check::<B>(&device)?;
+        B::check_precision(self.precision, &device)?;
         let folder = self.model.join("tokenizer");
         let config = AutoencoderConfig::open(folder.join("config.json"))?;
-        let side = config.image_side();
-        let original = read_square(&self.image, side)?;
+        let size = config.image_size();
+        let original = read_middle(&self.image, size)?;
         let checkpoint = Checkpoint::open_folder(&folder)?;
         let options = LoadOptions { precision: self.precision, prepare: true };
         let tokenizer =
             HybridTokenizer::<B>::from_checkpoint(&config, &checkpoint, options, &device)?;
 
-        let data = TensorData::new(planes(&original, side), [1, 3, side, side]);
+        let data = TensorData::new(planes(&original), [1, 3, size.rows, size.columns]);
         let tokens = tokenizer.encode(Tensor::from_data(data, (&device, DType::F32)))?;
         let discrete = bytes(tokenizer.decode_discrete(&tokens.indices)?);
         let hybrid = bytes(tokenizer.decode(&tokens)?);
 
         println!("discrete tokens alone: {:.2} dB", psnr(&original, &discrete));
         println!("with the residual:     {:.2} dB", psnr(&original, &hybrid));
-        let (width, pixels) = side_by_side(&[original, discrete, hybrid], side);
-        save_pixels(&self.out, width, side, &pixels)?;
+        side_by_side(&[original, discrete, hybrid], size)?.save(&self.out)?;
         println!("{}", self.out.display());
         Ok(())
     }
 }
 
-/// The middle square of an image file at the tokenizer's size, `[side, side, 3]` bytes.
-fn read_square(path: &PathBuf, side: usize) -> anyhow::Result<Vec<u8>> {
+/// The middle of an image file, in the shape and size of the tokenizer's images: `[rows, columns,
+/// 3]` bytes.
+fn read_middle(path: &Path, size: Grid) -> anyhow::Result<Vec<u8>> {
     let image = image::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let image = image.to_rgb8();
     let (width, height) = image.dimensions();
-    let edge = width.min(height);
-    let square = crop_imm(&image, (width - edge) / 2, (height - edge) / 2, edge, edge);
-    let side = side as u32;
-    Ok(resize(&*square, side, side, FilterType::Lanczos3).into_raw())
+    let (columns, rows) = (size.columns as u32, size.rows as u32);
+    // The largest part of the wanted shape.
+    let cut =
+        [width.min(height * columns / rows).max(1), height.min(width * rows / columns).max(1)];
+    let middle = crop_imm(&image, (width - cut[0]) / 2, (height - cut[1]) / 2, cut[0], cut[1]);
+    Ok(resize(&*middle, columns, rows, FilterType::Lanczos3).into_raw())
 }
 
-/// `[side, side, 3]` bytes to `[3, side, side]` values in [0, 1].
-fn planes(pixels: &[u8], side: usize) -> Vec<f32> {
-    let plane =
-        |channel: usize| (0..side * side).map(move |i| f32::from(pixels[3 * i + channel]) / 255.0);
-    (0..3).flat_map(plane).collect()
+/// `[rows, columns, 3]` bytes to `[3, rows, columns]` values in [0, 1].
+fn planes(pixels: &[u8]) -> Vec<f32> {
+    let plane = |channel| pixels.iter().skip(channel).step_by(3);
+    (0..3).flat_map(plane).map(|&value| f32::from(value) / 255.0).collect()
 }
 
-/// `[1, 3, side, side]` in [0, 1] to `[side, side, 3]` bytes, rounded.
+/// `[1, 3, rows, columns]` in [0, 1] to `[rows, columns, 3]` bytes, rounded.
 fn bytes<B: HartBackend>(image: Tensor<B, 4>) -> Vec<u8> {
     let values: Vec<f32> = image.into_data().iter::<f32>().collect();
     let size = values.len() / 3;
@@ -109,8 +110,10 @@ fn psnr(a: &[u8], b: &[u8]) -> f64 {
     10.0 * (255.0 * 255.0 / error).log10()
 }
 
-/// Images of `[side, side, 3]` bytes in one row.
-fn side_by_side(pictures: &[Vec<u8>], side: usize) -> (usize, Vec<u8>) {
-    let row = |y: usize| pictures.iter().flat_map(move |p| p[3 * side * y..][..3 * side].to_vec());
-    (side * pictures.len(), (0..side).flat_map(row).collect())
+/// Images of `[rows, columns, 3]` bytes in one row.
+fn side_by_side(images: &[Vec<u8>], size: Grid) -> hart_pipeline::Result<Pixels> {
+    let stride = 3 * size.columns;
+    let row = |y: usize| images.iter().flat_map(move |image| &image[stride * y..][..stride]);
+    let rgb = (0..size.rows).flat_map(row).copied().collect();
+    Pixels::new(size.columns * images.len(), size.rows, rgb)
 }

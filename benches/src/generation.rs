@@ -5,17 +5,15 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
-use hart_ar::TextCondition;
+use hart_ar::{TextCondition, TransformerConfig};
 use hart_core::checkpoint::LoadOptions;
-use hart_core::config::TransformerConfig;
 use hart_core::random::{Draws, SeededDraws};
 use hart_core::tap::Tap;
 use hart_core::{HartBackend, Precision};
-use hart_diffusion::NoiseSchedule;
 use hart_pipeline::{GenerationSettings, HartModel};
 
 use crate::phases::Phases;
-use crate::released::{Case, DIFFUSION_STEPS};
+use crate::released::Case;
 
 /// A model with random weights, and what it makes pictures of.
 #[derive(Debug)]
@@ -33,7 +31,7 @@ impl<B: HartBackend> Generator<B> {
     /// # Errors
     /// When the backend does not compute in this precision, or there is no such case.
     pub fn new(case: &Case, precision: Precision, device: &B::Device) -> Result<Self> {
-        precision.check::<B>(device)?;
+        B::check_precision(precision, device)?;
         let config = case.config()?;
         let options = LoadOptions { precision, prepare: true };
         let model = HartModel::<B>::init(&config, device)?;
@@ -48,26 +46,27 @@ impl<B: HartBackend> Generator<B> {
         Ok(Self {
             model,
             text: random_text(&config.transformer, case.batch, device),
-            settings: settings()?,
+            settings: GenerationSettings::released(),
             draws: SeededDraws::new((0..case.batch as u64).collect::<Vec<_>>()),
             device: device.clone(),
         })
     }
 
-    /// Makes the pictures once: the seconds that each part took.
+    /// The same with other guidance than the release's 4.5; 0 leaves the unconditional half out.
+    pub fn guidance(mut self, guidance: f64) -> Self {
+        self.settings.guidance = guidance;
+        self
+    }
+
+    /// Makes the images once: the seconds that each part took.
     ///
     /// # Errors
-    /// Those of [`HartModel::generate_latent`].
+    /// Those of [`hart_pipeline::generation::Generation::run`].
     pub fn run(&self) -> Result<Phases<f64>> {
         let start = Instant::now();
         let mut last_tokens = LastTokens::default();
-        let latent = self.model.generate_latent(
-            &self.text,
-            &self.settings,
-            &self.draws,
-            &mut |_| Ok(()),
-            &mut last_tokens,
-        )?;
+        let generation = self.model.generation(&self.text, &self.settings, &self.draws);
+        let latent = generation.tap(&mut last_tokens).run()?;
         B::sync(&self.device)?;
         let generated = Instant::now();
         // One by one, as the pipeline decodes.
@@ -86,7 +85,8 @@ impl<B: HartBackend> Generator<B> {
 }
 
 /// When the last scale's tokens were sampled: the transformer is done, the diffusion begins. They
-/// are sampled on the host, so that nothing of the transformer is still under way.
+/// are sampled on the host, so that nothing of the transformer is still under way. No tensor is
+/// asked for: everything is computed as for a user.
 #[derive(Default)]
 struct LastTokens {
     sampled: Option<Instant>,
@@ -94,30 +94,10 @@ struct LastTokens {
 
 impl Tap for LastTokens {
     fn record(&mut self, name: &str, _: &dyn Fn() -> TensorData) {
-        if name == "m0.idx" {
+        if name == "pass.0.indices" {
             self.sampled = Some(Instant::now());
         }
     }
-
-    // It asks for no tensors: everything is computed as for a user.
-    fn is_listening(&self) -> bool {
-        false
-    }
-}
-
-/// The release's.
-fn settings() -> Result<GenerationSettings> {
-    let steps = DIFFUSION_STEPS.to_string();
-    Ok(GenerationSettings {
-        guidance: 4.5,
-        top_k: None,
-        top_p: 0.0,
-        smooth: true,
-        mask_passes: 1,
-        noise_schedule: Some(NoiseSchedule::respaced(&steps)?),
-        diffusion_steps: steps,
-        temperature: 1.0,
-    })
 }
 
 /// A context of standard normal values, every token valid.

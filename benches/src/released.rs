@@ -1,9 +1,12 @@
 //! Configurations of the released size.
 
 use clap::Args;
-use hart_core::config::{AutoencoderConfig, ConfigReader, TransformerConfig};
+use hart_ar::TransformerConfig;
+use hart_core::config::ConfigReader;
 use hart_core::{Error, Result};
+use hart_diffusion::ResidualHeadConfig;
 use hart_pipeline::ModelConfig;
+use hart_tokenizer::AutoencoderConfig;
 use serde::Serialize;
 
 /// `config.json` of the text encoder of the release, Qwen2-VL-1.5B.
@@ -67,10 +70,11 @@ impl Case {
 pub(crate) fn read(llm: &str, tokenizer: &str) -> Result<ModelConfig> {
     let llm = ConfigReader::parse("llm/config.json", llm.as_bytes())?;
     let tokenizer = ConfigReader::parse("tokenizer/config.json", tokenizer.as_bytes())?;
-    Ok(ModelConfig {
-        transformer: TransformerConfig::read(&llm)?,
-        autoencoder: AutoencoderConfig::read(&tokenizer)?,
-    })
+    ModelConfig::new(
+        TransformerConfig::read(&llm)?,
+        ResidualHeadConfig::read(&llm)?,
+        AutoencoderConfig::read(&tokenizer)?,
+    )
 }
 
 /// The sides of the scales for a picture of `px` pixels; those of 1024 are the released ones.

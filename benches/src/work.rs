@@ -4,8 +4,10 @@
 //! written down: both halves of guidance in full, every convolution tap by tap. It is what the
 //! PyTorch side does, and a yardstick for ours, which finds its way around some of it.
 
-use hart_core::config::{AutoencoderConfig, TransformerConfig};
+use hart_ar::TransformerConfig;
+use hart_diffusion::ResidualHeadConfig;
 use hart_pipeline::ModelConfig;
+use hart_tokenizer::AutoencoderConfig;
 
 use crate::phases::Phases;
 use crate::released::DIFFUSION_STEPS;
@@ -22,12 +24,12 @@ pub fn operations(config: &ModelConfig, batch: usize) -> Phases<u64> {
     let (transformer, autoencoder) = (&config.transformer, &config.autoencoder);
     let phases = Phases::sum(
         transformer_operations(transformer, autoencoder),
-        diffusion_operations(transformer, autoencoder.latent_channels),
+        diffusion_operations(transformer, &config.residual_head, autoencoder.latent_channels),
         decoder_operations(autoencoder),
     );
     let phases = phases.map(|operations| (operations * batch) as u64);
     // The time of a diffusion step is embedded once for the whole batch.
-    let times = DIFFUSION_STEPS * time_operations(transformer.residual_head.width);
+    let times = DIFFUSION_STEPS * time_operations(config.residual_head.width);
     Phases::sum(phases.transformer, phases.diffusion + times as u64, phases.decoder)
 }
 
@@ -78,9 +80,13 @@ fn block_operations(config: &TransformerConfig, tokens: usize, keys: usize) -> u
 }
 
 /// The residual diffusion of one picture's last scale, without the embedding of times.
-fn diffusion_operations(config: &TransformerConfig, channels: usize) -> usize {
+fn diffusion_operations(
+    config: &TransformerConfig,
+    head: &ResidualHeadConfig,
+    channels: usize,
+) -> usize {
     let tokens = config.scales.tokens(config.scales.last());
-    let (width, depth) = (config.residual_head.width, config.residual_head.depth);
+    let (width, depth) = (head.width, head.depth);
     let rows = 2 * tokens;
     let step = linear(rows, channels, width)
         + linear(rows, config.width, width) // the condition

@@ -100,9 +100,9 @@ fn open<B: HartBackend>(
     let builder = match &arguments.model {
         Some(folder) => HartPipeline::builder().model(folder),
         #[cfg(feature = "embedded")]
-        None => return Ok(HartPipeline::embedded_in(arguments.precision, &device)?),
+        None => HartPipeline::builder().embedded(),
         #[cfg(not(feature = "embedded"))]
         None => anyhow::bail!("`--model` is needed: this program was built without a model"),
     };
-    Ok(builder.device(device).precision(arguments.precision).build()?)
+    Ok(builder.precision(arguments.precision).build(&device)?)
 }

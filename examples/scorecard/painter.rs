@@ -3,8 +3,10 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use anyhow::ensure;
 use hart_core::HartBackend;
 use hart_examples::Progress;
+use hart_examples::images::to_rgb;
 use hart_pipeline::{Event, HartPipeline, Request};
 use image::RgbImage;
 use image::imageops::replace;
@@ -34,7 +36,9 @@ impl<'a, B: HartBackend> Painter<'a, B> {
 
     /// The side of its images, in pixels.
     pub(crate) fn side(&self) -> anyhow::Result<u32> {
-        Ok(self.pipeline.model()?.tokenizer.image_side() as u32)
+        let size = self.pipeline.image_size();
+        ensure!(size.is_square(), "the model makes images of {size} pixels, expected squares");
+        Ok(size.rows as u32)
     }
 
     /// Makes one image of each caption and saves a sheet of them under `name`.
@@ -46,15 +50,14 @@ impl<'a, B: HartBackend> Painter<'a, B> {
         let progress = Progress::start();
         progress.line(&format!("{name}: {} images", captions.len()));
         let mut pictures = vec![];
-        self.pipeline.generate_each(&request, &mut |event: Event<'_, B>| {
-            if let Event::Picture { image, .. } = event {
-                let (width, height) = (image.width() as u32, image.height() as u32);
-                let picture = RgbImage::from_raw(width, height, image.pixels().to_vec());
-                pictures.push(picture.expect("three bytes a pixel"));
+        self.pipeline.generate_each(&request, &mut |event: Event<'_>| {
+            if let Event::Image { image, .. } = event {
+                pictures.push(to_rgb(image.pixels()));
             }
             ControlFlow::Continue(())
         })?;
         progress.finish();
+        let pictures: Vec<RgbImage> = pictures.into_iter().collect::<anyhow::Result<_>>()?;
         self.sheet(name, &pictures)?;
         Ok(pictures)
     }

@@ -10,6 +10,7 @@ use std::time::Instant;
 use anyhow::Context;
 use clap::ValueEnum;
 use hart_core::HartBackend;
+use hart_examples::images::to_rgb;
 use hart_pipeline::training::data::{Record, Records};
 use hart_pipeline::{Grid, Request};
 use image::RgbImage;
@@ -105,16 +106,14 @@ impl<'a, B: HartBackend> Scores<'a, B> {
         painter: Painter<'a, B>,
         most: usize,
     ) -> anyhow::Result<Self> {
-        let side = painter.side()?;
+        let side = painter.side()? as usize;
         let read_file = |path: &Path| -> anyhow::Result<Vec<Truth>> {
             let records = Records::open(path)?;
             let mut seen = BTreeSet::new();
             let mut truths = vec![];
             for (index, record) in records.iter().enumerate() {
                 if seen.insert(&record.image) {
-                    let pixels = records.image(index, Grid::square(side as usize))?;
-                    let picture = RgbImage::from_raw(side, side, pixels.into_rgb());
-                    let picture = picture.context("three bytes a pixel")?;
+                    let picture = to_rgb(&records.image(index, Grid::square(side))?)?;
                     truths.push(Truth { record: record.clone(), picture });
                 }
             }

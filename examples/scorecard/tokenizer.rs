@@ -111,15 +111,14 @@ fn sample<B: HartBackend>(
     let step = |step: usize| {
         noise(&|image, position, part| draws.diffusion_step(image, step, position, part))
     };
-    let settings = SamplerSettings { guidance: 0.0, temperature: pipeline.defaults().temperature };
-    // The head expects rows for guidance as well; without guidance it leaves them out.
-    let condition = condition.repeat_dim(0, 2);
-    let residual = model.residual_head.sample(condition, start, step, &settings, &mut ())?;
+    let settings = SamplerSettings::new(0.0, pipeline.defaults().temperature);
+    let head = &model.residual_head;
+    let residual = head.sample(head.schedule(), condition, start, step, &settings, &mut ())?;
     let so_far = quantizer.discrete_latents(&tokens.indices[..last]).pop();
     let so_far = so_far.context("a schedule has at least two scales")?;
-    let side = quantizer.scales().latent_side();
+    let grid = quantizer.scales().latent();
     let coded = to_tokens(so_far) + codes;
-    Ok((to_map(coded.clone() + residual, side), to_map(coded, side)))
+    Ok((to_map(coded.clone() + residual, grid), to_map(coded, grid)))
 }
 
 fn upload<B: HartBackend>(pictures: &[RgbImage], device: &B::Device) -> Tensor<B, 4> {

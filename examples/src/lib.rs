@@ -1,6 +1,7 @@
 //! What the example programs share: progress on a terminal, exit codes, training.
 #![allow(clippy::print_stderr)]
 
+pub mod images;
 #[cfg(feature = "train")]
 mod plot;
 pub mod scene;

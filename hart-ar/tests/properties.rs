@@ -3,8 +3,11 @@
 use burn::tensor::{Tensor, TensorData};
 use hart_ar::cache::Keep;
 use hart_ar::sampling::{TokenRule, sample_tokens};
-use hart_ar::{Session, TextCondition, Transformer, TransformerSize, scale_weights};
-use hart_core::config::{ConfigReader, TransformerConfig};
+use hart_ar::{
+    Halves, ScaleStep, Session, TextCondition, Transformer, TransformerConfig, TransformerSize,
+    scale_weights,
+};
+use hart_core::config::ConfigReader;
 use hart_core::random::{Draws, SeededDraws};
 use hart_core::{Error, ScaleSchedule};
 
@@ -44,20 +47,24 @@ fn text(prompts: &[usize]) -> TextCondition<Flex> {
 /// The guided logits of every step for some prompts, `[prompts, tokens · V]` a step.
 fn logits(transformer: &Transformer<Flex>, prompts: &[usize]) -> Vec<Vec<Vec<f32>>> {
     let batch = prompts.len();
-    let mut session = Session::new(transformer, &text(prompts), 0, &mut ()).expect("a session");
+    let text = text(prompts);
+    let session = Session::new(transformer, &text, 0, Halves::Both, &mut ());
+    let mut session = session.expect("a session");
     let scales = transformer.scales().clone();
     let steps = (0..scales.count()).map(|scale| {
         let tokens = scales.tokens(scale);
         let hidden = if scale == 0 {
-            session.context_step(&mut ())
+            session.context_step(&mut ()).expect("the first step")
         } else {
             let inputs = prompts.iter().map(|prompt| normal(100 * scale + prompt, [1, tokens, 8]));
             let input = Tensor::cat(inputs.collect(), 0);
             let keep = if scale == scales.last() { Keep::No } else { Keep::Yes };
-            session.scale_step(scale, &vec![(0..tokens).collect(); batch], input, keep, &mut ())
+            let positions = vec![(0..tokens).collect(); batch];
+            let step = ScaleStep { scale, positions: &positions, keep, halves: Halves::Both };
+            session.scale_step(step, input, &mut ()).expect("a step")
         };
-        let logits = session.guided_logits(hidden, scale as f64).into_data();
-        let logits: Vec<f32> = logits.into_vec().expect("32 bits");
+        let logits = session.guided_logits(&hidden, scale as f64).expect("logits");
+        let logits: Vec<f32> = logits.into_data().into_vec().expect("32 bits");
         logits.chunks_exact(logits.len() / batch).map(<[f32]>::to_vec).collect()
     });
     steps.collect()
@@ -125,14 +132,14 @@ fn a_context_of_another_shape_is_refused() {
     cases[1].mask.pop();
     cases[2].positions[0].pop();
     for case in cases {
-        let session = Session::new(&transformer, &case, 0, &mut ());
+        let session = Session::new(&transformer, &case, 0, Halves::Both, &mut ());
         assert!(matches!(session, Err(Error::Invalid { .. })));
     }
 }
 
 #[test]
 fn balanced_weights_give_every_scale_the_same_share() {
-    let scales = ScaleSchedule::new(vec![1, 2, 4]).expect("a schedule");
+    let scales = ScaleSchedule::squares(&[1, 2, 4]).expect("a schedule");
     let even = scale_weights(&scales, 5, 0.0);
     assert_eq!(even, [1.0; 10]);
     let balanced = scale_weights(&scales, 5, 1.0);

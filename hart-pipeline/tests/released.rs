@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use hart_ar::TransformerConfig;
 use hart_core::checkpoint::parameters;
-use hart_core::config::{AutoencoderConfig, ConfigReader, TransformerConfig};
+use hart_core::config::ConfigReader;
+use hart_diffusion::ResidualHeadConfig;
 use hart_pipeline::backend::{DefaultBackend, default_device};
 use hart_pipeline::{HartModel, ModelConfig};
+use hart_tokenizer::AutoencoderConfig;
 use serde_json::Value;
 
 fn manifest() -> Value {
@@ -39,10 +42,12 @@ fn names_and_shapes_at_the_released_size_are_those_of_the_official_model() {
         let json = manifest["config"][part].to_string();
         ConfigReader::parse("full_manifest.json", json.as_bytes()).expect("a configuration")
     };
-    let config = ModelConfig {
-        transformer: TransformerConfig::read(&read("llm")).expect("a supported transformer"),
-        autoencoder: AutoencoderConfig::read(&read("tokenizer")).expect("a supported tokenizer"),
-    };
+    let config = ModelConfig::new(
+        TransformerConfig::read(&read("llm")).expect("a supported transformer"),
+        ResidualHeadConfig::read(&read("llm")).expect("a supported head"),
+        AutoencoderConfig::read(&read("tokenizer")).expect("a supported tokenizer"),
+    )
+    .expect("parts that fit each other");
     let model = HartModel::<DefaultBackend>::init(&config, &default_device()).expect("a model");
 
     let mut ours = parameters(&model.transformer, &hart_ar::NAMES);

@@ -2,8 +2,8 @@
 
 use burn::tensor::{Distribution, Tensor};
 use hart_core::Error;
-use hart_core::config::{AutoencoderConfig, ConfigReader};
-use hart_tokenizer::{DecoderInput, HybridTokenizer, HybridTokens};
+use hart_core::config::ConfigReader;
+use hart_tokenizer::{AutoencoderConfig, DecoderInput, HybridTokenizer, HybridTokens};
 
 type Flex = burn::backend::Flex;
 
@@ -55,7 +55,7 @@ fn larger_latents_are_the_same_pictures() {
         // Drawn now: fresh weights would be drawn when they are first looked at, others for a copy.
         let (plain, factor) = (tokenizer(form).initialize(1), 2.0);
         let scaled = plain.clone().scale_latents(factor);
-        let side = plain.image_side();
+        let side = plain.image_size().rows;
         let images = Tensor::random(
             [1, 3, side, side],
             Distribution::Uniform(0.0, 1.0),
@@ -78,7 +78,7 @@ fn larger_latents_are_the_same_pictures() {
 fn training_decodes_what_generation_will() {
     for form in FORMS {
         let tokenizer = tokenizer(form).initialize(1);
-        let side = tokenizer.image_side();
+        let side = tokenizer.image_size().rows;
         let images = Tensor::<Flex, 4>::random(
             [1, 3, side, side],
             Distribution::Uniform(-1.0, 1.0),

@@ -2,9 +2,9 @@
 
 use burn::tensor::Tensor;
 use criterion::Criterion;
-use hart_core::HartBackend;
-use hart_core::nn::{Angles, visual_angles};
-use hart_core::ops::Projection;
+use hart_ar::rotary::{extent, visual_angles};
+use hart_core::ops::{Angles, Projection};
+use hart_core::{Grid, HartBackend};
 use hart_pipeline::backend::default_device;
 
 use crate::plain;
@@ -58,9 +58,10 @@ fn split_heads(criterion: &mut Criterion) {
 
 /// What is done to the projection of a scale of `side`², the last one.
 fn projection(side: usize) -> Projection<Backend> {
-    let tokens = side * side;
+    let grid = Grid::square(side);
+    let tokens = grid.cells();
     let cells: Vec<usize> = (0..tokens).collect();
-    let angles = visual_angles(&cells, side, side, 300, HEAD_WIDTH).repeat(2);
+    let angles = visual_angles(&cells, grid, extent(grid, grid), 300, HEAD_WIDTH).repeat(2);
     Projection {
         heads: HEADS,
         query_bias: random([HEADS * HEAD_WIDTH]),

@@ -29,6 +29,9 @@ struct Arguments {
     /// Element type of the weights: f32, bf16, f16 or int8.
     #[arg(long, default_value = "f32")]
     precision: Precision,
+    /// Guidance, 4.5 in the release; 0 leaves the unconditional half out.
+    #[arg(long, default_value_t = 4.5)]
+    guidance: f64,
     /// Backend to work on, and which GPU [default: the fastest compiled in].
     #[arg(long)]
     device: Option<String>,
@@ -49,6 +52,7 @@ impl OnBackend for Arguments {
     fn run<B: HartBackend>(self, device: B::Device) -> Result<()> {
         let start = Instant::now();
         let generator = Generator::<B>::new(&self.case, self.precision, &device)?;
+        let generator = generator.guidance(self.guidance);
         println!("{:.1} s for random weights", start.elapsed().as_secs_f64());
         let mut runs = vec![];
         for _ in 0..self.repeat {
@@ -65,6 +69,7 @@ impl OnBackend for Arguments {
         let numbers = json!({
             "case": self.case,
             "precision": self.precision.name(),
+            "guidance": self.guidance,
             "device": B::name(&device),
             "threads": rayon::current_num_threads(),
             "seconds": runs,

@@ -119,8 +119,8 @@ impl Turn {
             drop(model);
             return Ok(found);
         }
-        let pipeline = HartPipeline::<B>::builder().model(folder).device(device);
-        let pipeline = pipeline.precision(precision).keep_text_encoder(false).build()?;
+        let pipeline = HartPipeline::builder().model(folder).precision(precision);
+        let pipeline = pipeline.keep_text_encoder(false).build::<B>(&device)?;
         let (loading, start) = (start.elapsed().as_secs_f64(), Instant::now());
         pipeline.generate(&Request::new("a red heart, flat style").seed(1))?;
         Ok(Self::found(loading, Some(start.elapsed().as_secs_f64())))

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::LazyLock;
 
-use hart_pipeline::backend::{DefaultBackend, default_device};
+use hart_pipeline::backend::default_device;
 use hart_pipeline::{Event, Image, Precision, Request};
 
 use crate::Pipeline;
@@ -13,17 +13,17 @@ static EMBEDDED: LazyLock<Pipeline> =
 
 fn paint(prompt: &str, seed: u64) -> Image {
     let images = EMBEDDED.generate(&Request::new(prompt).seed(seed));
-    images.expect("a picture").remove(0)
+    images.expect("an image").remove(0)
 }
 
-/// The mean colour of a part of a picture.
+/// The mean colour of a part of an image.
 fn mean(image: &Image, rows: std::ops::Range<usize>, columns: std::ops::Range<usize>) -> [f64; 3] {
     let mut sums = [0.0; 3];
     for row in rows.clone() {
         for column in columns.clone() {
-            let pixel = &image.pixels()[(row * image.width() + column) * 3..][..3];
+            let pixel = image.pixels().at(column, row);
             for (sum, value) in sums.iter_mut().zip(pixel) {
-                *sum += f64::from(*value);
+                *sum += f64::from(value);
             }
         }
     }
@@ -58,21 +58,21 @@ fn a_seed_gives_the_same_bytes_and_another_one_others() {
 fn words_it_never_saw_are_reported() {
     let request = Request::batch(["a baroque heart, flat style", "a red heart, flat style"]);
     let mut reported = vec![];
-    let made = EMBEDDED.generate_with(&request, &mut |event: Event<'_, DefaultBackend>| {
-        if let Event::UnknownWords { picture, words } = event {
-            reported.push((picture, words.to_vec()));
+    let made = EMBEDDED.generate_with(&request, &mut |event: Event<'_>| {
+        if let Event::UnknownWords { image, words } = event {
+            reported.push((image, words.to_vec()));
         }
         ControlFlow::Continue(())
     });
-    assert_eq!(made.expect("pictures").len(), 2);
+    assert_eq!(made.expect("images").len(), 2);
     assert_eq!(reported, [(0, vec!["baroque".to_string()])]);
 }
 
 #[test]
 fn it_paints_in_int8_too() {
-    let pipeline = Pipeline::embedded_in(Precision::Int8, &default_device());
+    let pipeline = Pipeline::embedded_with(Precision::Int8, &default_device());
     let request = Request::new("a red heart, flat style").seed(7);
-    let image = pipeline.expect("the embedded model").generate(&request).expect("a picture");
+    let image = pipeline.expect("the embedded model").generate(&request).expect("an image");
     let (width, height) = (image[0].width(), image[0].height());
     let [red, green, _] = mean(&image[0], height / 3..height * 2 / 3, width / 3..width * 2 / 3);
     assert!(red > green + 40.0, "the middle is {red} {green}");

@@ -3,10 +3,9 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use hart_pipeline::backend::DefaultBackend;
-use hart_pipeline::{Error, Event, Request, Result, TransformerWeights};
+use hart_pipeline::{Error, Event, HartPipeline, Outcome, Request, Result, TransformerWeights};
 
-use crate::{PIPELINE, Pipeline, builder, fixture, heart};
+use crate::{PIPELINE, Pipeline, build, builder, fixture, heart};
 
 #[test]
 fn bad_requests_are_refused_before_any_work() {
@@ -28,18 +27,42 @@ fn bad_requests_are_refused_before_any_work() {
         heart().diffusion_steps("many"),
         heart().diffusion_steps("1001"),
         heart().temperature(f64::NAN),
+        heart().size(0, 32),
+        heart().size(32, 0),
+        heart().size(33, 32),
+        heart().size(4, 4),
+        heart().size(8, 4),
+        heart().size(1 << 20, 1 << 20),
+        heart().size(usize::MAX / 4 * 4, usize::MAX / 4 * 4),
     ];
     for request in bad {
-        let mut events = 0;
-        let result = PIPELINE.generate_with(&request, &mut |_: Event<'_, DefaultBackend>| {
-            events += 1;
-            ControlFlow::Continue(())
-        });
+        let result = PIPELINE.generate(&request);
         assert!(matches!(result, Err(Error::Invalid { .. })), "{request:?} was accepted");
-        assert_eq!(events, 0, "{request:?} was begun");
     }
-    assert!(matches!(builder().batch_size(0).build(), Err(Error::Invalid { .. })));
-    assert!(matches!(Pipeline::builder().build(), Err(Error::Invalid { .. })));
+    assert!(matches!(build(builder().batch_size(0)), Err(Error::Invalid { .. })));
+    assert!(matches!(build(HartPipeline::builder()), Err(Error::Invalid { .. })));
+}
+
+#[test]
+fn a_bad_prompt_costs_one_image() {
+    let request = Request::batch(["a cat", " ", "a red heart"]).seeds([1, 2, 7]);
+    let mut refused = vec![];
+    let outcomes = PIPELINE.generate_with(&request, &mut |event: Event<'_>| {
+        if let Event::Refused { image, reason } = event {
+            refused.push((image, reason.to_string()));
+        }
+        ControlFlow::Continue(())
+    });
+    let outcomes = outcomes.expect("outcomes");
+    assert!(matches!(outcomes[1], Outcome::Refused(Error::Invalid { .. })));
+    assert_eq!(refused.len(), 1);
+    assert_eq!(refused[0].0, 1);
+    let heart = outcomes[2].image().expect("an image").to_png().expect("a file");
+    assert!(heart == *crate::HEART, "the others changed");
+    assert!(outcomes[0].image().is_some());
+    let summary = PIPELINE.generate_each(&request, &mut ()).expect("a summary");
+    assert_eq!((summary.made, summary.refused, summary.cancelled), (2, 1, 0));
+    assert!(matches!(PIPELINE.generate(&request), Err(Error::Invalid { .. })));
 }
 
 #[test]
@@ -53,16 +76,16 @@ fn an_endless_prompt_is_cut_and_reported() {
     for prompt in long {
         let mut cut = None;
         let request = Request::new(prompt.as_str());
-        let images = PIPELINE.generate_with(&request, &mut |event: Event<'_, DefaultBackend>| {
+        let outcomes = PIPELINE.generate_with(&request, &mut |event: Event<'_>| {
             if let Event::PromptCut { tokens, kept, .. } = event {
                 cut = Some((tokens, kept));
             }
             ControlFlow::Continue(())
         });
-        let images = images.expect("a picture");
+        let outcomes = outcomes.expect("an image");
         let (tokens, kept) = cut.expect("the observer heard of the cut");
         assert!(tokens > kept && kept == 12, "{tokens} tokens, {kept} kept");
-        assert_eq!(images[0].settings().prompt, prompt);
+        assert_eq!(outcomes[0].image().expect("an image").settings().prompt, prompt);
     }
 }
 
@@ -80,19 +103,22 @@ fn copy_of(name: &str) -> tempfile::TempDir {
 }
 
 fn open(folder: &Path) -> Result<Pipeline> {
-    Pipeline::builder().model(folder).text_encoder(fixture("qwen-tiny")).build()
+    build(HartPipeline::builder().model(folder).text_encoder(fixture("qwen-tiny")))
 }
 
 #[test]
 fn a_missing_file_is_named() {
     let files = [
         "llm/config.json",
-        "llm/ema_model.bin",
+        "llm/model.safetensors",
         "tokenizer/config.json",
         "tokenizer/model.safetensors",
     ];
     for file in files {
         let folder = copy_of("hart-tiny");
+        // Without it the last weights are taken, as long as there are any.
+        std::fs::remove_file(folder.path().join("llm/ema_model.bin")).expect("a file to remove");
+        open(folder.path()).expect("a pipeline of the last weights");
         let path = folder.path().join(file);
         std::fs::remove_file(&path).expect("a file to remove");
         let error = open(folder.path()).map(|_| ()).expect_err(file).to_string();
@@ -144,22 +170,21 @@ fn poison(path: &Path, tensor: &str) {
 }
 
 #[test]
-fn weights_that_are_not_a_number_are_reported_with_the_picture() {
+fn weights_that_are_not_a_number_are_reported_with_the_image() {
     let cases = [
         ("llm/model.safetensors", "blocks.1.attn.proj.weight", "the logits"),
         ("llm/model.safetensors", "head.bias", "the logits"),
-        ("tokenizer/model.safetensors", "vae.decoder.conv_out.bias", "the picture"),
-        ("tokenizer/model.safetensors", "vae.post_quant_conv.weight", "the picture"),
+        ("tokenizer/model.safetensors", "vae.decoder.conv_out.bias", "the image"),
+        ("tokenizer/model.safetensors", "vae.post_quant_conv.weight", "the image"),
     ];
     for (file, tensor, place) in cases {
         let folder = copy_of("hart-tiny");
         poison(&folder.path().join(file), tensor);
-        let pipeline = Pipeline::builder()
+        let builder = HartPipeline::builder()
             .model(folder.path())
             .text_encoder(fixture("qwen-tiny"))
-            .weights(TransformerWeights::Raw)
-            .build()
-            .expect("what is in a tensor is not looked at when loading");
+            .weights(TransformerWeights::Raw);
+        let pipeline = build(builder).expect("what is in a tensor is not looked at when loading");
         let error = pipeline.generate(&heart()).map(|_| ()).expect_err(tensor);
         let reported = matches!(&error, Error::NonFinite { what } if what.contains(place));
         assert!(reported, "{tensor}: {error}");

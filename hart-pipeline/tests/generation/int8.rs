@@ -2,13 +2,13 @@
 
 use burn::tensor::{Tensor, TensorData};
 use hart_ar::cache::Keep;
-use hart_ar::{Session, TextCondition};
+use hart_ar::{Halves, Hidden, ScaleStep, Session, TextCondition};
 use hart_core::checkpoint::LoadOptions;
 use hart_core::random::{Draws, SeededDraws};
 use hart_pipeline::backend::{DefaultBackend, default_device};
 use hart_pipeline::{HartModel, Precision, TransformerWeights};
 
-use crate::{builder, fixture, heart};
+use crate::{build, builder, fixture, heart};
 
 /// Guidance of the release.
 const GUIDANCE: f64 = 4.5;
@@ -41,19 +41,22 @@ fn guided_logits(name: &str, precision: Precision) -> Vec<f64> {
         positions: vec![(0..tokens as i64).collect()],
     };
     let channels = model.tokenizer.quantizer.codebook_shape()[1];
-    let mut session = Session::new(transformer, &text, 0, &mut ()).expect("a session");
+    let session = Session::new(transformer, &text, 0, Halves::Both, &mut ());
+    let mut session = session.expect("a session");
     let mut logits = vec![];
-    let mut add = |session: &Session<'_, DefaultBackend>, hidden| {
-        logits.extend(session.guided_logits(hidden, GUIDANCE).into_data().iter::<f64>());
+    let mut add = |session: &Session<'_, DefaultBackend>, hidden: Hidden<DefaultBackend>| {
+        let guided = session.guided_logits(&hidden, GUIDANCE).expect("logits");
+        logits.extend(guided.into_data().iter::<f64>());
     };
-    let hidden = session.context_step(&mut ());
+    let hidden = session.context_step(&mut ()).expect("the first step");
     add(&session, hidden);
     for scale in 1..scales.count() {
         let count = scales.tokens(scale);
         let keep = if scale == scales.last() { Keep::No } else { Keep::Yes };
         let image = values(1 + scale as u64, [1, count, channels]);
         let positions = [(0..count).collect()];
-        let hidden = session.scale_step(scale, &positions, image, keep, &mut ());
+        let step = ScaleStep { scale, positions: &positions, keep, halves: Halves::Both };
+        let hidden = session.scale_step(step, image, &mut ()).expect("a step");
         add(&session, hidden);
     }
     logits
@@ -73,8 +76,8 @@ fn guided_logits_stay_near_those_of_floats() {
 }
 
 #[test]
-fn a_picture_in_int8_is_the_same_every_time() {
-    let pipeline = builder().precision(Precision::Int8).build().expect("a pipeline");
-    let picture = || pipeline.generate(&heart()).expect("a picture")[0].pixels().to_vec();
-    assert_eq!(picture(), picture());
+fn an_image_in_int8_is_the_same_every_time() {
+    let pipeline = build(builder().precision(Precision::Int8)).expect("a pipeline");
+    let image = || pipeline.generate(&heart()).expect("an image")[0].pixels().clone();
+    assert_eq!(image(), image());
 }

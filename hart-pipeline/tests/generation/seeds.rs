@@ -1,14 +1,13 @@
-//! What a seed means: the same picture in every batch, on every number of threads, after anything.
+//! What a seed means: the same image in every batch, on every number of threads, after anything.
 
 use std::ops::ControlFlow;
 
 use burn::tensor::{Tensor, TensorData};
-use hart_ar::Session;
-use hart_pipeline::backend::DefaultBackend;
+use hart_ar::{Halves, Session};
 use hart_pipeline::text::SystemPrompt;
-use hart_pipeline::{Error, Event, Image, Precision, Request, TransformerWeights};
+use hart_pipeline::{Event, Image, Outcome, Precision, Request, TransformerWeights};
 
-use crate::{HEART, PIPELINE, Pipeline, builder, heart, png};
+use crate::{HEART, PIPELINE, Pipeline, build, builder, heart, png};
 
 #[test]
 fn a_pipeline_is_shared_between_threads() {
@@ -23,22 +22,22 @@ fn the_same_seed_gives_the_same_bytes_twice() {
 }
 
 #[test]
-fn another_seed_or_prompt_gives_another_picture() {
-    let pixels = |request| PIPELINE.generate(&request).expect("a picture")[0].pixels().to_vec();
+fn another_seed_or_prompt_gives_another_image() {
+    let pixels = |request| PIPELINE.generate(&request).expect("an image")[0].pixels().clone();
     let heart = pixels(heart());
     assert_ne!(pixels(Request::new("a red heart").seed(8)), heart);
     assert_ne!(pixels(Request::new("a blue house").seed(7)), heart);
 }
 
 #[test]
-fn a_picture_does_not_depend_on_its_batch() {
+fn an_image_does_not_depend_on_its_batch() {
     let prompts = ["a cat", "a dog on a hill", "a red heart", "rain", "x"];
     let request = Request::batch(prompts).seeds([1, 2, 7, 3, 4]);
     for batch_size in [1, 2, 5] {
-        let pipeline = builder().batch_size(batch_size).build().expect("a pipeline");
-        let images = pipeline.generate(&request).expect("pictures");
+        let pipeline = build(builder().batch_size(batch_size)).expect("a pipeline");
+        let images = pipeline.generate(&request).expect("images");
         let found = images[2].to_png().expect("a file");
-        assert!(found == *HEART, "the picture changed in batches of {batch_size}");
+        assert!(found == *HEART, "the image changed in batches of {batch_size}");
     }
 }
 
@@ -49,17 +48,17 @@ fn mask_passes_do_not_depend_on_the_batch_either() {
         .seeds([1, 7, 2, 3, 4])
         .mask_passes(3)
         .smooth(false);
-    let alone = PIPELINE.generate(&one).expect("a picture");
-    let together = PIPELINE.generate(&five).expect("pictures");
+    let alone = PIPELINE.generate(&one).expect("an image");
+    let together = PIPELINE.generate(&five).expect("images");
     assert_eq!(alone[0].pixels(), together[1].pixels());
 }
 
 #[test]
-fn a_picture_does_not_depend_on_the_number_of_threads() {
+fn an_image_does_not_depend_on_the_number_of_threads() {
     for threads in [1, 2, 3] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
         let found = pool.install(|| png(PIPELINE.generate(&heart())));
-        assert!(found == *HEART, "the picture changed with {threads} threads");
+        assert!(found == *HEART, "the image changed with {threads} threads");
     }
 }
 
@@ -68,7 +67,7 @@ fn two_generations_at_once_do_not_disturb_each_other() {
     std::thread::scope(|scope| {
         let others = scope.spawn(|| PIPELINE.generate(&Request::new("a cat").count(3)));
         assert_eq!(png(PIPELINE.generate(&heart())), *HEART);
-        assert_eq!(others.join().expect("no panic").expect("pictures").len(), 3);
+        assert_eq!(others.join().expect("no panic").expect("images").len(), 3);
     });
 }
 
@@ -76,16 +75,16 @@ fn two_generations_at_once_do_not_disturb_each_other() {
 fn a_cancelled_generation_leaves_nothing_behind() {
     for stop_at in 0..5 {
         let mut seen = 0;
-        let result = PIPELINE.generate_with(&heart(), &mut |event: Event<'_, DefaultBackend>| {
-            if let Event::Scale { scale, .. } = event {
-                seen = scale;
-                if scale == stop_at {
+        let result = PIPELINE.generate_with(&heart(), &mut |event: Event<'_>| {
+            if let Event::Scale(done) = event {
+                seen = done.scale;
+                if done.scale == stop_at {
                     return ControlFlow::Break(());
                 }
             }
             ControlFlow::Continue(())
         });
-        assert!(matches!(result, Err(Error::Cancelled)));
+        assert!(matches!(result.expect("outcomes")[..], [Outcome::Cancelled]));
         assert_eq!(seen, stop_at);
         assert_eq!(png(PIPELINE.generate(&heart())), *HEART);
     }
@@ -103,7 +102,7 @@ fn resident_mib() -> f64 {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_dropped_pipeline_gives_its_memory_back() {
-    let make = || drop(png(builder().build().expect("a pipeline").generate(&heart())));
+    let make = || drop(png(build(builder()).expect("a pipeline").generate(&heart())));
     (0..5).for_each(|_| make());
     let before = resident_mib();
     // Each holds 7 MiB of weights.
@@ -113,13 +112,13 @@ fn a_dropped_pipeline_gives_its_memory_back() {
 }
 
 #[test]
-fn the_two_weight_files_give_different_pictures() {
-    let raw = builder().weights(TransformerWeights::Raw).build().expect("a pipeline");
+fn the_two_weight_files_give_different_images() {
+    let raw = build(builder().weights(TransformerWeights::Raw)).expect("a pipeline");
     assert_ne!(png(raw.generate(&heart())), *HEART);
 }
 
 #[test]
-fn settings_change_the_picture() {
+fn settings_change_the_image() {
     let changed = [
         heart().guidance(0.0),
         heart().top_k(3),
@@ -130,13 +129,13 @@ fn settings_change_the_picture() {
         heart().temperature(0.5),
         heart().residual(false),
     ];
-    let plain = PIPELINE.generate(&heart()).expect("a picture")[0].pixels().to_vec();
+    let plain = PIPELINE.generate(&heart()).expect("an image")[0].pixels().clone();
     for request in changed {
-        let found = PIPELINE.generate(&request).expect("a picture");
-        assert_ne!(found[0].pixels(), plain, "{request:?} changed nothing");
+        let found = PIPELINE.generate(&request).expect("an image");
+        assert_ne!(found[0].pixels(), &plain, "{request:?} changed nothing");
     }
-    let bare = builder().system_prompt(SystemPrompt::None).build().expect("a pipeline");
-    assert_ne!(bare.generate(&heart()).expect("a picture")[0].pixels(), plain);
+    let bare = build(builder().system_prompt(SystemPrompt::None)).expect("a pipeline");
+    assert_ne!(bare.generate(&heart()).expect("an image")[0].pixels(), &plain);
 }
 
 /// The root mean square of the difference over that of the values.
@@ -148,14 +147,15 @@ fn relative_error(found: Vec<f32>, expected: &[f32]) -> f64 {
 
 #[test]
 fn half_precisions_round_but_do_not_mislead() {
-    // Not whole pictures: a token near a tie may fall the other way, and all after it differ.
+    // Not whole images: a token near a tie may fall the other way, and all after it differ.
     let parts = |pipeline: &Pipeline| -> [Vec<f32>; 3] {
         let encoded = pipeline.text_encoder().encode(&["a red heart"]).expect("a context");
         let context = encoded.text.context.clone().into_data();
         let transformer = &pipeline.model().expect("a loaded model").transformer;
-        let mut session = Session::new(transformer, &encoded.text, 0, &mut ()).expect("a session");
-        let hidden = session.context_step(&mut ());
-        let logits = session.guided_logits(hidden, 0.0).into_data();
+        let session = Session::new(transformer, &encoded.text, 0, Halves::Conditional, &mut ());
+        let mut session = session.expect("a session");
+        let hidden = session.context_step(&mut ()).expect("the first step");
+        let logits = session.guided_logits(&hidden, 0.0).expect("logits").into_data();
         let latent: Vec<f32> = (0..512).map(|i| (i as f32 * 0.7).sin()).collect();
         let latent = TensorData::new(latent, [1, 8, 8, 8]);
         let latent = Tensor::from_data(latent, pipeline.device());
@@ -169,12 +169,12 @@ fn half_precisions_round_but_do_not_mislead() {
     };
     let full = parts(&PIPELINE);
     for (precision, largest) in [(Precision::F16, 0.01), (Precision::Bf16, 0.08)] {
-        let pipeline = builder().precision(precision).build().expect("a pipeline");
+        let pipeline = build(builder().precision(precision)).expect("a pipeline");
         for (i, (half, full)) in parts(&pipeline).into_iter().zip(&full).enumerate() {
             let error = relative_error(half, full);
             assert!(error > 0.0, "part {i} computes in 32 bits for {precision}");
             assert!(error < largest, "part {i} is off by {error} for {precision}");
         }
-        assert_eq!(pipeline.generate(&heart()).expect("a picture")[0].width(), 32);
+        assert_eq!(pipeline.generate(&heart()).expect("an image")[0].width(), 32);
     }
 }

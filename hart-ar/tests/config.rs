@@ -1,18 +1,12 @@
-//! Configurations: what is defaulted, tolerated and refused.
+//! The transformer's configuration: what is defaulted, tolerated and refused.
 
-use hart_core::config::{
-    AutoencoderConfig, ConfigReader, LevelEmbeddingKind, MlpKind, ModulationKind, PoolingKind,
-    QuantizerKind, SharedConvolutions, TransformerConfig,
-};
-use hart_core::{Error, Result};
+use hart_ar::{LevelEmbeddingKind, MlpKind, ModulationKind, PoolingKind, TransformerConfig};
+use hart_core::config::ConfigReader;
+use hart_core::{Error, Grid, Result};
 use proptest::prelude::*;
 
 fn transformer(json: &str) -> Result<TransformerConfig> {
     TransformerConfig::read(&ConfigReader::parse("llm/config.json", json.as_bytes())?)
-}
-
-fn autoencoder(json: &str) -> Result<AutoencoderConfig> {
-    AutoencoderConfig::read(&ConfigReader::parse("tokenizer/config.json", json.as_bytes())?)
 }
 
 #[test]
@@ -24,17 +18,9 @@ fn absent_keys_take_the_official_defaults() {
     assert_eq!(config.modulation, ModulationKind::PerBlock(PoolingKind::Max));
     assert_eq!(config.level_embedding, LevelEmbeddingKind::Table);
     assert!(!config.normalized_attention && !config.context_norm);
-    assert_eq!(config.scales.sides(), [1, 2, 3, 4, 5, 6, 8, 10, 13, 16]);
-    assert_eq!((config.residual_head.width, config.residual_head.depth), (1024, 6));
-    assert_eq!(config.residual_head.sampling_steps, "8");
-
-    let config = autoencoder("{}").expect("defaults");
-    assert_eq!((config.codebook_size, config.latent_channels), (4096, 32));
-    assert_eq!(config.base_channels, 160);
-    assert_eq!(config.channel_multipliers, [1, 1, 2, 2, 4]);
-    assert_eq!(config.quantizer, QuantizerKind::Discrete);
-    assert_eq!(config.shared_convolutions, SharedConvolutions::Partly(4));
-    assert_eq!((config.downsampling(), config.image_side()), (16, 256));
+    let sides: Vec<usize> = config.scales.grids().iter().map(|grid| grid.rows).collect();
+    assert_eq!(sides, [1, 2, 3, 4, 5, 6, 8, 10, 13, 16]);
+    assert!(config.scales.grids().iter().all(|grid| grid.is_square()));
 }
 
 #[test]
@@ -44,12 +30,19 @@ fn the_gated_width_is_rounded_up_to_256() {
 }
 
 #[test]
+fn scales_may_be_rectangles() {
+    let json = r#"{"attn_type": "llama", "patch_nums": [1, [1, 2], 2, [3, 5]]}"#;
+    let scales = transformer(json).expect("rectangles").scales;
+    assert_eq!((scales.grid(1), scales.latent()), (Grid::new(1, 2), Grid::new(3, 5)));
+    assert_eq!(scales.total_tokens(), 1 + 2 + 4 + 15);
+}
+
+#[test]
 fn what_is_impossible_or_unsupported_is_refused_by_name() {
     let cases = [
         ("attn_type", r#""gpt2""#),
         ("attn_type", "7"),
         ("use_cross_attn", "true"),
-        ("sampler", r#""ddim""#),
         ("model_type", r#""llama""#),
         ("mlp_type", r#""swiglu""#),
         ("sep_aln_pooling_mode", r#""min""#),
@@ -58,6 +51,9 @@ fn what_is_impossible_or_unsupported_is_refused_by_name() {
         ("patch_nums", "[1]"),
         ("patch_nums", "[]"),
         ("patch_nums", "[1, 100000]"),
+        ("patch_nums", "[1, [2, 3], [3, 2]]"),
+        ("patch_nums", "[1, [2, 3, 4]]"),
+        ("patch_nums", "[1, [2, 2000]]"),
         ("patch_nums", r#"[1, "2"]"#),
         ("num_heads", "7"),
         ("num_heads", "512"),
@@ -72,8 +68,6 @@ fn what_is_impossible_or_unsupported_is_refused_by_name() {
         ("mlp_ratio", "0"),
         ("mlp_ratio", "1e9"),
         ("disable_aln", r#""yes""#),
-        ("num_sampling_steps", "[8]"),
-        ("diff_width", "0"),
         ("cond_drop_rate", "2"),
     ];
     for (key, value) in cases {
@@ -84,27 +78,6 @@ fn what_is_impossible_or_unsupported_is_refused_by_name() {
     }
     // The official default fails in the official code.
     assert!(transformer("{}").expect_err("no attn_type").to_string().contains("attn_type"));
-
-    let cases = [
-        ("double_decoder", "true"),
-        ("quantizer_type", r#""fsq""#),
-        ("ch", "100"),
-        ("ch", "0"),
-        ("ch_mult", "[1, 0]"),
-        ("ch_mult", "[1, 1, 1, 1, 1, 1, 1, 1, 1]"),
-        ("quant_conv_ks", "2"),
-        ("vocab_size", "1"),
-        ("vocab_size", "99999999999"),
-        ("z_channels", "0"),
-        ("share_quant_resi", "-1"),
-        ("quant_resi", r#""half""#),
-        ("v_patch_nums", "[1, 3, 2]"),
-    ];
-    for (key, value) in cases {
-        let error = autoencoder(&format!(r#"{{"{key}": {value}}}"#)).expect_err(key);
-        let named = matches!(&error, Error::Config { key: named, .. } if named == key);
-        assert!(named, "{key} = {value}: {error}");
-    }
 }
 
 #[test]
@@ -114,7 +87,7 @@ fn files_that_hold_no_object_are_refused() {
     }
 }
 
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 12] = [
     "attn_type",
     "context_token",
     "context_dim",
@@ -127,16 +100,6 @@ const KEYS: [&str; 22] = [
     "shared_aln",
     "disable_aln",
     "patch_nums",
-    "num_sampling_steps",
-    "diff_width",
-    "vocab_size",
-    "z_channels",
-    "ch",
-    "ch_mult",
-    "quant_resi",
-    "share_quant_resi",
-    "default_qresi_counts",
-    "v_patch_nums",
 ];
 
 /// Any JSON value, two levels deep.
@@ -167,9 +130,6 @@ proptest! {
         if let Ok(config) = transformer(&json) {
             prop_assert!(config.head_width() * config.heads == config.width);
             prop_assert!(config.mlp_width() > 0);
-        }
-        if let Ok(config) = autoencoder(&json) {
-            prop_assert!(config.image_side() >= config.scales.latent_side());
         }
     }
 }

@@ -1,0 +1,68 @@
+//! Guidance by scale: the release lets it grow from none to nearly all; here are other ways.
+//!
+//! ```sh
+//! cargo run --release --example guidance_schedule
+//! ```
+//!
+//! Writes `guidance_schedule.png`: a row for each schedule, a column for each prompt. Where a
+//! schedule ends in zeros, the unconditional half is not computed, and the row takes less time.
+#![allow(clippy::print_stdout)]
+
+use std::time::Instant;
+
+use hart_examples::images::enlarge;
+use hart_pipeline::backend::{DefaultBackend, default_device};
+use hart_pipeline::image::grid;
+use hart_pipeline::{GenerationHook, HartBackend, HartPipeline, Request};
+
+/// Guidance as a function of how far the scale is on the way, from 0 to 1.
+struct Schedule {
+    name: &'static str,
+    guidance: fn(f64) -> f64,
+    scales: usize,
+}
+
+impl<B: HartBackend> GenerationHook<B> for Schedule {
+    fn name(&self) -> Option<String> {
+        Some(self.name.to_string())
+    }
+
+    fn guidance(&mut self, scale: usize, _usual: f64) -> f64 {
+        (self.guidance)(scale as f64 / (self.scales - 1) as f64)
+    }
+}
+
+const PROMPTS: [&str; 5] = [
+    "a red heart, flat style",
+    "a penguin, 3D style, on a pink background",
+    "a hamburger, cartoon style",
+    "a large red circle above a small blue square on a yellow background",
+    "a small green star left of a large purple heart on a white background",
+];
+
+fn main() -> anyhow::Result<()> {
+    let pipeline = HartPipeline::<DefaultBackend>::embedded(&default_device())?;
+    let scales = pipeline.model()?.transformer.scales().count();
+    let schedules: [(&str, fn(f64) -> f64); 5] = [
+        ("none", |_| 0.0),
+        ("growing, as released", |way| 2.0 * way),
+        ("the same everywhere", |_| 1.0),
+        ("falling", |way| 2.0 * (1.0 - way)),
+        ("coarse half only", |way| if way < 0.5 { 2.0 } else { 0.0 }),
+    ];
+    let request = Request::batch(PROMPTS).seed(1);
+    let mut rows = vec![];
+    for (name, guidance) in schedules {
+        let mut hook = Schedule { name, guidance, scales };
+        let start = Instant::now();
+        let outcomes = pipeline.generate_with_hook(&request, &mut hook, &mut ())?;
+        println!("{name}: {:.3} s", start.elapsed().as_secs_f64());
+        for outcome in outcomes {
+            rows.push(enlarge(&outcome.into_image()?, 4)?.pixels().clone());
+        }
+    }
+    // Five schedules of five prompts: the square grid has a row for each schedule.
+    grid(&rows)?.save("guidance_schedule.png")?;
+    println!("guidance_schedule.png");
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! Where are colour and shape decided? An image is made again with the tokens of one scale, or of
+//! all scales up to one, taken from another image.
+//!
+//! ```sh
+//! cargo run --release --example swap_scales
+//! ```
+//!
+//! Writes `swap_scales.png`: in the first row image A with scale 0, 1, 2 … alone taken from B, in
+//! the second with all scales up to that one taken from it; A and B stand in front.
+#![allow(clippy::print_stdout)]
+
+use hart_examples::images::{enlarge, from_rgb, to_rgb};
+use hart_pipeline::backend::{DefaultBackend, default_device};
+use hart_pipeline::generation::{ScaleTokens, Step};
+use hart_pipeline::{GenerationHook, HartBackend, HartPipeline, Image, Request, Result};
+use image::RgbImage;
+use image::imageops::replace;
+
+/// Keeps the tokens of every scale, and replaces those of some by the tokens kept before.
+#[derive(Default)]
+struct Swap<B: HartBackend> {
+    kept: Vec<ScaleTokens<B>>,
+    donor: Option<(Vec<ScaleTokens<B>>, std::ops::Range<usize>)>,
+}
+
+impl<B: HartBackend> GenerationHook<B> for Swap<B> {
+    fn name(&self) -> Option<String> {
+        Some("swap of scales".to_string())
+    }
+
+    fn tokens(&mut self, step: &Step<'_, B>, tokens: ScaleTokens<B>) -> Result<ScaleTokens<B>> {
+        let tokens = match &self.donor {
+            Some((donor, scales)) if scales.contains(&step.scale) => donor[step.scale].clone(),
+            _ => tokens,
+        };
+        self.kept.push(tokens.clone());
+        Ok(tokens)
+    }
+}
+
+type Backend = DefaultBackend;
+
+fn main() -> anyhow::Result<()> {
+    let pipeline = HartPipeline::<Backend>::embedded(&default_device())?;
+    let paint = |prompt: &str, hook: &mut Swap<Backend>| -> Result<Image> {
+        let request = Request::new(prompt).seed(3);
+        pipeline.generate_with_hook(&request, hook, &mut ())?.remove(0).into_image()
+    };
+    let (a, b) = ("a red heart, flat style", "a pumpkin, 3D style, on a blue background");
+    let mut donor = Swap::default();
+    let other = paint(b, &mut donor)?;
+    let scales = pipeline.model()?.transformer.scales().clone();
+
+    let mut rows = [vec![paint(a, &mut Swap::default())?], vec![other]];
+    for scale in 0..scales.count() {
+        for (row, swapped) in rows.iter_mut().zip([scale..scale + 1, 0..scale + 1]) {
+            println!("from B: {:?}", &scales.grids()[swapped.clone()]);
+            let donor = Some((donor.kept.clone(), swapped));
+            row.push(paint(a, &mut Swap { donor, ..Swap::default() })?);
+        }
+    }
+    let side = 4 * rows[0][0].width() as u32;
+    let mut sheet = RgbImage::new(rows[0].len() as u32 * side, 2 * side);
+    for (y, row) in rows.iter().enumerate() {
+        for (x, image) in row.iter().enumerate() {
+            let at = [x, y].map(|place| (place as u32 * side) as i64);
+            replace(&mut sheet, &to_rgb(enlarge(image, 4)?.pixels())?, at[0], at[1]);
+        }
+    }
+    from_rgb(sheet)?.save("swap_scales.png")?;
+    println!("swap_scales.png");
+    Ok(())
+}

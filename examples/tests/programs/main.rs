@@ -1,0 +1,175 @@
+//! The programs that the README names, as a user starts them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use hart_pipeline::ImageSettings;
+use tempfile::TempDir;
+
+/// A program of this package, built beside this test.
+fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("this test has a path");
+    let target = test.parent().and_then(Path::parent).expect("it is in target/<profile>/deps");
+    target.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the repository")
+}
+
+/// What a program said, run in `folder` with arguments separated by blanks; in them `FIXTURES`
+/// and `REPO` become paths, and `+` a blank.
+fn run(folder: &Path, name: &str, arguments: &str) -> Output {
+    let (repository, fixtures) = (repository(), repository().join("fixtures"));
+    let arguments = arguments.split_whitespace().map(|argument| {
+        let argument = argument.replace("FIXTURES", &fixtures.display().to_string());
+        argument.replace("REPO", &repository.display().to_string()).replace('+', " ")
+    });
+    let output = Command::new(program(name))
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output();
+    output.unwrap_or_else(|error| panic!("cannot run {name}: {error}"))
+}
+
+/// What a program prints that must not fail.
+fn succeeds(folder: &Path, name: &str, arguments: &str) -> String {
+    let output = run(folder, name, arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name} {arguments} failed: {said}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The exit code and the reason of a program that must fail.
+fn fails(folder: &Path, name: &str, arguments: &str) -> (i32, String) {
+    let output = run(folder, name, arguments);
+    let code = output.status.code().expect("an exit code");
+    assert_ne!(code, 0, "{name} {arguments} succeeded");
+    (code, String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+const TINY: &str = "--model FIXTURES/hart-tiny --text-encoder FIXTURES/qwen-tiny";
+
+#[test]
+fn an_image_is_made_again_to_the_last_byte() {
+    let folder = folder();
+    let at = folder.path();
+    let cases = [
+        ("--seed 7 a+red+heart,+flat+style", ""),
+        ("--seed 3 --precision int8 --enlarge 3 --guidance 2 a+tree,+cartoon+style", ""),
+        ("--seed 4 --size 48x24 a+tree,+cartoon+style", ""),
+        ("--seed 5 --weights raw --padding-side left --mask-passes 2 TINY a+heart", TINY),
+    ];
+    for (make, again) in cases {
+        let make = make.replace("TINY", TINY);
+        succeeds(at, "text_to_image", &format!("--out first.png {make}"));
+        let said =
+            succeeds(at, "text_to_image", &format!("--again first.png --out again.png {again}"));
+        assert!(said.contains("the same bytes as first.png"), "{make}: {said}");
+        let read = |name: &str| std::fs::read(at.join(name)).expect("a file");
+        assert!(read("first.png") == read("again.png"), "{make}");
+    }
+}
+
+#[test]
+fn what_is_missing_to_make_an_image_again_is_said() {
+    let folder = folder();
+    let at = folder.path();
+    succeeds(at, "text_to_image", &format!("--out tiny.png {TINY} a+heart"));
+    let (code, reason) = fails(at, "text_to_image", "--again tiny.png --out again.png");
+    assert!(code == 1 && reason.contains("`hart-tiny`"), "{reason}");
+    assert!(!at.join("again.png").exists());
+    let other = "--again tiny.png --model FIXTURES/hart-tiny-b --text-encoder FIXTURES/qwen-tiny";
+    let (code, reason) = fails(at, "text_to_image", other);
+    assert!(code == 1 && reason.contains("`model` was \"hart-tiny\""), "{reason}");
+}
+
+#[test]
+fn wrong_arguments_end_with_2_and_other_failures_with_1() {
+    let folder = folder();
+    let at = folder.path();
+    for wrong in
+        ["--guidance 1000 a", "--size 33x32 a", "--device abacus a", "--no-such-flag a", ""]
+    {
+        assert_eq!(fails(at, "text_to_image", wrong).0, 2, "{wrong}");
+    }
+    for failing in ["--model no/such/folder a", "--out no/such/folder/a.png a"] {
+        assert_eq!(fails(at, "text_to_image", failing).0, 1, "{failing}");
+    }
+    assert_eq!(std::fs::read_dir(at).expect("a folder").count(), 0);
+}
+
+#[test]
+fn one_bad_prompt_costs_one_image() {
+    let folder = folder();
+    let at = folder.path();
+    let output = Command::new(program("text_to_image"))
+        .args(["--out", "x.png", "a red heart, flat style", " ", "a tree, flat style"])
+        .current_dir(at)
+        .output()
+        .expect("the program runs");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("image 1 is refused") && said.contains("1 of 3 images"), "{said}");
+    assert!(at.join("x-0-0.png").exists() && at.join("x-2-2.png").exists());
+}
+
+#[test]
+fn previews_show_every_scale() {
+    let folder = folder();
+    let at = folder.path();
+    succeeds(at, "text_to_image", "--preview steps --grid --count 2 a+red+heart,+flat+style");
+    assert_eq!(std::fs::read_dir(at.join("steps")).expect("a folder").count(), 12);
+    assert!(ImageSettings::read(at.join("out.png")).is_err(), "a grid is not one image");
+}
+
+#[test]
+fn inspect_says_whether_a_folder_fits() {
+    let folder = folder();
+    let said =
+        succeeds(folder.path(), "inspect", "FIXTURES/hart-tiny --text-encoder FIXTURES/qwen-tiny");
+    assert_eq!(said.matches("every tensor fits").count(), 6, "{said}");
+    let (code, reason) = fails(folder.path(), "inspect", "FIXTURES/qwen-tiny");
+    assert!(code == 1 && reason.contains("config.json"), "{reason}");
+}
+
+#[test]
+fn reconstruct_shows_what_tokens_keep() {
+    let folder = folder();
+    let at = folder.path();
+    let photo = "REPO/examples/data/jellyfish/images/jellyfish.3d.png";
+    let said = succeeds(at, "reconstruct", &format!("--model FIXTURES/hart-tiny {photo}"));
+    assert_eq!(said.matches(" dB").count(), 2, "{said}");
+    let size = image::image_dimensions(at.join("reconstruction.png")).expect("an image");
+    assert_eq!(size, (96, 32));
+}
+
+#[test]
+fn an_archive_is_unpacked_and_packed_to_the_same_bytes() {
+    let folder = folder();
+    let at = folder.path();
+    succeeds(at, "pack", "--unpack REPO/hart-pipeline/embedded/model.zip --out unpacked");
+    succeeds(at, "text_to_image", "--model unpacked --seed 7 a+red+heart,+flat+style");
+    succeeds(at, "pack", "unpacked --out packed.zip");
+    let archive = repository().join("hart-pipeline/embedded/model.zip");
+    let [packed, original] =
+        [at.join("packed.zip"), archive].map(|path| std::fs::read(path).expect("an archive"));
+    assert!(packed == original, "{} and {} bytes", packed.len(), original.len());
+}
+
+#[test]
+fn research_programs_end_with_an_image() {
+    let folder = folder();
+    let at = folder.path();
+    for name in ["guidance_schedule", "ddim_residual", "swap_scales"] {
+        succeeds(at, name, "");
+        let image = image::open(at.join(format!("{name}.png"))).expect("an image").into_rgb8();
+        let first = image.get_pixel(0, 0);
+        assert!(image.pixels().any(|pixel| pixel != first), "{name} is of one colour");
+    }
+}

@@ -1,0 +1,140 @@
+//! Making the image of a file again, from the settings in it.
+
+use std::path::Path;
+
+use anyhow::{Context, bail, ensure};
+use hart_examples::Progress;
+use hart_examples::images::enlarge;
+use hart_pipeline::backend::compiled_in;
+use hart_pipeline::text::{PaddingSide, SystemPrompt};
+use hart_pipeline::{Event, HartPipeline, Image, ImageSettings, PipelineBuilder, Request};
+use serde_json::Value;
+
+use crate::Arguments;
+
+/// What images of the model compiled in say in place of a folder's name.
+const EMBEDDED: &str = "embedded";
+
+/// Makes the image of `file` again and compares the two files.
+///
+/// # Errors
+/// When the file has no settings or some that cannot be followed, and when the images differ: with
+/// what is missing or different.
+pub(crate) fn make_again(file: &Path, arguments: &Arguments) -> anyhow::Result<()> {
+    let settings = ImageSettings::read(file)?;
+    arguments.check_outputs()?;
+    let request = Request::again(&settings)?;
+    let pipeline = builder(&settings, arguments)?.open(&device(&settings, arguments))?;
+    let progress = Progress::start();
+    let outcomes = pipeline.generate_with(&request, &mut |event: Event<'_>| progress.show(&event));
+    progress.finish();
+    let image = outcomes?.pop().context("a request for one image gave none")?.into_image()?;
+    let factor = enlargement(file, &settings, &image)?;
+    let image = enlarge(&image, factor)?;
+    image.save(&arguments.out)?;
+    println!("{}", arguments.out.display());
+
+    let before = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    if before == image.to_png()? {
+        println!("the same bytes as {}", file.display());
+        return Ok(());
+    }
+    compare(file, &settings, &image)
+}
+
+/// The pipeline that the settings ask for.
+fn builder(settings: &ImageSettings, arguments: &Arguments) -> anyhow::Result<PipelineBuilder> {
+    let mut builder = match &arguments.model {
+        Some(folder) => {
+            let mut builder = HartPipeline::builder().model(folder);
+            if let Some(weights) = &settings.weights {
+                builder = builder.weights(weights.parse()?);
+            }
+            if let Some(side) = &settings.padding_side {
+                builder = builder.padding_side(side.parse::<PaddingSide>()?);
+            }
+            if let Some(prompt) = &settings.system_prompt {
+                builder = builder.system_prompt(SystemPrompt::from_settings(prompt)?);
+            }
+            builder
+        }
+        #[cfg(feature = "embedded")]
+        None if settings.model == EMBEDDED => HartPipeline::builder().embedded(),
+        None => bail!(
+            "the image was made with the model `{}`, which is missing: name its folder with \
+             `--model`, and that of its text encoder with `--text-encoder`",
+            settings.model
+        ),
+    };
+    builder = builder.precision(settings.precision.parse()?);
+    if let Some(folder) = &arguments.text_encoder {
+        builder = builder.text_encoder(folder);
+    }
+    if let Some(rows) = settings.strip_height {
+        builder = builder.strip_height(rows);
+    }
+    Ok(builder)
+}
+
+/// The device that was asked for, or the one that the image was made on, if it is compiled in.
+fn device(settings: &ImageSettings, arguments: &Arguments) -> String {
+    let recorded = settings.backend.as_deref().filter(|name| compiled_in().contains(name));
+    let chosen = arguments.device.as_deref().or(recorded);
+    chosen.unwrap_or(compiled_in()[0]).to_string()
+}
+
+/// How many times the file's pixels are enlarged. Files of version 0 do not say, but show it.
+fn enlargement(file: &Path, settings: &ImageSettings, image: &Image) -> anyhow::Result<u32> {
+    if settings.version > 0 {
+        return Ok(settings.enlarged);
+    }
+    let (width, _) = image::image_dimensions(file)?;
+    let factor = width / image.width() as u32;
+    ensure!(factor >= 1, "the image is smaller than the model makes them: {width} pixels wide");
+    Ok(factor)
+}
+
+/// Says how the images and their settings differ.
+fn compare(file: &Path, settings: &ImageSettings, image: &Image) -> anyhow::Result<()> {
+    let old = image::open(file)?.into_rgb8();
+    let size = (image.width() as u32, image.height() as u32);
+    let mut reasons = differences(settings, image.settings())?;
+    if settings.version == 0 {
+        reasons.push(
+            "the file is of an older version, which did not record the system prompt, the padding \
+             side, the weights and the backend; those usual now were taken"
+                .to_string(),
+        );
+    }
+    let reasons =
+        if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) };
+    if old.dimensions() != size {
+        bail!("the image has another size than {}{reasons}", file.display());
+    }
+    let pairs = old.as_raw().iter().zip(image.pixels().rgb());
+    let apart: Vec<u8> = pairs.map(|(a, b)| a.abs_diff(*b)).filter(|&d| d > 0).collect();
+    match apart.iter().max() {
+        None => {
+            println!("the same pixels as {}, beside other settings{reasons}", file.display());
+            Ok(())
+        }
+        Some(most) => bail!(
+            "{} of {} values differ from {}, by at most {most} of 255{reasons}",
+            apart.len(),
+            old.as_raw().len(),
+            file.display()
+        ),
+    }
+}
+
+/// The settings that are recorded in both files with different values.
+fn differences(old: &ImageSettings, new: &ImageSettings) -> anyhow::Result<Vec<String>> {
+    let (old, new) = (serde_json::to_value(old)?, serde_json::to_value(new)?);
+    let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else { return Ok(vec![]) };
+    let differ = new.iter().filter_map(|(key, new)| {
+        let old = old.get(key).filter(|old| **old != Value::Null)?;
+        let differs = old != new && key != "version" && key != "enlarged";
+        differs.then(|| format!("`{key}` was {old} and is {new}"))
+    });
+    Ok(differ.collect())
+}

@@ -1,0 +1,310 @@
+//! Text to image: prompts in, PNG files out.
+//!
+//! ```text
+//! cargo run --release --example text_to_image -- \
+//!     --seed 7 --out heart.png "a red heart, flat style"
+//! cargo run --release --example text_to_image -- --again heart.png --out again.png
+//! ```
+#![allow(clippy::print_stdout)]
+
+mod again;
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use clap::{ArgAction, Parser};
+use hart_examples::images::enlarge;
+use hart_examples::{Progress, exit};
+use hart_pipeline::backend::compiled_in;
+use hart_pipeline::image::grid;
+use hart_pipeline::observer::ScaleDone;
+use hart_pipeline::text::PaddingSide;
+use hart_pipeline::{
+    Event, HartPipeline, Image, PipelineBuilder, Pixels, Precision, Request, TransformerWeights,
+};
+
+/// Makes images of prompts.
+///
+/// Exit code 0: all images were made. 1: something failed, and was said. 2: an argument is wrong.
+#[derive(Parser)]
+struct Arguments {
+    /// What the images show.
+    #[arg(required_unless_present = "again", value_name = "PROMPT")]
+    prompts: Vec<String>,
+    /// Make the image of this file again, from the settings in it, and say whether it is the same.
+    /// A model that is not compiled in must be named.
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["prompts", "seed", "count", "size", "guidance", "top_k", "top_p",
+            "smooth", "no_smooth", "mask_passes", "diffusion_steps", "temperature", "precision",
+            "weights", "padding_side", "strip_height", "enlarge", "grid", "preview"]
+    )]
+    again: Option<PathBuf>,
+    /// Folder of the model, with `llm/` and `tokenizer/` in it [default: the small model compiled in].
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// Folder of the text encoder, a Qwen2 model [default: `text` in the model's folder].
+    #[arg(long, value_name = "DIR", requires = "model")]
+    text_encoder: Option<PathBuf>,
+    /// Seed of the first image; later ones count on from it.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Images of each prompt.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    count: usize,
+    /// Width and height in pixels, such as 1280x768 [default: what the model was trained with].
+    /// Other shapes are experimental.
+    #[arg(long, value_name = "WxH", value_parser = parse_size)]
+    size: Option<[usize; 2]>,
+    /// How far the prompt is followed [default: what suits the model; 4.5 for the released one].
+    #[arg(long, value_name = "X")]
+    guidance: Option<f64>,
+    /// Codes kept for sampling, 0 for all [default: what suits the model; for the released one 600
+    /// at coarse scales, 300 at fine ones].
+    #[arg(long, value_name = "N")]
+    top_k: Option<usize>,
+    /// Nucleus sampling from 0 to 1, 0 for none [default: what suits the model].
+    #[arg(long, value_name = "X")]
+    top_p: Option<f64>,
+    /// Mix codes instead of choosing one, for smoother images [default: what suits the model].
+    #[arg(long, overrides_with = "no_smooth", action = ArgAction::SetTrue)]
+    smooth: bool,
+    /// Choose one code a token.
+    #[arg(long, overrides_with = "smooth", action = ArgAction::SetTrue)]
+    no_smooth: bool,
+    /// Masked passes over the last scale.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    mask_passes: usize,
+    /// Steps of the residual diffusion, such as 8, 10,15,20 or ddim25 [default: the model's].
+    #[arg(long, value_name = "N")]
+    diffusion_steps: Option<String>,
+    /// Factor of the noise of every diffusion step [default: what suits the model].
+    #[arg(long, value_name = "X")]
+    temperature: Option<f64>,
+    /// Element type of the weights: f32, bf16, f16 or int8.
+    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    precision: Precision,
+    /// Backend to work on, and which GPU, such as flex or cuda:1 [default: the fastest compiled in].
+    #[arg(long, value_name = "NAME")]
+    device: Option<String>,
+    /// Weights of the transformer: ema (the release's choice), raw, or auto, which is ema where the
+    /// folder has it.
+    #[arg(long, value_name = "NAME", default_value = "auto", requires = "model")]
+    weights: TransformerWeights,
+    /// Side of short prompts that is padded, left or right [default: what the text encoder's folder
+    /// says].
+    #[arg(long, value_name = "SIDE", requires = "model")]
+    padding_side: Option<PaddingSide>,
+    /// Images made at once [default: as memory allows]. It does not change the images.
+    #[arg(long, value_name = "N")]
+    batch_size: Option<usize>,
+    /// Free the text encoder's memory before the model is loaded.
+    #[arg(long, requires = "model")]
+    drop_text_encoder: bool,
+    /// Decode in strips of this many rows of pixels: large images in less memory.
+    #[arg(long, value_name = "N")]
+    strip_height: Option<usize>,
+    /// Where to write; several images get `-<index>-<seed>` before the ending.
+    #[arg(long, value_name = "PATH", default_value = "out.png")]
+    out: PathBuf,
+    /// Enlarge the images N times [default: 8 for the small model compiled in, else 1].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    enlarge: Option<u32>,
+    /// Write all images in one file, side by side.
+    #[arg(long)]
+    grid: bool,
+    /// Folder for an image of every scale.
+    #[arg(long, value_name = "DIR")]
+    preview: Option<PathBuf>,
+}
+
+/// How many times images of the embedded model are enlarged.
+const EMBEDDED_ENLARGED: u32 = 8;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    exit(match &arguments.again {
+        Some(file) => again::make_again(file, &arguments),
+        None => arguments.make(),
+    })
+}
+
+impl Arguments {
+    fn make(&self) -> anyhow::Result<()> {
+        let request = self.request();
+        let items = request.items()?;
+        self.check_outputs()?;
+
+        let start = Instant::now();
+        let pipeline = self.builder()?.open(&self.device())?;
+        let loaded = start.elapsed().as_secs_f64();
+
+        let progress = Progress::start();
+        let (mut failure, mut kept) = (None, vec![]);
+        let start = Instant::now();
+        let result = pipeline.generate_each(&request, &mut |event: Event<'_>| {
+            let handled = match &event {
+                Event::Scale(done) => self.save_previews(done, |image| items[image].seed),
+                Event::Image { image, .. } if self.grid => self.enlarged(image).map(|image| {
+                    kept.push(image.pixels().clone());
+                }),
+                Event::Image { index, image } => {
+                    let path = self.path_of(*index, image, items.len());
+                    self.save(image, &path, &progress)
+                }
+                _ => Ok(()),
+            };
+            match handled {
+                Ok(()) => progress.show(&event),
+                Err(error) => {
+                    failure = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        });
+        progress.finish();
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        let summary = result?;
+        if self.grid && !kept.is_empty() {
+            grid(&kept)?.save(&self.out)?;
+            println!("{}", self.out.display());
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        println!("{} made in {seconds:.2} s, after {loaded:.2} s of loading", summary.made);
+        if summary.refused > 0 {
+            bail!("{} of {} images were refused", summary.refused, items.len());
+        }
+        Ok(())
+    }
+
+    fn request(&self) -> Request {
+        let mut request = Request::batch(&self.prompts)
+            .seed(self.seed)
+            .count(self.count)
+            .mask_passes(self.mask_passes);
+        if let Some([width, height]) = self.size {
+            request = request.size(width, height);
+        }
+        if let Some(guidance) = self.guidance {
+            request = request.guidance(guidance);
+        }
+        if let Some(top_p) = self.top_p {
+            request = request.top_p(top_p);
+        }
+        if let Some(temperature) = self.temperature {
+            request = request.temperature(temperature);
+        }
+        if self.smooth || self.no_smooth {
+            request = request.smooth(self.smooth);
+        }
+        if let Some(top_k) = self.top_k {
+            request = request.top_k(top_k);
+        }
+        if let Some(steps) = &self.diffusion_steps {
+            request = request.diffusion_steps(steps);
+        }
+        request
+    }
+
+    fn device(&self) -> String {
+        self.device.clone().unwrap_or_else(|| compiled_in()[0].to_string())
+    }
+
+    /// The model that was named, or the one compiled in.
+    fn builder(&self) -> anyhow::Result<PipelineBuilder> {
+        let mut builder = match &self.model {
+            Some(folder) => HartPipeline::builder().model(folder).weights(self.weights),
+            #[cfg(feature = "embedded")]
+            None => HartPipeline::builder().embedded(),
+            #[cfg(not(feature = "embedded"))]
+            None => bail!("`--model` is needed: this program was built without a model"),
+        };
+        builder = builder.precision(self.precision).keep_text_encoder(!self.drop_text_encoder);
+        if let Some(folder) = &self.text_encoder {
+            builder = builder.text_encoder(folder);
+        }
+        if let Some(side) = self.padding_side {
+            builder = builder.padding_side(side);
+        }
+        if let Some(images) = self.batch_size {
+            builder = builder.batch_size(images);
+        }
+        if let Some(rows) = self.strip_height {
+            builder = builder.strip_height(rows);
+        }
+        Ok(builder)
+    }
+
+    /// Finds out before any work whether the results can be written.
+    fn check_outputs(&self) -> anyhow::Result<()> {
+        let folder = match self.out.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        if !folder.is_dir() {
+            bail!("cannot write {}: there is no folder {}", self.out.display(), folder.display());
+        }
+        if self.out.is_dir() || self.out.file_name().is_none() {
+            bail!("cannot write {}: it is a folder", self.out.display());
+        }
+        if let Some(preview) = &self.preview {
+            std::fs::create_dir_all(preview)
+                .with_context(|| format!("cannot make the folder {}", preview.display()))?;
+        }
+        Ok(())
+    }
+
+    /// An image as it is written: those of the embedded model are too small to be seen.
+    fn enlarged(&self, image: &Image) -> anyhow::Result<Image> {
+        let usual = if self.model.is_none() { EMBEDDED_ENLARGED } else { 1 };
+        enlarge(image, self.enlarge.unwrap_or(usual))
+    }
+
+    fn save(&self, image: &Image, path: &Path, progress: &Progress) -> anyhow::Result<()> {
+        self.enlarged(image)?.save(path)?;
+        progress.line(&path.display().to_string());
+        Ok(())
+    }
+
+    fn save_previews(
+        &self,
+        done: &ScaleDone<'_>,
+        seed: impl Fn(usize) -> u64,
+    ) -> anyhow::Result<()> {
+        let Some(folder) = &self.preview else { return Ok(()) };
+        let previews: Vec<Pixels> = done.preview()?;
+        for (&image, pixels) in done.images.iter().zip(previews) {
+            let name = format!("{image}-{}-scale-{:02}.png", seed(image), done.scale + 1);
+            pixels.save(folder.join(name))?;
+        }
+        Ok(())
+    }
+
+    /// Where one of several images is written.
+    fn path_of(&self, index: usize, image: &Image, images: usize) -> PathBuf {
+        if images == 1 {
+            return self.out.clone();
+        }
+        let stem = self.out.file_stem().unwrap_or_default().to_string_lossy();
+        let mut name = format!("{stem}-{index}-{}", image.settings().seed);
+        if let Some(ending) = self.out.extension() {
+            name = format!("{name}.{}", ending.to_string_lossy());
+        }
+        self.out.with_file_name(name)
+    }
+}
+
+/// Width and height around an `x`.
+fn parse_size(text: &str) -> Result<[usize; 2], String> {
+    let sides = text.split_once(['x', '×']).map(|(width, height)| (width.parse(), height.parse()));
+    match sides {
+        Some((Ok(width), Ok(height))) => Ok([width, height]),
+        _ => Err("expected width and height in pixels, such as 1280x768".to_string()),
+    }
+}
