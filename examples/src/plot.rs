@@ -23,7 +23,7 @@ struct Curve {
 ///
 /// # Errors
 /// When the one cannot be read or the other cannot be written.
-pub fn draw_metrics(folder: &Path) -> anyhow::Result<()> {
+pub(crate) fn draw_metrics(folder: &Path) -> anyhow::Result<()> {
     let curves = read(&folder.join("metrics.csv"))?;
     let rows = curves.len().div_ceil(COLUMNS).max(1);
     let size = (PANEL[0] * COLUMNS as u32, PANEL[1] * rows as u32);

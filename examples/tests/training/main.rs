@@ -49,7 +49,7 @@ fn a_tokenizer_learns_and_goes_on_exactly_after_a_kill() {
 }
 
 #[test]
-fn a_model_learns_goes_on_exactly_after_a_kill_and_paints() {
+fn a_model_learns_goes_on_exactly_after_a_kill_and_makes_images() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let tokenizer = trained_tokenizer().join("tokenizer/tokenizer");
     let experiment = hart_experiment(folder.path(), "whole", &tokenizer, "");
@@ -69,8 +69,8 @@ fn a_model_learns_goes_on_exactly_after_a_kill_and_paints() {
     let model = whole.join("model");
     let words = ["--model", "--out", "a red heart, flat style"].map(Path::new);
     succeeds("text_to_image", &[words[0], &model, words[1], &out, words[2]]);
-    let picture = image::open(&out).expect("a picture");
-    assert_eq!((picture.width(), picture.height()), (16, 16));
+    let image = image::open(&out).expect("an image");
+    assert_eq!((image.width(), image.height()), (16, 16));
 
     // And can be taught more, some of its parts kept as they are.
     let more = format!("start_from = {model:?}\nfreeze = [\"text\", \"residual\"]");
