@@ -10,8 +10,9 @@ use std::time::Instant;
 use anyhow::Context;
 use clap::ValueEnum;
 use hart_core::HartBackend;
-use hart_examples::data::{Record, Records};
-use hart_pipeline::Request;
+use hart_examples::images::to_rgb;
+use hart_pipeline::training::data::{Record, Records};
+use hart_pipeline::{Grid, Request};
 use image::RgbImage;
 use serde_json::json;
 
@@ -110,9 +111,9 @@ impl<'a, B: HartBackend> Scores<'a, B> {
             let records = Records::open(path)?;
             let mut seen = BTreeSet::new();
             let mut truths = vec![];
-            for (index, record) in records.records.iter().enumerate() {
+            for (index, record) in records.iter().enumerate() {
                 if seen.insert(&record.image) {
-                    let picture = records.picture(index, side)?;
+                    let picture = to_rgb(&records.image(index, Grid::square(side))?)?;
                     truths.push(Truth { record: record.clone(), picture });
                 }
             }

@@ -1,8 +1,9 @@
 //! What the example programs share: progress on a terminal, exit codes, training.
 #![allow(clippy::print_stderr)]
 
-pub mod data;
 pub mod images;
+#[cfg(feature = "train")]
+mod plot;
 pub mod scene;
 #[cfg(feature = "train")]
 pub mod training;

@@ -9,7 +9,7 @@ use hart_core::{HartBackend, Precision, Result};
 use crate::pipeline::HartPipeline;
 
 /// The model, as an archive.
-const ARCHIVE: &[u8] = include_bytes!("../embedded/model.zip");
+pub(crate) const ARCHIVE: &[u8] = include_bytes!("../embedded/model.zip");
 
 /// Its name in the settings of images.
 pub(crate) const NAME: &str = "embedded";

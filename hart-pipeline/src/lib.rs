@@ -24,7 +24,7 @@
 //! | [`generation`] | the loop over scales, and the hook that changes it |
 //! | [`text`] | the Qwen2 text encoder |
 //! | [`HartModel`] | tokenizer, transformer and residual head |
-//! | [`training`] | what they are trained with |
+//! | [`training`] | their loss; with the feature `train` training and fine-tuning |
 //! | [`backend`] | the backends compiled in |
 //!
 //! The crates it is made of come along: [`core`], [`tokenizer`], [`ar`], [`diffusion`], and

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use hart_pipeline::backend::DefaultBackend;
+use hart_pipeline::backend::{DefaultBackend, default_device};
 use hart_pipeline::{HartPipeline, Precision, Request};
 
 use crate::programs::{fails, succeeds};
@@ -11,15 +11,16 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(name)
 }
 
-/// The pixels of a picture by a model, whose text encoder is beside it or elsewhere.
+/// The pixels of an image by a model, whose text encoder is beside it or elsewhere.
 fn pixels(model: &Path, text_encoder: Option<&Path>, precision: Precision) -> Vec<u8> {
-    let mut builder = HartPipeline::<DefaultBackend>::builder().model(model).precision(precision);
+    let mut builder = HartPipeline::builder().model(model).precision(precision);
     if let Some(folder) = text_encoder {
         builder = builder.text_encoder(folder);
     }
-    let pipeline = builder.build().expect("a pipeline");
-    let pictures = pipeline.generate(&Request::new("a red heart").seed(5)).expect("a picture");
-    pictures[0].pixels().to_vec()
+    let pipeline: HartPipeline<DefaultBackend> =
+        builder.build(&default_device()).expect("a pipeline");
+    let images = pipeline.generate(&Request::new("a red heart").seed(5)).expect("an image");
+    images[0].pixels().rgb().to_vec()
 }
 
 fn size(model: &Path) -> u64 {
@@ -29,7 +30,7 @@ fn size(model: &Path) -> u64 {
 }
 
 #[test]
-fn a_converted_model_makes_the_pictures_of_the_original() {
+fn a_converted_model_makes_the_images_of_the_original() {
     let words = fixture("qwen-tiny");
     for name in ["hart-tiny", "hart-tiny-b", "hart-tiny-c"] {
         let original = fixture(name);
@@ -42,7 +43,7 @@ fn a_converted_model_makes_the_pictures_of_the_original() {
             succeeds("convert", &[&arguments[..], &[&copy, &original]].concat());
             assert!(size(&copy) < size(&original), "{name} in {precision}");
             let expected = pixels(&original, Some(&words), precision);
-            assert!(expected.iter().any(|&value| value != expected[0]), "a picture of one colour");
+            assert!(expected.iter().any(|&value| value != expected[0]), "an image of one colour");
             assert_eq!(pixels(&copy, None, precision), expected, "{name} in {precision}");
         }
     }

@@ -113,7 +113,7 @@ prompts = ["a red heart, flat style", "a robot"]
     experiment(folder, run, 4, &own)
 }
 
-/// Spreads an experiment over so many devices.
+/// Spreads an experiment over a number of devices.
 pub(crate) fn spread(experiment: &Path, devices: usize) {
     let text = fs::read_to_string(experiment).expect("an experiment");
     let text = text.replace("accumulate = 2", &format!("accumulate = 2\ndevices = {devices}"));

@@ -10,6 +10,8 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
+use hart_pipeline::training::hart::HartExperiment;
+use hart_pipeline::training::tokenizer::TokenizerExperiment;
 use tempfile::TempDir;
 
 use crate::experiments::{
@@ -41,13 +43,13 @@ fn a_tokenizer_learns_and_goes_on_exactly_after_a_kill() {
     kill_after_first_snapshot("train_tokenizer", &experiment, &killed);
     succeeds("train_tokenizer", &[&experiment]);
     assert_same_metrics(&whole, &killed);
-    for file in ["metrics.png", "pictures/0000018.png", "tokenizer/config.json"] {
+    for file in ["metrics.svg", "pictures/0000018.png", "tokenizer/config.json"] {
         assert!(killed.join(file).is_file(), "there is no {file}");
     }
 }
 
 #[test]
-fn a_model_learns_goes_on_exactly_after_a_kill_and_paints() {
+fn a_model_learns_goes_on_exactly_after_a_kill_and_makes_images() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let tokenizer = trained_tokenizer().join("tokenizer/tokenizer");
     let experiment = hart_experiment(folder.path(), "whole", &tokenizer, "");
@@ -67,8 +69,8 @@ fn a_model_learns_goes_on_exactly_after_a_kill_and_paints() {
     let model = whole.join("model");
     let words = ["--model", "--out", "a red heart, flat style"].map(Path::new);
     succeeds("text_to_image", &[words[0], &model, words[1], &out, words[2]]);
-    let picture = image::open(&out).expect("a picture");
-    assert_eq!((picture.width(), picture.height()), (16, 16));
+    let image = image::open(&out).expect("an image");
+    assert_eq!((image.width(), image.height()), (16, 16));
 
     // And can be taught more, some of its parts kept as they are.
     let more = format!("start_from = {model:?}\nfreeze = [\"text\", \"residual\"]");
@@ -124,9 +126,9 @@ fn damaged_data_is_refused_by_name() {
     fs::write(path("broken.png"), b"\x89PNG\r\n\x1a\nno more").expect("a writable folder");
 
     let said = refused("empty", "\n");
-    assert!(said.contains("empty.jsonl has no records"), "{said}");
+    assert!(said.contains("empty.jsonl: there are no records"), "{said}");
     let said = refused("columns", "{\"picture\": \"a.png\", \"caption\": \"a\"}\n");
-    assert!(said.contains("columns.jsonl, line 1") && said.contains("captions"), "{said}");
+    assert!(said.contains("columns.jsonl: line 1") && said.contains("captions"), "{said}");
     let said = refused("missing", "{\"image\": \"none.png\", \"captions\": [\"a\"]}\n");
     assert!(said.contains("line 1") && said.contains("none.png"), "{said}");
     let said = refused("silent", "{\"image\": \"broken.png\", \"captions\": [\" \"]}\n");
@@ -144,7 +146,21 @@ fn damaged_data_is_refused_by_name() {
     let said = changed("typo", "save_every", "safe_every");
     assert!(said.contains("typo.toml") && said.contains("safe_every"), "{said}");
     let said = changed("shares", "partial_share = 0.3", "partial_share = 0.7");
-    assert!(said.contains("`discrete_share` and `partial_share` are 1.1"), "{said}");
+    assert!(said.contains("shares.toml [loss]: `discrete_share + partial_share` is 1.1"), "{said}");
+}
+
+#[test]
+fn every_experiment_of_the_repository_is_valid() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+    for entry in fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        let text = fs::read_to_string(&path).expect("an experiment");
+        let read = match text.contains("[tokenizer]") {
+            true => TokenizerExperiment::open(&path).map(drop),
+            false => HartExperiment::open(&path).map(drop),
+        };
+        read.unwrap_or_else(|error| panic!("{error}"));
+    }
 }
 
 #[test]

@@ -52,6 +52,20 @@ impl Pixels {
         Self::new(size.columns, size.rows, (0..cells).flat_map(pixel).collect())
     }
 
+    /// The pixels as planes `[3, height, width]` in [-1, 1], as the tokenizer takes them.
+    ///
+    /// ```
+    /// use hart_pipeline::Pixels;
+    ///
+    /// let pixels = Pixels::new(2, 1, vec![255, 0, 0, 0, 0, 255])?;
+    /// assert_eq!(pixels.to_planes(), [1.0, -1.0, -1.0, -1.0, -1.0, 1.0]);
+    /// # Ok::<(), hart_pipeline::Error>(())
+    /// ```
+    pub fn to_planes(&self) -> Vec<f32> {
+        let channel = |channel: usize| self.rgb.iter().skip(channel).step_by(3);
+        (0..3).flat_map(channel).map(|&value| f32::from(value) / 127.5 - 1.0).collect()
+    }
+
     /// Width in pixels.
     pub fn width(&self) -> usize {
         self.width

@@ -60,6 +60,15 @@ enum Weights<B: Backend> {
     },
 }
 
+/// What a text encoder consists of.
+#[cfg(feature = "train")]
+pub(crate) struct EncoderParts<B: Backend> {
+    pub(crate) tokenizer: PromptTokenizer,
+    pub(crate) model: Qwen2<B>,
+    pub(crate) system_prompt: SystemPrompt,
+    pub(crate) words: Option<KnownWords>,
+}
+
 /// The model, and the system prompt as far as it can be computed without a prompt.
 #[derive(Debug)]
 struct Loaded<B: Backend> {
@@ -246,6 +255,17 @@ impl<B: HartBackend> TextEncoder<B> {
         let lengths = prompts.iter().map(|prompt| prompt.length).collect();
         let positions = prompts.into_iter().map(|prompt| prompt.positions).collect();
         Ok(EncodedPrompts { text: TextCondition { context, mask, positions }, lengths })
+    }
+
+    /// The parts it consists of; weights that were not kept are loaded.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] as for [`Self::encode`].
+    #[cfg(feature = "train")]
+    pub(crate) fn into_parts(self) -> Result<EncoderParts<B>> {
+        let model = self.with_weights(|loaded| loaded.model.clone())?;
+        let Self { tokenizer, system_prompt, words, .. } = self;
+        Ok(EncoderParts { tokenizer, model, system_prompt, words })
     }
 
     /// Computes something with the weights, which are loaded for it if they are not kept.

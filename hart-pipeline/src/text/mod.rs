@@ -19,6 +19,8 @@ mod tokenizer_file;
 pub mod words;
 
 pub use config::TextEncoderConfig;
+#[cfg(feature = "train")]
+pub(crate) use encoder::EncoderParts;
 pub use encoder::{EncodedPrompts, TextEncoder, TextEncoderOptions};
 pub use model::Qwen2;
 pub use names::{NAMES, open_checkpoint};

@@ -37,6 +37,12 @@ impl KnownWords {
         Self(words(text).collect())
     }
 
+    /// The same words, and those of a text.
+    pub fn with(mut self, text: &str) -> Self {
+        self.0.extend(words(text));
+        self
+    }
+
     /// The words of a prompt that are not among them, each once, in their order.
     pub fn unknown(&self, prompt: &str) -> Vec<String> {
         let mut seen = HashSet::new();
