@@ -8,7 +8,7 @@ use burn::tensor::{Tensor, TensorData};
 use hart_core::checkpoint::{NameTable, tensors};
 use libtest_mimic::Failed;
 
-use crate::kinds::GRADIENT;
+use crate::kinds::Kind;
 use crate::trace::Trace;
 
 /// The gradient of every parameter that has one, as a checkpoint would store it.
@@ -47,12 +47,13 @@ impl<B: AutodiffBackend> ModuleMapper<B> for Replace<'_, B> {
 /// Compares every recorded gradient; each must be among those found.
 pub(crate) fn compare_gradients(
     trace: &Trace,
+    kind: &'static Kind,
     beginning: &str,
     found: &BTreeMap<String, TensorData>,
 ) -> Result<(), Failed> {
     for parameter in trace.cases(beginning, "") {
         let gradient = found.get(&parameter).ok_or(format!("no parameter {parameter}"))?;
-        trace.close(&GRADIENT, &format!("{beginning}{parameter}"), gradient.clone());
+        trace.close(kind, &format!("{beginning}{parameter}"), gradient.clone());
     }
     Ok(())
 }

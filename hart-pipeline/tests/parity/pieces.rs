@@ -15,8 +15,9 @@ use hart_tokenizer::quantizer::{to_map, to_tokens};
 use libtest_mimic::Failed;
 
 use crate::kinds::{
-    ATTENTION, BLOCK, CONDITION, CONTEXT, FINAL_LATENT, GUIDED, HIDDEN, KEPT, Kind, LATENT, LEVELS,
-    LOGITS, NEXT_INPUT, PROBABILITIES, RESIDUAL, SCALE_INPUT, TOKENS, TOKENS_OF_LATENT,
+    ATTENTION, BLOCK, CONDITION, CONTEXT, FINAL_LATENT, FINAL_LATENT_OF_LATENT, GUIDED, HIDDEN,
+    KEPT, Kind, LATENT, LEVELS, LOGITS, NEXT_INPUT, PROBABILITIES, RESIDUAL, SCALE_INPUT, TOKENS,
+    TOKENS_OF_LATENT,
 };
 use crate::steps::{Steps, values};
 use crate::trace::Trace;
@@ -58,7 +59,9 @@ impl<B: HartBackend> GenerationHook<B> for Pieces<'_> {
         let recorded = name(step, "tokens");
         if let Some(golden) = self.trace.optional(&recorded) {
             let map = to_map(vectors.clone(), step.grid);
-            self.trace.close(self.tokens_kind(step), &recorded, map.to_data());
+            let unknown = self.mixes_unknown_logits(&name(step, ""));
+            let kind = if unknown { &TOKENS_OF_LATENT } else { &TOKENS };
+            self.trace.close(kind, &recorded, map.to_data());
             vectors = to_tokens(golden.tensor(&vectors.device()));
         }
         Ok(ScaleTokens { indices, vectors })
@@ -67,7 +70,12 @@ impl<B: HartBackend> GenerationHook<B> for Pieces<'_> {
     fn latent(&mut self, scale: usize, latent: Tensor<B, 4>) -> Result<Tensor<B, 4>> {
         let recorded = format!("scale.{scale}.latent");
         let Some(golden) = self.trace.optional(&recorded) else {
-            self.trace.close(&FINAL_LATENT, "latent", latent.to_data());
+            let kind = if self.mixes_unknown_logits("pass.0.") {
+                &FINAL_LATENT_OF_LATENT
+            } else {
+                &FINAL_LATENT
+            };
+            self.trace.close(kind, "latent", latent.to_data());
             return Ok(latent);
         };
         self.trace.close(&LATENT, &recorded, latent.to_data());
@@ -125,10 +133,10 @@ impl Pieces<'_> {
             .compare(&RESIDUAL, 1.0)
     }
 
-    /// How far the tokens of a step may be off.
-    fn tokens_kind<B: HartBackend>(&self, step: &Step<'_, B>) -> &'static Kind {
-        let logits_are_recorded = self.trace.about(&name(step, "logits.guided")).is_some();
-        if logits_are_recorded || !self.settings.smooth { &TOKENS } else { &TOKENS_OF_LATENT }
+    /// Whether the tokens of a step are mixed by probabilities of logits that were not recorded.
+    fn mixes_unknown_logits(&self, step: &str) -> bool {
+        let logits = self.trace.about(&format!("{step}logits.guided"));
+        self.settings.smooth && logits.is_none()
     }
 
     /// What follows from the logits: the filter, and the smooth probabilities.
@@ -148,7 +156,13 @@ impl Pieces<'_> {
             }
         }
         self.trace.equal(&name(step, "kept"), &counts);
-        self.trace.close_values(&KEPT, &name(step, "smallest"), &smallest);
+        let recorded = name(step, "smallest");
+        if let Some(golden) = self.trace.about(&recorded) {
+            // Of all logits: the smallest that is kept is near zero.
+            let largest = logits.iter().fold(0.0f32, |m, logit| m.max(logit.abs()));
+            let expected = &golden.values;
+            self.trace.compare_over(&KEPT, &recorded, &smallest, expected, largest.into());
+        }
         self.trace.close_values(&PROBABILITIES, &name(step, "probabilities"), &probabilities);
     }
 

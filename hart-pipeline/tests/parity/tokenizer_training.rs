@@ -9,7 +9,7 @@ use hart_tokenizer::{AutoencoderConfig, DecoderInput, HybridTokenizer, Quantized
 use libtest_mimic::Failed;
 
 use crate::gradients::{compare_gradients, gradients_inside};
-use crate::kinds::{LOSS, RECONSTRUCTION};
+use crate::kinds::{LOSS, RECONSTRUCTION, TOKENIZER_GRADIENT};
 use crate::models::model_folders;
 use crate::steps::values;
 use crate::trace::Trace;
@@ -42,7 +42,7 @@ pub(crate) fn compare<B: HartBackend>(trace: &Trace, device: &B::Device) -> Resu
         }
         let grads = total.backward();
         let found = gradients_inside(tokenizer, &grads, &hart_tokenizer::NAMES);
-        compare_gradients(trace, &format!("{case}.grad."), &found)?;
+        compare_gradients(trace, &TOKENIZER_GRADIENT, &format!("{case}.grad."), &found)?;
     }
     Ok(())
 }

@@ -140,12 +140,26 @@ impl Trace {
 
     /// Compares any values with those expected, under the name of a recorded tensor.
     pub(crate) fn compare(&self, kind: &'static Kind, name: &str, found: &[f64], expected: &[f64]) {
+        let magnitude = expected.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+        self.compare_over(kind, name, found, expected, magnitude);
+    }
+
+    /// The same over another magnitude than that of the expected values: that of the tensor that
+    /// they were taken from.
+    pub(crate) fn compare_over(
+        &self,
+        kind: &'static Kind,
+        name: &str,
+        found: &[f64],
+        expected: &[f64],
+        magnitude: f64,
+    ) {
         self.count(name);
         if found.len() != expected.len() {
             let (found, expected) = (found.len(), expected.len());
             return self.problem(name, &format!("{found} values, expected {expected}"));
         }
-        let magnitude = expected.iter().fold(0.0f64, |m, v| m.max(v.abs())).max(1e-12);
+        let magnitude = magnitude.max(1e-12);
         let relative = largest_difference(found, expected) / magnitude;
         self.measure(kind, relative);
         if relative.is_nan() || relative > kind.tolerance {

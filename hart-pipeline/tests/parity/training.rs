@@ -14,7 +14,8 @@ use libtest_mimic::Failed;
 use crate::diffusion::recorded_head;
 use crate::gradients::{compare_gradients, gradients, gradients_inside};
 use crate::kinds::{
-    DIFFUSION_TERMS, ENCODER, LOSS, QUANTIZER, SAMPLE, TRAINED_CONDITION, TRAINED_LOGITS,
+    DIFFUSION_TERMS, ENCODER, GRADIENT, HEAD_GRADIENT, LOSS, QUANTIZER, SAMPLE, TRAINED_CONDITION,
+    TRAINED_LOGITS,
 };
 use crate::models::{config_of, load_model, model_folder, text_condition};
 use crate::steps::values;
@@ -37,7 +38,7 @@ pub(crate) fn compare<B: HartBackend>(trace: &Trace, device: &B::Device) -> Resu
     let grads = terms.total().backward();
     let mut found = gradients(model.transformer.clone(), &grads, &hart_ar::NAMES);
     found.extend(gradients(network.clone(), &grads, &hart_diffusion::NAMES));
-    compare_gradients(trace, "grad.", &found)
+    compare_gradients(trace, &GRADIENT, "grad.", &found)
 }
 
 /// The recorded image as a latent, and the recorded latent as tokens.
@@ -146,5 +147,5 @@ pub(crate) fn compare_diffusion<B: HartBackend>(
     compare_diffusion_terms(trace, "train.terms", &terms);
     let grads = terms.total().backward();
     let found = gradients_inside(network, &grads, &hart_diffusion::NAMES);
-    compare_gradients(trace, "train.grad.", &found)
+    compare_gradients(trace, &HEAD_GRADIENT, "train.grad.", &found)
 }

@@ -26,25 +26,41 @@ pub(crate) fn compare<B: HartBackend>(trace: &Trace, device: &B::Device) -> Resu
     compare_prompt_tokens(trace, &inputs)
 }
 
-/// The prompts are those of the recorded texts, padded on the side that the mask says.
+/// Prompts of the recorded texts give these tokens and the recorded mask, padded on the side that the
+/// mask says. Tokens of other texts are inputs.
 fn compare_prompt_tokens(trace: &Trace, inputs: &Trace) -> Result<(), Failed> {
-    let Some(tokens) = trace.about("text.tokens") else { return Ok(()) };
+    let Some(tokens) = trace.optional("text.tokens") else { return Ok(()) };
     let mask = inputs.input("text.mask")?.rows();
     let left = mask.iter().any(|row| row[0] == 0);
     let side = if left { PaddingSide::Left } else { PaddingSide::Right };
     let tokenizer = PromptTokenizer::open(vocabulary(&trace.folder)?, Some(side))?;
-    let mut names = Fixtures::find().traces().into_iter();
-    let texts = names.find(|name| name.starts_with("trace_text")).ok_or("no texts")?;
-    let texts = Fixtures::find().trace(&texts, trace.options)?;
+    let prompts = recorded_prompts(trace)?;
     let mut found = vec![];
-    for (prompt, mask) in prompts(&texts.json).iter().zip(mask) {
-        let tokenized = tokenizer.tokenize(prompt, tokens.shape[1])?;
+    for (tokens, mask) in tokens.rows().iter().zip(mask) {
+        let valid = tokens.iter().zip(&mask).filter(|(_, valid)| **valid == 1);
+        let ids: Vec<u32> = valid.map(|(&token, _)| token as u32).collect();
+        let text = tokenizer.text(&ids)?;
+        let Some(prompt) = prompts.iter().find(|prompt| prompt.starts_with(&text)) else {
+            return Ok(());
+        };
+        let tokenized = tokenizer.tokenize(prompt, tokens.len())?;
         found.extend(tokenized.tokens.iter().map(|&token| i64::from(token)));
         let valid: Vec<i64> = tokenized.mask.iter().map(|&valid| i64::from(valid)).collect();
         trace.check("the mask of the prompts", valid == mask);
     }
     trace.equal("text.tokens", &found);
     Ok(())
+}
+
+/// The prompts of all recorded texts.
+fn recorded_prompts(trace: &Trace) -> Result<Vec<String>, Failed> {
+    let mut all = vec![];
+    for name in Fixtures::find().traces() {
+        if name.starts_with("trace_text") {
+            all.extend(prompts(&Fixtures::find().trace(&name, trace.options)?.json));
+        }
+    }
+    Ok(all)
 }
 
 /// The trace whose inputs these images were made with: its image is the same.
