@@ -7,7 +7,7 @@ use hart_pipeline::backend::{DefaultBackend, default_device};
 use hart_pipeline::generation::{GenerationHook, ResidualSampling, ScaleTokens, Step};
 use hart_pipeline::{GenerationSettings, HartModel};
 
-use crate::{Kept, assert_close, draws, model, settings, text};
+use crate::{Kept, as_usual, assert_close, draws, model, settings, text};
 
 type Backend = DefaultBackend;
 
@@ -55,9 +55,9 @@ impl GenerationHook<Backend> for Replay<'_> {
 #[test]
 #[cfg(feature = "flex")]
 fn no_guidance_is_the_conditional_half_of_guidance() {
-    let unguided = GenerationSettings { guidance: 0.0, ..settings() };
+    let unguided = settings(|settings| settings.guidance = 0.0);
     let (_, alone) = run(model(), &unguided, &mut ());
-    let (_, both) = run(model(), &settings(), &mut Replay(&alone));
+    let (_, both) = run(model(), &settings(as_usual), &mut Replay(&alone));
     let mut compared = 0;
     for (name, expected) in &alone.0 {
         let is_of_one_half = ["input", "attention", "output", "hidden", "logits", "condition"]
@@ -103,8 +103,8 @@ impl GenerationHook<Backend> for Sparse {
 fn what_is_not_computed_adds_nothing() {
     let scales = model().transformer.scales();
     let mut hook = Sparse { from: scales.last() - 1, seen: vec![] };
-    let (latent, kept) = run(model(), &settings(), &mut hook);
-    let (_, usual) = run(model(), &settings(), &mut ());
+    let (latent, kept) = run(model(), &settings(as_usual), &mut hook);
+    let (_, usual) = run(model(), &settings(as_usual), &mut ());
     for (scale, positions) in &hook.seen {
         let cells = scales.tokens(*scale);
         let computed = |image: usize, cell: usize| positions[image].contains(&cell);
@@ -135,7 +135,7 @@ fn what_is_not_computed_adds_nothing() {
 #[test]
 fn masked_passes_cover_exactly_the_positions_asked_for() {
     let last = model().transformer.scales().last();
-    let settings = GenerationSettings { mask_passes: 3, ..settings() };
+    let settings = settings(|settings| settings.mask_passes = 3);
     let mut hook = Sparse { from: last, seen: vec![] };
     run(model(), &settings, &mut hook);
     for image in 0..2 {
@@ -163,7 +163,7 @@ impl GenerationHook<Backend> for OneCode {
 
 #[test]
 fn forced_tokens_are_what_the_latent_is_made_of() {
-    let settings = GenerationSettings { noise_schedule: None, ..settings() };
+    let settings = settings(|settings| settings.noise_schedule = None);
     let (_, kept) = run(model(), &settings, &mut OneCode(5));
     let (quantizer, scales) = (&model().tokenizer.quantizer, model().transformer.scales());
     let mut latents: Vec<Tensor<Backend, 4>> = vec![];
@@ -191,8 +191,8 @@ impl GenerationHook<Backend> for OtherSeeds {
 
 #[test]
 fn draws_of_a_hook_take_the_place_of_the_seeds() {
-    let (found, _) = run(model(), &settings(), &mut OtherSeeds);
-    let (text, settings, draws) = (text(), settings(), SeededDraws::new([70, 80]));
+    let (found, _) = run(model(), &settings(as_usual), &mut OtherSeeds);
+    let (text, settings, draws) = (text(), settings(as_usual), SeededDraws::new([70, 80]));
     let expected = model().generation(&text, &settings, &draws).run().expect("a latent");
     assert!(found == expected.into_data().iter::<f32>().collect::<Vec<_>>());
     assert!(found != run(model(), &settings, &mut ()).0);
@@ -215,11 +215,11 @@ impl<B: HartBackend> GenerationHook<B> for ConstantResidual {
 
 #[test]
 fn a_residual_of_a_hook_is_added_to_the_codes() {
-    let codes_alone = GenerationSettings { noise_schedule: None, ..settings() };
+    let codes_alone = settings(|settings| settings.noise_schedule = None);
     let (codes, _) = run(model(), &codes_alone, &mut ());
-    let (nothing, _) = run(model(), &settings(), &mut ConstantResidual(0.0));
+    let (nothing, _) = run(model(), &settings(as_usual), &mut ConstantResidual(0.0));
     assert!(nothing == codes, "a residual of zero is not zero");
-    let (moved, _) = run(model(), &settings(), &mut ConstantResidual(0.25));
+    let (moved, _) = run(model(), &settings(as_usual), &mut ConstantResidual(0.25));
     let expected: Vec<f32> = codes.iter().map(|value| value + 0.25).collect();
     assert_close(&moved, &expected, "the latent");
 }
@@ -236,9 +236,9 @@ impl<B: HartBackend> GenerationHook<B> for GuidanceUntil {
 #[test]
 fn guidance_that_ends_leaves_earlier_scales_as_they_are() {
     let scales = model().transformer.scales();
-    let (_, usual) = run(model(), &settings(), &mut ());
+    let (_, usual) = run(model(), &settings(as_usual), &mut ());
     for until in 2..scales.last() {
-        let (latent, kept) = run(model(), &settings(), &mut GuidanceUntil(until));
+        let (latent, kept) = run(model(), &settings(as_usual), &mut GuidanceUntil(until));
         for scale in 0..until {
             let name = format!("scale.{scale}.latent");
             assert!(kept.values(&name) == usual.values(&name), "{name}, guided until {until}");
