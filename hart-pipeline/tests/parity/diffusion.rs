@@ -9,8 +9,8 @@ use libtest_mimic::Failed;
 
 use crate::kinds::{GUIDED_NETWORK, LOOP, NETWORK, RESIDUAL, SCHEDULE};
 use crate::models::model_folders;
-use crate::steps::{Steps, values};
-use crate::trace::Trace;
+use crate::steps::Steps;
+use crate::trace::{Trace, values};
 use crate::training;
 
 /// `trace_diffusion`.

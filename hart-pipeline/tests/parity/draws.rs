@@ -13,11 +13,11 @@ pub(crate) struct Recorded {
     orders: Vec<Vec<usize>>,
     /// For each image and position its pass and its row there.
     places: Vec<BTreeMap<usize, (usize, usize)>>,
-    /// For each pass the noise of the start and of every step, `[rows, Z]` behind each other.
-    noises: Vec<Option<PassNoise>>,
+    /// For each pass its noise; none where no residual is sampled.
+    noises: Vec<PassNoise>,
 }
 
-/// The noise of one pass.
+/// The noise of one pass, of the start and of every step, `[rows, Z]` behind each other.
 struct PassNoise {
     start: Vec<f32>,
     steps: Vec<f32>,
@@ -26,8 +26,9 @@ struct PassNoise {
 }
 
 impl Recorded {
-    /// The draws of a trace whose last scale is predicted in `passes` passes.
-    pub(crate) fn new(trace: &Trace, passes: usize) -> Result<Self, Failed> {
+    /// The draws of a trace whose last scale is predicted in `passes` passes, with or without the
+    /// residual.
+    pub(crate) fn new(trace: &Trace, passes: usize, residual: bool) -> Result<Self, Failed> {
         let orders = trace.input("orders")?.position_rows();
         let passes = mask_passes(&orders, passes);
         let mut places = vec![BTreeMap::new(); orders.len()];
@@ -38,7 +39,9 @@ impl Recorded {
                     places[image].insert(position, (index, image * pass.len() + place));
                 }
             }
-            noises.push(PassNoise::of(trace, index));
+            if residual {
+                noises.push(PassNoise::of(trace, index)?);
+            }
         }
         Ok(Self { orders, places, noises })
     }
@@ -46,16 +49,16 @@ impl Recorded {
     /// The noise of the pass that a position is in, and its row there.
     fn noise(&self, image: usize, position: usize) -> (&PassNoise, usize) {
         let (pass, row) = self.places[image][&position];
-        (self.noises[pass].as_ref().expect("noise is recorded where it is drawn"), row)
+        (&self.noises[pass], row)
     }
 }
 
 impl PassNoise {
-    fn of(trace: &Trace, pass: usize) -> Option<Self> {
-        let start = trace.optional(&format!("pass.{pass}.residual.start"))?;
-        let steps = trace.optional(&format!("pass.{pass}.residual.noise"))?;
-        let rows = *steps.shape.get(1)?;
-        Some(Self { start: start.floats(), steps: steps.floats(), rows })
+    fn of(trace: &Trace, pass: usize) -> Result<Self, Failed> {
+        let start = trace.input(&format!("pass.{pass}.residual.start"))?;
+        let steps = trace.input(&format!("pass.{pass}.residual.noise"))?;
+        let rows = *steps.shape.get(1).ok_or("noise of another rank")?;
+        Ok(Self { start: start.floats(), steps: steps.floats(), rows })
     }
 }
 

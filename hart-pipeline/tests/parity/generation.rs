@@ -41,7 +41,7 @@ impl<B: HartBackend> Generation<B> {
         device: &B::Device,
     ) -> Result<Self, Failed> {
         let settings = settings(trace, config)?;
-        let draws = Recorded::new(trace, settings.mask_passes)?;
+        let draws = Recorded::new(trace, settings.mask_passes, settings.noise_schedule.is_some())?;
         Ok(Self { text: text_condition(trace, device)?, settings, draws })
     }
 

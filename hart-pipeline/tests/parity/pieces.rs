@@ -7,7 +7,6 @@ use burn::tensor::{Tensor, TensorData};
 use hart_ar::sampling::{Smoothing, TokenRule, filter, smooth_weights};
 use hart_core::tap::Tap;
 use hart_core::{Error, HartBackend, Result};
-use hart_diffusion::SamplerSettings;
 use hart_pipeline::generation::{
     GenerationHook, GenerationSettings, ResidualSampling, ScaleTokens, Step,
 };
@@ -19,8 +18,8 @@ use crate::kinds::{
     KEPT, Kind, LATENT, LEVELS, LOGITS, NEXT_INPUT, PROBABILITIES, RESIDUAL, SCALE_INPUT, TOKENS,
     TOKENS_OF_LATENT,
 };
-use crate::steps::{Steps, values};
-use crate::trace::Trace;
+use crate::steps::Steps;
+use crate::trace::{Trace, values};
 
 /// Judges every step of a generation from its recorded inputs.
 pub(crate) struct Pieces<'a> {
@@ -87,13 +86,15 @@ impl<B: HartBackend> GenerationHook<B> for Pieces<'_> {
         step: &Step<'_, B>,
         sampling: ResidualSampling<'_, B>,
     ) -> Result<Tensor<B, 3>> {
-        let shape = sampling.start.dims();
-        let device = sampling.start.device();
-        self.compare_residual(step, sampling).map_err(invalid)?;
+        self.compare_residual(step, &sampling).map_err(invalid)?;
+        let Some(result) = self.trace.optional(&name(step, "residual.result")) else {
+            return sampling.sample();
+        };
         // Both halves were recorded, the conditional one first.
-        let result = self.trace.input(&name(step, "residual.result")).map_err(invalid)?;
+        let shape = sampling.start.dims();
         let conditional = result.floats()[..shape.iter().product()].to_vec();
-        Ok(Tensor::from_data(TensorData::new(conditional, shape), &device))
+        let conditional = TensorData::new(conditional, shape);
+        Ok(Tensor::from_data(conditional, &sampling.start.device()))
     }
 }
 
@@ -103,34 +104,43 @@ fn invalid(failed: Failed) -> Error {
 }
 
 impl Pieces<'_> {
-    /// The condition from the recorded last block and indices, and every diffusion step.
+    /// The condition from the recorded last block and indices, and every diffusion step from the
+    /// recorded condition.
     fn compare_residual<B: HartBackend>(
         &self,
         step: &Step<'_, B>,
-        sampling: ResidualSampling<'_, B>,
+        sampling: &ResidualSampling<'_, B>,
     ) -> Result<(), Failed> {
-        let trace = self.trace;
-        let ResidualSampling { head, schedule, settings, start, noise, .. } = sampling;
-        let [_, tokens, _] = start.dims();
-        let hidden = trace.input(&name(step, "hidden"))?.tensor::<B, 3>(&start.device());
-        let [rows, _, width] = hidden.dims();
-        let indices = trace.input(&name(step, "indices"))?.ints(&start.device());
-        let codes = step.model.tokenizer.quantizer.embed(indices);
-        let condition = step.model.transformer.residual_condition(hidden, codes);
+        let (trace, device) = (self.trace, sampling.start.device());
+        let guidance = trace.json["diffusion_cfg"][step.pass].as_f64();
+        let same = guidance.is_none_or(|guidance| guidance == sampling.settings.guidance);
+        trace.check("the diffusion guidance", same);
+
+        let hidden = trace.optional(&name(step, "hidden"));
+        let mut condition = match (hidden, trace.optional(&name(step, "indices"))) {
+            (Some(hidden), Some(indices)) => {
+                let codes = step.model.tokenizer.quantizer.embed(indices.ints(&device));
+                step.model.transformer.residual_condition(hidden.tensor(&device), codes)
+            }
+            _ => sampling.condition.clone(),
+        };
         // Recorded with rows and tokens as one axis.
         let recorded = name(step, "residual.condition");
         trace.close_values(&CONDITION, &recorded, &values(&condition));
-        let condition = trace.input(&recorded)?.reshaped([rows, tokens, width], &start.device());
-        let guidance = &trace.json["diffusion_cfg"][step.pass];
-        trace.check(
-            "the diffusion guidance",
-            guidance.as_f64().is_none_or(|g| g == settings.guidance),
-        );
-        let settings = SamplerSettings::new(settings.guidance, settings.temperature);
-        let beginning = name(step, "residual.");
-        let noise = &*noise;
-        Steps { trace, beginning, head, schedule, settings, condition, start, noise }
-            .compare(&RESIDUAL, 1.0)
+        if let Some(golden) = trace.optional(&recorded) {
+            condition = golden.reshaped(condition.dims(), &device);
+        }
+        Steps {
+            trace,
+            beginning: name(step, "residual."),
+            head: sampling.head,
+            schedule: sampling.schedule,
+            settings: sampling.settings,
+            condition,
+            start: sampling.start.clone(),
+            noise: &*sampling.noise,
+        }
+        .compare(&RESIDUAL, 1.0)
     }
 
     /// Whether the tokens of a step are mixed by probabilities of logits that were not recorded.

@@ -11,8 +11,7 @@ use hart_tokenizer::resize::Resize;
 use libtest_mimic::Failed;
 
 use crate::kinds::{ACTIVATION, HALF, NORMALIZED, RESIZED};
-use crate::steps::values;
-use crate::trace::Trace;
+use crate::trace::{Trace, values};
 use crate::{rotary, sinusoid};
 
 /// `trace_primitives`.

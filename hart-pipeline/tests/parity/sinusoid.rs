@@ -5,8 +5,7 @@ use hart_core::nn::sinusoid;
 use libtest_mimic::Failed;
 
 use crate::kinds::SINUSOID;
-use crate::steps::values;
-use crate::trace::Trace;
+use crate::trace::{Trace, values};
 
 /// One of this many frequencies may be a unit in the last place off: the exponential that the
 /// recordings were made with is not correctly rounded for 2 of 128.
@@ -29,8 +28,8 @@ pub(crate) fn compare<B: HartBackend>(trace: &Trace, device: &B::Device) -> Resu
 
 /// Every entry within the tolerance; those of a few frequencies as far as one unit in the last place
 /// of the frequency moves the angle at that time, which is a product rounded once more. More
-/// frequencies than that, or farther, is the error of frequencies computed in another precision: two
-/// thirds of them would move angles by up to 6e-5 at time 999.
+/// frequencies than that, or farther, is the error of frequencies computed in another precision: in 64
+/// bits 34 of 128 are off by more than the tolerance, up to 6e-5 at time 999.
 fn compare_table(trace: &Trace, name: &str, found: &[f64], times: &[f64], width: usize) {
     trace.count(name);
     let expected = trace.about(name).map_or(&[][..], |golden| &golden.values);

@@ -7,7 +7,7 @@ use hart_diffusion::{Denoised, NoiseSchedule, ResidualHead, SamplerSettings};
 use libtest_mimic::Failed;
 
 use crate::kinds::{ESTIMATE, Kind, SAMPLE};
-use crate::trace::Trace;
+use crate::trace::{Trace, values};
 
 /// A recorded sampling. Recordings hold both halves of guidance, the conditional one first; that
 /// half is computed and compared.
@@ -66,9 +66,4 @@ impl<B: HartBackend> Steps<'_, B> {
         let values = golden.floats()[start..start + shape.iter().product::<usize>()].to_vec();
         Some(Tensor::from_data(TensorData::new(values, shape), &self.start.device()))
     }
-}
-
-/// The values of a tensor.
-pub(crate) fn values<B: HartBackend, const D: usize>(tensor: &Tensor<B, D>) -> Vec<f64> {
-    tensor.to_data().iter::<f64>().collect()
 }

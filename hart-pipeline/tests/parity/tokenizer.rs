@@ -10,8 +10,7 @@ use libtest_mimic::Failed;
 
 use crate::kinds::{DECODER, ENCODER, Kind, QUANTIZER};
 use crate::models::model_folder;
-use crate::steps::values;
-use crate::trace::Trace;
+use crate::trace::{Trace, values};
 
 /// `trace_tokenizer_*`.
 pub(crate) fn compare<B: HartBackend>(trace: &Trace, device: &B::Device) -> Result<(), Failed> {

@@ -11,8 +11,7 @@ use libtest_mimic::Failed;
 use crate::gradients::{compare_gradients, gradients_inside};
 use crate::kinds::{LOSS, RECONSTRUCTION, TOKENIZER_GRADIENT};
 use crate::models::model_folders;
-use crate::steps::values;
-use crate::trace::Trace;
+use crate::trace::{Trace, values};
 
 /// `trace_vq_train`: continuous and discrete latents are decoded, and all parts are trained or only
 /// those after the quantizer.

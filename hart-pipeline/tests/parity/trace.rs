@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::TensorData;
+use burn::tensor::{Tensor, TensorData, backend::Backend};
 use hart_core::checkpoint::LoadOptions;
 use libtest_mimic::Failed;
 use serde_json::Value;
@@ -237,4 +237,9 @@ fn largest_difference(found: &[f64], expected: &[f64]) -> f64 {
     let difference = |(a, b): (&f64, &f64)| if a == b { 0.0 } else { (a - b).abs() };
     let differences = found.iter().zip(expected).map(difference);
     differences.fold(0.0f64, |m, d| if d.is_nan() || d > m { d } else { m })
+}
+
+/// The values of a tensor.
+pub(crate) fn values<B: Backend, const D: usize>(tensor: &Tensor<B, D>) -> Vec<f64> {
+    tensor.to_data().iter::<f64>().collect()
 }

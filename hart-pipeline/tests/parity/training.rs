@@ -18,8 +18,7 @@ use crate::kinds::{
     TRAINED_LOGITS,
 };
 use crate::models::{config_of, load_model, model_folder, text_condition};
-use crate::steps::values;
-use crate::trace::Trace;
+use crate::trace::{Trace, values};
 
 /// `trace_train_*`: one step of training of transformer and residual head.
 pub(crate) fn compare<B: HartBackend>(trace: &Trace, device: &B::Device) -> Result<(), Failed> {
