@@ -15,10 +15,12 @@ use hart_pipeline::backend::{DefaultBackend, default_device};
 use hart_pipeline::image::grid;
 use hart_pipeline::{GenerationHook, HartBackend, HartPipeline, Request};
 
-/// Guidance as a function of how far the scale is on the way, from 0 to 1.
+/// Guidance as a function of how far the scale is towards the last, from 0 to 1.
+type Guidance = fn(f64) -> f64;
+
 struct Schedule {
     name: &'static str,
-    guidance: fn(f64) -> f64,
+    guidance: Guidance,
     scales: usize,
 }
 
@@ -43,7 +45,7 @@ const PROMPTS: [&str; 5] = [
 fn main() -> anyhow::Result<()> {
     let pipeline = HartPipeline::<DefaultBackend>::embedded(&default_device())?;
     let scales = pipeline.model()?.transformer.scales().count();
-    let schedules: [(&str, fn(f64) -> f64); 5] = [
+    let schedules: [(&str, Guidance); 5] = [
         ("none", |_| 0.0),
         ("growing, as released", |way| 2.0 * way),
         ("the same everywhere", |_| 1.0),

@@ -74,9 +74,8 @@ impl ScaleSchedule {
 
     /// The value that [`Self::read`] reads.
     pub fn to_json(&self) -> Value {
-        let grid = |grid: &Grid| match grid.is_square() {
-            true => grid.rows.into(),
-            false => Value::from(vec![grid.rows, grid.columns]),
+        let grid = |grid: &Grid| {
+            if grid.is_square() { grid.rows.into() } else { vec![grid.rows, grid.columns].into() }
         };
         self.grids.iter().map(grid).collect()
     }
@@ -146,7 +145,7 @@ impl ScaleSchedule {
         self.grids.iter().map(|grid| grid.cells()).sum()
     }
 
-    /// How far scale `scale` is on the way, in [0, 1): `k / (S - 1)`, the last step reusing the
+    /// How far scale `scale` is towards the last, in [0, 1): `k / (S - 1)`, the last step reusing the
     /// ratio of the step before it. Guidance and the smoothing temperature grow with it (section
     /// 4.4).
     pub fn ratio(&self, scale: usize) -> f64 {
@@ -190,7 +189,7 @@ mod tests {
             }
         }
         assert_eq!(squares.reshaped(Grid::square(64)).expect("the same"), squares);
-        assert!(squares.reshaped(Grid::new(1, 64)).is_err());
+        assert!(squares.reshaped(Grid::new(2, 8)).is_err());
     }
 
     #[test]

@@ -14,13 +14,14 @@ pub use settings::ImageSettings;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Image {
     pixels: Pixels,
-    settings: ImageSettings,
+    // Much larger than the rest, and seldom moved about.
+    settings: Box<ImageSettings>,
 }
 
 impl Image {
     /// Pixels with settings that are written beside them.
     pub fn new(pixels: Pixels, settings: ImageSettings) -> Self {
-        Self { pixels, settings }
+        Self { pixels, settings: Box::new(settings) }
     }
 
     /// Width in pixels.

@@ -1,7 +1,7 @@
 //! What made an image, as its file carries it.
 
 use std::fs::File;
-use std::io::{BufReader, Cursor, Read};
+use std::io::{BufReader, Cursor};
 use std::path::Path;
 
 use hart_core::{Error, Result};
@@ -125,7 +125,7 @@ impl ImageSettings {
         Self::read_from(name.as_ref(), Cursor::new(png))
     }
 
-    fn read_from(path: &Path, file: impl Read + std::io::BufRead + std::io::Seek) -> Result<Self> {
+    fn read_from(path: &Path, file: impl std::io::BufRead + std::io::Seek) -> Result<Self> {
         let limits = png::Limits { bytes: MAX_BYTES };
         let reader = png::Decoder::new_with_limits(file, limits)
             .read_info()

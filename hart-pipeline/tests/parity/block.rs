@@ -2,18 +2,20 @@
 
 use burn::module::Param;
 use burn::tensor::{Tensor, TensorData};
-use hart_ar::Transformer;
 use hart_ar::block::Block;
 use hart_ar::cache::{Keep, LayerCache};
 use hart_ar::modulation::{ModulationValues, pool_context};
+use hart_ar::rotary::visual_angles;
+use hart_ar::{Transformer, TransformerConfig};
 use hart_core::HartBackend;
-use hart_core::config::TransformerConfig;
-use hart_core::nn::{Angles, context_angles, visual_angles};
+use hart_core::nn::context_angles;
+use hart_core::ops::Angles;
 use hart_pipeline::{ModelCheckpoints, ModelConfig, TransformerWeights};
 use libtest_mimic::Failed;
 
-use crate::generation::model_folders;
-use crate::harness::{COMPONENT, Trace};
+use crate::kinds::{CACHE, ONE_BLOCK};
+use crate::models::model_folders;
+use crate::trace::Trace;
 
 /// What all cases share.
 struct Inputs<B: HartBackend> {
@@ -24,17 +26,16 @@ struct Inputs<B: HartBackend> {
     device: B::Device,
 }
 
-pub(crate) fn compare<B: HartBackend>(trace: &mut Trace, device: &B::Device) -> Result<(), Failed> {
+/// `trace_block`.
+pub(crate) fn compare<B: HartBackend>(trace: &Trace, device: &B::Device) -> Result<(), Failed> {
     let (config, block) = block::<B>(trace, device)?;
-    let inputs = Inputs::new(trace, config, &block, device);
-    trace.given(&["cond", "context_mask", "context_position_ids", "x", "partial_last.keep"]);
+    let inputs = Inputs::new(trace, config, &block, device)?;
     compare_masked(trace, &inputs, &block, "plain");
     compare_cached(trace, &inputs, &block, "plain");
     // A scale of normalised queries beyond its bound; recorded for models that have one.
-    if trace.has("clamp.scale_mul_1H11") {
-        trace.given(&["clamp.scale_mul_1H11"]);
+    if let Some(scale) = trace.optional("clamp.log_scale") {
         let mut clamped = block.clone();
-        let scale: Tensor<B, 4> = trace.get("clamp.scale_mul_1H11").tensor(device);
+        let scale: Tensor<B, 4> = scale.tensor(device);
         clamped.attention.log_scale = Some(Param::from_tensor(scale));
         compare_masked(trace, &inputs, &clamped, "clamp");
         compare_cached(trace, &inputs, &clamped, "clamp");
@@ -43,7 +44,7 @@ pub(crate) fn compare<B: HartBackend>(trace: &mut Trace, device: &B::Device) -> 
     let context = inputs.config.context_tokens;
     let first =
         inputs.forward(&block, 0, (0..context).collect(), &mut LayerCache::new(0), Keep::No);
-    trace.close("nocache_si0_out", first.to_data(), COMPONENT);
+    trace.close(&ONE_BLOCK, "uncached", first.to_data());
     compare_partial(trace, &inputs, &block);
     Ok(())
 }
@@ -54,8 +55,8 @@ fn block<B: HartBackend>(
     device: &B::Device,
 ) -> Result<(TransformerConfig, Block<B>), Failed> {
     let index = trace.json["block_index"].as_u64().ok_or("no block_index")? as usize;
-    let [_, tokens, width] = trace.get("x").shape[..] else {
-        return Err("x of another rank".into());
+    let [_, tokens, width] = trace.input("input")?.shape[..] else {
+        return Err("an input of another rank".into());
     };
     for folder in model_folders(&trace.folder) {
         let config = ModelConfig::open(&folder)?;
@@ -78,19 +79,22 @@ fn block<B: HartBackend>(
 }
 
 impl<B: HartBackend> Inputs<B> {
-    fn new(trace: &Trace, config: TransformerConfig, block: &Block<B>, device: &B::Device) -> Self {
-        let condition: Tensor<B, 3> = trace.get("cond").tensor(device);
-        let valid: Tensor<B, 2> = trace.get("context_mask").tensor(device);
-        let pooled = pool_context(config.modulation, condition, valid);
-        let positions = trace.get("context_position_ids").indices();
-        let positions = positions.chunks_exact(config.context_tokens).map(<[i64]>::to_vec);
-        Self {
-            x: trace.get("x").tensor(device),
+    fn new(
+        trace: &Trace,
+        config: TransformerConfig,
+        block: &Block<B>,
+        device: &B::Device,
+    ) -> Result<Self, Failed> {
+        let context: Tensor<B, 3> = trace.input("context")?.tensor(device);
+        let valid: Tensor<B, 2> = trace.input("text.mask")?.tensor(device);
+        let pooled = pool_context(config.modulation, context, valid);
+        Ok(Self {
+            x: trace.input("input")?.tensor(device),
             modulation: block.modulation.values(pooled),
-            positions: positions.collect(),
+            positions: trace.input("text.positions")?.rows(),
             device: device.clone(),
             config,
-        }
+        })
     }
 
     /// Where the tokens of a step begin in `x`, and how many there are; step 0 is the context.
@@ -109,7 +113,9 @@ impl<B: HartBackend> Inputs<B> {
             0 => context_angles(positions, width, 10_000.0),
             _ => {
                 let offset = *positions.last().expect("a context");
-                visual_angles(cells, scales.side(step), scales.latent_side(), offset, width)
+                let latent = scales.latent();
+                let extent = [latent.rows as f32, latent.columns as f32];
+                visual_angles(cells, scales.grid(step), extent, offset, width)
             }
         })
         .collect()
@@ -139,12 +145,7 @@ impl<B: HartBackend> Inputs<B> {
 }
 
 /// All steps at once under the block-wise causal mask.
-fn compare_masked<B: HartBackend>(
-    trace: &mut Trace,
-    inputs: &Inputs<B>,
-    block: &Block<B>,
-    case: &str,
-) {
+fn compare_masked<B: HartBackend>(trace: &Trace, inputs: &Inputs<B>, block: &Block<B>, case: &str) {
     let steps = inputs.config.scales.count();
     let rows = inputs.positions.len();
     let mut angles = vec![vec![]; rows];
@@ -167,38 +168,29 @@ fn compare_masked<B: HartBackend>(
         &inputs.tensor(angles),
         Some(mask),
     );
-    trace.close(&format!("{case}.full_masked_out"), found.to_data(), COMPONENT);
+    trace.close(&ONE_BLOCK, &format!("{case}.masked"), found.to_data());
 }
 
 /// The recorded steps one after another with a cache.
-fn compare_cached<B: HartBackend>(
-    trace: &mut Trace,
-    inputs: &Inputs<B>,
-    block: &Block<B>,
-    case: &str,
-) {
-    let name = |step: usize| format!("{case}.cached_out.{step}");
-    let steps = (0..).take_while(|&step| trace.has(&name(step))).count();
+fn compare_cached<B: HartBackend>(trace: &Trace, inputs: &Inputs<B>, block: &Block<B>, case: &str) {
+    let name = |step: usize| format!("{case}.cached.{step}");
+    let steps = (0..).take_while(|&step| trace.about(&name(step)).is_some()).count();
     let capacity = (0..steps).map(|step| inputs.span(step).1).sum();
     let mut cache = LayerCache::new(capacity);
     for step in 0..steps {
         let cells = (0..inputs.span(step).1).collect();
         let found = inputs.forward(block, step, cells, &mut cache, Keep::Yes);
-        trace.close(&name(step), found.to_data(), COMPONENT);
+        trace.close(&ONE_BLOCK, &name(step), found.to_data());
     }
-    let (keys, values) = cache.kept().expect("steps were kept");
-    trace.close(&format!("{case}.cache_k"), keys.to_data(), COMPONENT);
-    trace.close(&format!("{case}.cache_v"), values.to_data(), COMPONENT);
+    let Some((keys, values)) = cache.kept() else { return };
+    trace.close(&CACHE, &format!("{case}.keys"), keys.to_data());
+    trace.close(&CACHE, &format!("{case}.values"), values.to_data());
 }
 
 /// Some tokens of the last scale, different ones for each row, attending to themselves.
-fn compare_partial<B: HartBackend>(trace: &mut Trace, inputs: &Inputs<B>, block: &Block<B>) {
-    let keep = trace.get("partial_last.keep");
-    let cells: Vec<Vec<usize>> = keep
-        .indices()
-        .chunks_exact(keep.shape[1])
-        .map(|row| row.iter().map(|&cell| cell as usize).collect())
-        .collect();
+fn compare_partial<B: HartBackend>(trace: &Trace, inputs: &Inputs<B>, block: &Block<B>) {
+    let Some(positions) = trace.optional("partial.positions") else { return };
+    let cells = positions.position_rows();
     let last = inputs.config.scales.last();
     let (start, _) = inputs.span(last);
     let rows = cells.iter().enumerate().map(|(row, cells)| {
@@ -209,5 +201,5 @@ fn compare_partial<B: HartBackend>(trace: &mut Trace, inputs: &Inputs<B>, block:
     let x = Tensor::cat(rows.collect(), 0);
     let angles = inputs.tensor(inputs.angles(last, &cells));
     let found = block.forward_masked(x, inputs.modulation.as_ref(), &angles, None);
-    trace.close("partial_last.out", found.to_data(), COMPONENT);
+    trace.close(&ONE_BLOCK, "partial.output", found.to_data());
 }

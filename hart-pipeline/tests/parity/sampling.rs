@@ -4,13 +4,15 @@ use hart_ar::sampling::{Smoothing, filter, smooth_weights};
 use hart_core::HartBackend;
 use libtest_mimic::Failed;
 
-use crate::harness::{COMPONENT, Trace};
+use crate::kinds::{FILTERED, INDICES, SMOOTH};
+use crate::trace::Trace;
 
-pub(crate) fn compare<B: HartBackend>(trace: &mut Trace, _: &B::Device) -> Result<(), Failed> {
-    let logits = trace.get("logits");
-    let (shape, logits) = (logits.shape.clone(), logits.floats());
-    let rows: Vec<&[f32]> = logits.chunks_exact(shape[2]).collect();
-    trace.given(&["logits", "gumbel.noise"]);
+/// `trace_sampling`.
+pub(crate) fn compare<B: HartBackend>(trace: &Trace, _: &B::Device) -> Result<(), Failed> {
+    let golden = trace.input("logits")?;
+    let entries = *golden.shape.last().ok_or("logits without a shape")?;
+    let logits = golden.floats();
+    let rows: Vec<&[f32]> = logits.chunks_exact(entries).collect();
     for name in trace.names() {
         if let Some((top_k, top_p)) = filter_case(&name) {
             compare_filter(trace, &name, &rows, top_k, top_p);
@@ -28,10 +30,10 @@ fn filter_case(name: &str) -> Option<(usize, f64)> {
     Some((k.parse().ok()?, p.parse().ok()?))
 }
 
-fn compare_filter(trace: &mut Trace, name: &str, rows: &[&[f32]], top_k: usize, top_p: f64) {
+fn compare_filter(trace: &Trace, name: &str, rows: &[&[f32]], top_k: usize, top_p: f64) {
+    let Some(recorded) = trace.about(name) else { return };
     let (mut found, mut expected) = (vec![], vec![]);
-    let recorded = trace.get(name).values.clone();
-    for (logits, recorded) in rows.iter().zip(recorded.chunks_exact(rows[0].len())) {
+    for (logits, recorded) in rows.iter().zip(recorded.values.chunks_exact(rows[0].len())) {
         // Among exact ties top-p may keep any: the choice depends on the sort.
         if top_p > 0.0 && has_ties(logits, top_k) {
             continue;
@@ -48,8 +50,12 @@ fn compare_filter(trace: &mut Trace, name: &str, rows: &[&[f32]], top_k: usize, 
         found.extend(row);
         expected.extend_from_slice(recorded);
     }
-    let tolerance = if name.ends_with("kept") { 0.0 } else { COMPONENT };
-    trace.compare(name, &found, &expected, tolerance);
+    trace.compare(
+        if name.ends_with("kept") { &INDICES } else { &FILTERED },
+        name,
+        &found,
+        &expected,
+    );
 }
 
 fn has_ties(logits: &[f32], top_k: usize) -> bool {
@@ -58,19 +64,19 @@ fn has_ties(logits: &[f32], top_k: usize) -> bool {
     sorted.windows(2).any(|pair| pair[0] == pair[1])
 }
 
-fn compare_smooth(trace: &mut Trace, name: &str, rows: &[&[f32]], tau: &str) -> Result<(), Failed> {
+fn compare_smooth(trace: &Trace, name: &str, rows: &[&[f32]], tau: &str) -> Result<(), Failed> {
     let (tau, noisy) = match tau.strip_suffix(".soft_zero_noise") {
         Some(tau) => (tau, 0.0),
         None => (tau.strip_suffix(".soft").ok_or("an unknown tensor")?, 1.0),
     };
     let smoothing = Smoothing { factor: 1.0, temperature: tau.parse()? };
-    let noise = trace.get("gumbel.noise").floats();
+    let noise = trace.input("gumbel.noise")?.floats();
     let noise = noise.chunks_exact(rows[0].len());
     let found = rows.iter().zip(noise).flat_map(|(logits, noise)| {
         let noise: Vec<f32> = noise.iter().map(|value| value * noisy).collect();
         smooth_weights(&filter(logits, 0, 0.0), smoothing, &noise)
     });
     let found: Vec<f64> = found.map(f64::from).collect();
-    trace.close_values(name, &found, COMPONENT);
+    trace.close_values(&SMOOTH, name, &found);
     Ok(())
 }

@@ -7,24 +7,25 @@ use burn::tensor::TensorData;
 use hart_core::HartBackend;
 use hart_core::config::ConfigReader;
 use hart_core::tap::Tap;
-use hart_pipeline::text::model::Qwen2;
 use hart_pipeline::text::{
-    PaddingSide, PromptTokenizer, SystemPrompt, TextEncoder, TextEncoderConfig, TokenizedPrompt,
-    open_checkpoint, system_prompt,
+    PaddingSide, PromptTokenizer, Qwen2, SystemPrompt, TextEncoder, TextEncoderConfig,
+    TokenizedPrompt, open_checkpoint, system_prompt,
 };
 use libtest_mimic::Failed;
 use serde_json::Value;
 
-use crate::harness::{COMPONENT, Trace};
+use crate::kinds::{Kind, TEXT_CONTEXT, TEXT_LAYER};
+use crate::trace::Trace;
 
-pub(crate) fn compare<B: HartBackend>(trace: &mut Trace, device: &B::Device) -> Result<(), Failed> {
-    let folders = text_folders(&trace.folder);
-    let with_tokenizer = folders.iter().find(|folder| folder.join("tokenizer.json").is_file());
-    let vocabulary = with_tokenizer.ok_or("no folder has a tokenizer.json")?.clone();
+/// `trace_text`.
+pub(crate) fn compare<B: HartBackend>(trace: &Trace, device: &B::Device) -> Result<(), Failed> {
+    let vocabulary = vocabulary(&trace.folder)?;
     compare_tokenizer(trace, &vocabulary)?;
-    for folder in folders {
-        for (side, case) in cases(trace) {
-            compare_case::<B>(trace, device, &folder, &vocabulary, &side, &case)?;
+    for folder in text_folders(&trace.folder) {
+        for (side, system) in cases(trace) {
+            let vocabulary = vocabulary.clone();
+            let case = Case { trace, beginning: format!("{side}.{system}."), vocabulary };
+            case.compare::<B>(device, &folder, padding(&side)?, &system)?;
         }
     }
     Ok(())
@@ -42,6 +43,18 @@ fn text_folders(fixtures: &Path) -> Vec<PathBuf> {
     folders
 }
 
+/// The folder whose tokenizer all text models share.
+pub(crate) fn vocabulary(fixtures: &Path) -> Result<PathBuf, Failed> {
+    let mut folders = text_folders(fixtures).into_iter();
+    let found = folders.find(|folder| folder.join("tokenizer.json").is_file());
+    Ok(found.ok_or("no folder of a text model has a tokenizer.json")?)
+}
+
+/// The prompts that a trace of texts was recorded with.
+pub(crate) fn prompts(json: &Value) -> Vec<String> {
+    json["prompts"].as_array().into_iter().flatten().map(text).collect()
+}
+
 /// The pairs of a padding side and a system prompt that were recorded.
 fn cases(trace: &Trace) -> BTreeSet<(String, String)> {
     let names = trace.names();
@@ -52,14 +65,26 @@ fn cases(trace: &Trace) -> BTreeSet<(String, String)> {
     cases.collect()
 }
 
-fn compare_tokenizer(trace: &mut Trace, folder: &Path) -> Result<(), Failed> {
+fn padding(side: &str) -> Result<PaddingSide, Failed> {
+    match side {
+        "left" => Ok(PaddingSide::Left),
+        "right" => Ok(PaddingSide::Right),
+        other => Err(format!("an unknown side {other}").into()),
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_string()
+}
+
+/// Texts to ids and back.
+fn compare_tokenizer(trace: &Trace, folder: &Path) -> Result<(), Failed> {
     let tokenizer = PromptTokenizer::open(folder, None)?;
-    let json = trace.json.clone();
     let ids = |case: &Value| -> Vec<u32> {
-        let ids = case["ids"].as_array().expect("a list of ids");
-        ids.iter().map(|id| id.as_u64().expect("an id") as u32).collect()
+        let ids = case["ids"].as_array().into_iter().flatten();
+        ids.filter_map(|id| u32::try_from(id.as_u64()?).ok()).collect()
     };
-    let list = |key: &str| json[key].as_array().expect("a list of cases").clone();
+    let list = |key: &str| trace.json[key].as_array().cloned().unwrap_or_default();
     for case in list("tokenization") {
         let text = text(&case["text"]);
         trace.check(&format!("the tokens of {text:?}"), tokenizer.ids(&text)? == ids(&case));
@@ -68,121 +93,140 @@ fn compare_tokenizer(trace: &mut Trace, folder: &Path) -> Result<(), Failed> {
         let text = text(&case["text"]);
         trace.check(&format!("the text of {text:?}"), tokenizer.text(&ids(&case))? == text);
     }
-    let official = trace.json["official_system_prompt"] == system_prompt::RELEASED;
-    trace.check("the released system prompt", official);
+    if let Some(official) = trace.json["official_system_prompt"].as_str() {
+        trace.check("the released system prompt", official == system_prompt::RELEASED);
+    }
     Ok(())
 }
 
-fn compare_case<B: HartBackend>(
-    trace: &mut Trace,
-    device: &B::Device,
-    folder: &Path,
-    vocabulary: &Path,
-    side: &str,
-    case: &str,
-) -> Result<(), Failed> {
-    let padding = match side {
-        "left" => PaddingSide::Left,
-        "right" => PaddingSide::Right,
-        other => return Err(format!("an unknown side {other}").into()),
-    };
-    let tokenizer = PromptTokenizer::open(vocabulary, Some(padding))?;
-    let system = match case {
-        "nosys" => SystemPrompt::None,
-        "sys" => SystemPrompt::Custom(text(&trace.json["system_prompt"])),
-        "official_sys" => SystemPrompt::Released,
-        other => return Err(format!("an unknown case {other}").into()),
-    };
-    let name = |what: &str| format!("{side}.{case}.{what}");
-    let length = trace.json["max_length"].as_u64().expect("a length") as usize;
-    if let Some(text) = system.text() {
+/// One padding side with one system prompt.
+struct Case<'a> {
+    trace: &'a Trace,
+    /// What the names of its tensors begin with.
+    beginning: String,
+    vocabulary: PathBuf,
+}
+
+impl Case<'_> {
+    fn name(&self, what: &str) -> String {
+        format!("{}{what}", self.beginning)
+    }
+
+    fn compare<B: HartBackend>(
+        &self,
+        device: &B::Device,
+        folder: &Path,
+        padding: PaddingSide,
+        system: &str,
+    ) -> Result<(), Failed> {
+        let (trace, json) = (self.trace, &self.trace.json);
+        let tokenizer = PromptTokenizer::open(&self.vocabulary, Some(padding))?;
+        let length = json["max_length"].as_u64().ok_or("no max_length in the JSON file")? as usize;
+        let prompt = match system {
+            "nosys" => SystemPrompt::None,
+            "sys" => SystemPrompt::Custom(text(&json["system_prompt"])),
+            "official_sys" => SystemPrompt::Released,
+            other => return Err(format!("an unknown case {other}").into()),
+        };
+        self.compare_system(&tokenizer, &prompt, length)?;
+        let config = TextEncoderConfig::open(folder.join("config.json"))?;
+        // The embeddings, and what every layer gives.
+        if let Some(recorded) = json["hidden_states_len"].as_u64() {
+            trace.check("hidden_states_len", recorded as usize == config.depth + 1);
+        }
+        let (model, checkpoint) = (Qwen2::<B>::init(&config, device), open_checkpoint(folder)?);
+        let model = model.load(&checkpoint, trace.options)?;
+        let encoder = TextEncoder::new(tokenizer, model.clone(), length, &prompt)?;
+
+        let tokenized: Result<Vec<_>, _> =
+            prompts(json).iter().map(|prompt| encoder.tokenize(prompt)).collect();
+        let tokenized = tokenized?;
+        let valid = self.compare_tokens(&tokenized);
+        // A left pad without a system prompt attends to nothing: what it gives is not defined.
+        let undefined = padding == PaddingSide::Left && system == "nosys";
+        let rows = undefined.then_some(valid);
+        if system == "nosys" {
+            let tokens: Vec<_> = tokenized.iter().map(|prompt| prompt.tokens.clone()).collect();
+            let mask: Vec<_> = tokenized.iter().map(|prompt| prompt.mask.clone()).collect();
+            let mut layers = Layers { case: self, depth: config.depth, rows: rows.as_deref() };
+            model.forward(&tokens, &mask, None, &mut layers);
+        }
+        let context = encoder.encode_tokens(tokenized)?.text.context.to_data();
+        for recorded in ["context", "context.fused"] {
+            self.compare_rows(&TEXT_CONTEXT, recorded, context.clone(), rows.as_deref());
+        }
+        Ok(())
+    }
+
+    /// The tokens of the system prompt, cut, and how many there were.
+    fn compare_system(
+        &self,
+        tokenizer: &PromptTokenizer,
+        prompt: &SystemPrompt,
+        length: usize,
+    ) -> Result<(), Failed> {
+        let Some(text) = prompt.text() else { return Ok(()) };
         let ids = tokenizer.system_ids(text, length)?;
         let ids: Vec<i64> = ids.into_iter().map(i64::from).collect();
-        trace.equal(&name("system_tokens"), &ids);
-        let uncut = name("system_tokens_untruncated_len");
-        let holds = trace.json["cases"][&uncut] == tokenizer.ids(text)?.len();
-        trace.check(&uncut, holds);
+        self.trace.equal(&self.name("system_tokens"), &ids);
+        let uncut = self.name("system_tokens_untruncated_len");
+        let holds = self.trace.json["cases"][&uncut] == tokenizer.ids(text)?.len();
+        self.trace.check(&uncut, holds);
+        Ok(())
     }
-    let config = TextEncoderConfig::open(folder.join("config.json"))?;
-    // The embeddings, and what every layer gives.
-    trace.check("hidden_states_len", trace.json["hidden_states_len"] == config.depth + 1);
-    let (model, checkpoint) = (Qwen2::<B>::init(&config, device), open_checkpoint(folder)?);
-    let model = model.load(&checkpoint, trace.options)?;
-    let encoder = TextEncoder::new(tokenizer, model.clone(), config.width, length, &system)?;
 
-    let prompts: Vec<String> =
-        trace.json["prompts"].as_array().expect("prompts").iter().map(text).collect();
-    let tokenized: Result<Vec<_>, _> = prompts.iter().map(|p| encoder.tokenize(p)).collect();
-    let tokenized = tokenized?;
-    let valid = compare_tokens(trace, &name, &tokenized);
-    // A left pad without a system prompt attends to nothing: what it gives is not defined.
-    let rows = (side == "left" && case == "nosys").then_some(valid);
-    if case == "nosys" {
-        let tokens: Vec<_> = tokenized.iter().map(|prompt| prompt.tokens.clone()).collect();
-        let mask: Vec<_> = tokenized.iter().map(|prompt| prompt.mask.clone()).collect();
-        let prefix = format!("{side}.{case}.");
-        let mut layers = Layers { trace, prefix, rows: rows.as_deref() };
-        model.forward(&tokens, &mask, None, &mut layers);
+    /// Compares the tokens with their masks and positions; returns the mask of all tokens.
+    fn compare_tokens(&self, prompts: &[TokenizedPrompt]) -> Vec<i64> {
+        let tokens = prompts.iter().flat_map(|prompt| prompt.tokens.iter().map(|&id| id.into()));
+        self.trace.equal(&self.name("tokens"), &tokens.collect::<Vec<_>>());
+        let valid = prompts.iter().flat_map(|prompt| prompt.mask.iter().map(|&one| one.into()));
+        let valid: Vec<i64> = valid.collect();
+        self.trace.equal(&self.name("mask"), &valid);
+        let positions = prompts.iter().flat_map(|prompt| prompt.positions.clone());
+        self.trace.equal(&self.name("positions"), &positions.collect::<Vec<_>>());
+        valid
     }
-    let context = encoder.encode_tokens(tokenized)?.text.context.to_data();
-    for recorded in ["context", "context_sdpa"] {
-        if trace.has(&name(recorded)) {
-            compare_rows(trace, &name(recorded), context.clone(), rows.as_deref());
-        }
+
+    /// Compares the rows of `[prompts, tokens, width]` where `valid` is 1, or all.
+    fn compare_rows(
+        &self,
+        kind: &'static Kind,
+        what: &str,
+        found: TensorData,
+        valid: Option<&[i64]>,
+    ) {
+        let name = self.name(what);
+        let Some(golden) = self.trace.about(&name) else { return };
+        let (Some(valid), true) = (valid, found.shape.to_vec() == golden.shape) else {
+            return self.trace.close(kind, &name, found);
+        };
+        let width = golden.values.len() / valid.len();
+        let found: Vec<f64> = found.iter::<f64>().collect();
+        let rows = |values: &[f64]| -> Vec<f64> {
+            let rows = values.chunks_exact(width).zip(valid).filter(|(_, valid)| **valid == 1);
+            rows.flat_map(|(row, _)| row.to_vec()).collect()
+        };
+        self.trace.compare(kind, &name, &rows(&found), &rows(&golden.values));
     }
-    Ok(())
-}
-
-/// Compares the tokens with their masks and positions; returns the mask of all tokens.
-fn compare_tokens(
-    trace: &mut Trace,
-    name: &dyn Fn(&str) -> String,
-    prompts: &[TokenizedPrompt],
-) -> Vec<i64> {
-    let tokens = prompts.iter().flat_map(|prompt| prompt.tokens.iter().map(|&id| i64::from(id)));
-    trace.equal(&name("tokens"), &tokens.collect::<Vec<_>>());
-    let valid = prompts.iter().flat_map(|prompt| prompt.mask.iter().map(|&one| i64::from(one)));
-    let valid: Vec<i64> = valid.collect();
-    trace.equal(&name("mask"), &valid);
-    let positions = prompts.iter().flat_map(|prompt| prompt.positions.clone());
-    trace.equal(&name("position_ids"), &positions.collect::<Vec<_>>());
-    valid
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().expect("a text").to_string()
-}
-
-/// Compares the rows of `[prompts, tokens, width]` where `valid` is 1, or all.
-fn compare_rows(trace: &mut Trace, name: &str, found: TensorData, valid: Option<&[i64]>) {
-    if found.shape.to_vec() != trace.get(name).shape {
-        // Says that the shapes differ.
-        return trace.close(name, found, COMPONENT);
-    }
-    let width = *found.shape.last().expect("a shape");
-    let found: Vec<f64> = found.iter::<f64>().collect();
-    let expected = trace.get(name).values.clone();
-    let rows = |values: &[f64]| -> Vec<f64> {
-        let rows = values.chunks_exact(width).enumerate();
-        let kept = rows.filter(|(i, _)| valid.is_none_or(|valid| valid[*i] == 1));
-        kept.flat_map(|(_, row)| row.to_vec()).collect()
-    };
-    trace.compare(name, &rows(&found), &rows(&expected), COMPONENT);
 }
 
 /// Compares the hidden states of every layer that was recorded.
 struct Layers<'a> {
-    trace: &'a mut Trace,
-    prefix: String,
+    case: &'a Case<'a>,
+    depth: usize,
     /// Which rows are defined, when not all are.
     rows: Option<&'a [i64]>,
 }
 
 impl Tap for Layers<'_> {
     fn record(&mut self, name: &str, data: &dyn Fn() -> TensorData) {
-        let name = format!("{}{name}", self.prefix);
-        if self.trace.has(&name) {
-            compare_rows(self.trace, &name, data(), self.rows);
+        // The result was recorded as the input of one more layer.
+        let what = match name {
+            "hidden" => format!("layer.{}.input", self.depth),
+            other => other.to_string(),
+        };
+        if self.case.trace.about(&self.case.name(&what)).is_some() {
+            self.case.compare_rows(&TEXT_LAYER, &what, data(), self.rows);
         }
     }
 }

@@ -161,10 +161,8 @@ impl Records {
     pub fn caption(&self, index: usize, plain: f64, seed: u64, address: [u64; 2]) -> &str {
         let captions = &self.records[index].captions;
         let mut draws = generator(seed, CAPTION, address);
-        let chosen = match uniform(draws.next_u64()) < plain {
-            true => 0,
-            false => draws.next_u64() as usize % captions.len(),
-        };
+        let is_plain = uniform(draws.next_u64()) < plain;
+        let chosen = if is_plain { 0 } else { draws.next_u64() as usize % captions.len() };
         &captions[chosen]
     }
 

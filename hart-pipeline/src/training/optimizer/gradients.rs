@@ -70,10 +70,8 @@ impl<B: Backend> ModuleVisitor<B> for Groups {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
         let is_weight = self.path.last().is_some_and(|name| name == "weight");
         let is_embedding = self.path.iter().any(|name| name == "embedding" || name == "levels");
-        let group = match is_weight && D >= 2 && !is_embedding {
-            true => &mut self.decayed,
-            false => &mut self.plain,
-        };
+        let is_decayed = is_weight && D >= 2 && !is_embedding;
+        let group = if is_decayed { &mut self.decayed } else { &mut self.plain };
         group.push(param.id);
     }
 }

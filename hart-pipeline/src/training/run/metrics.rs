@@ -42,9 +42,8 @@ impl Metrics {
     /// # Errors
     /// [`Error::Io`] when the file cannot be written.
     pub(super) fn add(&mut self, step: u64, values: &[f64]) -> Result<()> {
-        let field = |value: &f64| match value.is_nan() {
-            true => String::new(),
-            false => format!("{value:.6}"),
+        let field = |value: &f64| {
+            if value.is_nan() { String::new() } else { format!("{value:.6}") }
         };
         let row = row(std::iter::once(step.to_string()).chain(values.iter().map(field)))?;
         let written = self.file.write_all(&row).and_then(|()| self.file.sync_data());
