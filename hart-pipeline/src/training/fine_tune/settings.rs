@@ -32,8 +32,7 @@ impl FineTuneSettings {
     /// A fine-tuning of `steps` steps of 16 images, a tenth of them warm-up, everything else as in
     /// training.
     pub fn new(steps: u64) -> Self {
-        let mut optimizer = OptimizerSettings::default();
-        optimizer.warm_up = steps / 10;
+        let optimizer = OptimizerSettings { warm_up: steps / 10, ..Default::default() };
         Self {
             seed: 0,
             steps,
