@@ -3,7 +3,7 @@
 use hart_examples::scene::{Colour, Relation};
 
 use crate::lists::Noun;
-use crate::pictures::Style;
+use crate::images::Style;
 
 /// The captions of an object: one with its name, then one with each keyword.
 pub(crate) fn object(
@@ -61,7 +61,7 @@ mod tests {
 
     use super::{both_ways, object, pair};
     use crate::lists::Noun;
-    use crate::pictures::Style;
+    use crate::images::Style;
 
     const APPLE: Noun = Noun { text: "apple", counted: true };
     const FIRE: Noun = Noun { text: "fire", counted: false };

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::concepts::{Concept, Concepts};
 use crate::folder::write;
 use crate::packages::ALL;
-use crate::pictures::Style;
+use crate::images::Style;
 use crate::splits::{Plan, Set};
 
 /// Writes `dataset.json` and `SOURCES.md`.
@@ -28,7 +28,7 @@ pub(crate) fn describe(
                 "licence": package.licence })
     });
     let records: Map<_, _> =
-        sets.iter().map(|set| (set.name.to_string(), json!(set.pictures.len()))).collect();
+        sets.iter().map(|set| (set.name.to_string(), json!(set.images.len()))).collect();
     let colours: Map<_, _> =
         Colour::ALL.iter().map(|colour| (colour.name().to_string(), json!(colour.rgb()))).collect();
     let description = json!({

@@ -83,11 +83,11 @@ pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>) -> anyhow::Result<()
 }
 
 /// Writes an image as PNG; `best` compresses it as far as possible.
-pub(crate) fn write_picture(path: &Path, picture: &RgbImage, best: bool) -> anyhow::Result<()> {
+pub(crate) fn write_image(path: &Path, image: &RgbImage, best: bool) -> anyhow::Result<()> {
     let compression = if best { CompressionType::Best } else { CompressionType::Default };
     let mut bytes = vec![];
     let encoder = PngEncoder::new_with_quality(&mut bytes, compression, FilterType::Adaptive);
-    picture.write_with_encoder(encoder).context("cannot encode an image")?;
+    image.write_with_encoder(encoder).context("cannot encode an image")?;
     write(path, bytes)
 }
 

@@ -16,7 +16,7 @@ mod describe;
 mod folder;
 mod lists;
 mod packages;
-mod pictures;
+mod images;
 mod render;
 mod sample;
 mod splits;
@@ -31,8 +31,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 
 use crate::concepts::Concept;
-use crate::folder::{Unfinished, parent, write, write_picture};
-use crate::pictures::{Drawn, Record};
+use crate::folder::{Unfinished, parent, write, write_image};
+use crate::images::{Drawn, Record};
 use crate::splits::{Plan, Set};
 
 /// Builds the data set of the embedded model.
@@ -112,7 +112,7 @@ fn build(arguments: &Arguments, folder: &Path, packages: &Path) -> anyhow::Resul
         std::fs::create_dir_all(&path)
             .with_context(|| format!("cannot create the folder {}", path.display()))?;
     }
-    let bar = bar(sets.iter().map(|set| set.pictures.len()).sum());
+    let bar = bar(sets.iter().map(|set| set.images.len()).sum());
     for set in &sets {
         bar.set_message(set.name);
         write_set(folder, set, &bar)?;
@@ -120,7 +120,7 @@ fn build(arguments: &Arguments, folder: &Path, packages: &Path) -> anyhow::Resul
     bar.finish_and_clear();
     describe::describe(folder, &plan, &sets, &concepts)?;
     for set in &sets {
-        eprintln!("{}.jsonl: {} records", set.name, set.pictures.len());
+        eprintln!("{}.jsonl: {} records", set.name, set.images.len());
     }
     Ok(())
 }
@@ -147,15 +147,15 @@ fn draw(concepts: &[Concept], side: u32, message: &'static str) -> anyhow::Resul
 /// Writes the images of a set, and its records in order.
 fn write_set(folder: &Path, set: &Set<'_>, bar: &ProgressBar) -> anyhow::Result<()> {
     let records: anyhow::Result<Vec<Record>> = set
-        .pictures
+        .images
         .par_iter()
         .map(|make| {
-            let (record, picture) = make();
+            let (record, image) = make();
             bar.inc(1);
             let path = folder.join(&record.image);
             // Several sets, and several lines of one, may have an image in common.
             if !path.exists() {
-                write_picture(&path, &picture, false)?;
+                write_image(&path, &image, false)?;
             }
             Ok(record)
         })

@@ -38,7 +38,7 @@ impl Drawing {
     }
 
     /// From an encoded image with an alpha channel, with `side` × `side` pixels.
-    pub(crate) fn from_picture(bytes: &[u8], side: u32) -> anyhow::Result<Self> {
+    pub(crate) fn from_image(bytes: &[u8], side: u32) -> anyhow::Result<Self> {
         let image = image::load_from_memory(bytes).context("a drawing is unreadable")?.into_rgba8();
         let (width, height) = image.dimensions();
         let image = Rgba32FImage::from_fn(width, height, |x, y| {
@@ -85,11 +85,11 @@ impl Drawing {
 
     /// Draws over an image, with the upper left corner at `corner`; pixels outside of the image are
     /// cut off.
-    pub(crate) fn over(&self, picture: &mut RgbImage, corner: [i64; 2]) {
+    pub(crate) fn over(&self, image: &mut RgbImage, corner: [i64; 2]) {
         for (x, y, pixel) in self.0.enumerate_pixels() {
             let [x, y] = [corner[0] + i64::from(x), corner[1] + i64::from(y)];
             let (Ok(x), Ok(y)) = (u32::try_from(x), u32::try_from(y)) else { continue };
-            let Some(below) = picture.get_pixel_mut_checked(x, y) else { continue };
+            let Some(below) = image.get_pixel_mut_checked(x, y) else { continue };
             let [r, g, b, a] = pixel.0;
             let through = 1.0 - a.clamp(0.0, 1.0);
             let mix = |above: f32, below: u8| {
@@ -112,21 +112,21 @@ mod tests {
     #[test]
     fn drawings_fill_their_square_and_let_the_background_through() {
         let drawing = Drawing::from_svg(HALF_RED, 16).unwrap();
-        let mut picture = RgbImage::from_pixel(16, 16, Rgb([0, 0, 255]));
-        drawing.over(&mut picture, [0, 0]);
-        assert_eq!(picture.get_pixel(1, 1).0, [0, 0, 255]);
+        let mut image = RgbImage::from_pixel(16, 16, Rgb([0, 0, 255]));
+        drawing.over(&mut image, [0, 0]);
+        assert_eq!(image.get_pixel(1, 1).0, [0, 0, 255]);
         for x in [1, 8, 14] {
-            let [r, g, b] = picture.get_pixel(x, 8).0;
+            let [r, g, b] = image.get_pixel(x, 8).0;
             assert!((126..=130).contains(&r) && g == 0 && (125..=129).contains(&b), "{x}");
         }
     }
 
     #[test]
     fn what_is_outside_is_cut_off() {
-        let mut picture = RgbImage::new(4, 4);
+        let mut image = RgbImage::new(4, 4);
         let drawing = Drawing::from_svg(HALF_RED, 16).unwrap();
         for corner in [[-20, 0], [-6, -6], [3, 2], [50, 50]] {
-            drawing.over(&mut picture, corner);
+            drawing.over(&mut image, corner);
         }
     }
 
@@ -135,6 +135,6 @@ mod tests {
         let empty = r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 8"></svg>"#;
         assert!(Drawing::from_svg(empty, 16).is_err());
         assert!(Drawing::from_svg("no svg", 16).is_err());
-        assert!(Drawing::from_picture(b"no picture", 16).is_err());
+        assert!(Drawing::from_image(b"no image", 16).is_err());
     }
 }

@@ -11,9 +11,9 @@ use serde_json::json;
 
 use crate::concepts;
 use crate::describe::sources;
-use crate::folder::{write, write_picture};
+use crate::folder::{write, write_image};
 use crate::packages::{arrivals, sha256};
-use crate::pictures::{Drawn, Record, Style, object};
+use crate::images::{Drawn, Record, Style, object};
 use hart_examples::scene::Colour;
 
 /// Concepts of the sample.
@@ -80,8 +80,8 @@ pub(crate) fn build(folder: &Path, packages: &Path) -> anyhow::Result<()> {
     for concept in &concepts::read(packages, CONCEPTS)?.trained {
         let drawn = Drawn::new(concept, SIDE)?;
         for style in Style::ALL {
-            let (record, picture) = object(&drawn, style, Colour::White, SIDE);
-            write_picture(&folder.join(&record.image), &picture, true)?;
+            let (record, image) = object(&drawn, style, Colour::White, SIDE);
+            write_image(&folder.join(&record.image), &image, true)?;
             add(&record)?;
         }
     }

@@ -7,7 +7,7 @@ use hart_examples::scene::{Colour, Relation, Scene, Shape};
 use image::RgbImage;
 use rand::Rng;
 
-use crate::pictures::{Drawn, Record, Style, extra, object, pair, scene, uniform};
+use crate::images::{Drawn, Record, Style, extra, object, pair, scene, uniform};
 
 /// The seed of all choices.
 const SEED: u64 = 1;
@@ -26,7 +26,7 @@ type Make<'a> = Box<dyn Fn() -> (Record, RgbImage) + Sync + Send + 'a>;
 /// The images of one JSONL file.
 pub(crate) struct Set<'a> {
     pub(crate) name: &'static str,
-    pub(crate) pictures: Vec<Make<'a>>,
+    pub(crate) images: Vec<Make<'a>>,
 }
 
 /// The numbers of images.
@@ -132,12 +132,12 @@ impl Plan {
             .iter()
             .flat_map(|drawn| Style::ALL.map(|style| self.object(drawn, style, Colour::White)));
         vec![
-            Set { name: "train", pictures: train },
-            Set { name: "tokenizer", pictures: tokenizer },
-            Set { name: "heldout_style", pictures: styles },
-            Set { name: "heldout_background", pictures: backgrounds },
-            Set { name: "heldout_scenes", pictures: (0..WITHHELD_SCENES).map(heldout).collect() },
-            Set { name: "unseen", pictures: never.collect() },
+            Set { name: "train", images: train },
+            Set { name: "tokenizer", images: tokenizer },
+            Set { name: "heldout_style", images: styles },
+            Set { name: "heldout_background", images: backgrounds },
+            Set { name: "heldout_scenes", images: (0..WITHHELD_SCENES).map(heldout).collect() },
+            Set { name: "unseen", images: never.collect() },
         ]
     }
 

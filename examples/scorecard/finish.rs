@@ -19,14 +19,14 @@ pub(crate) struct Finish {
     deviation: Vec<f64>,
 }
 
-fn features(picture: &RgbImage) -> Vec<f64> {
+fn features(image: &RgbImage) -> Vec<f64> {
     let mut counts = vec![0.0; STEPS.len() + 1];
-    let (width, height) = picture.dimensions();
+    let (width, height) = image.dimensions();
     for y in 0..height - 1 {
         for x in 0..width - 1 {
-            let here = picture.get_pixel(x, y).0;
+            let here = image.get_pixel(x, y).0;
             for (dx, dy) in [(1, 0), (0, 1)] {
-                let there = picture.get_pixel(x + dx, y + dy).0;
+                let there = image.get_pixel(x + dx, y + dy).0;
                 let step = (0..3).map(|c| (i32::from(here[c]) - i32::from(there[c])).abs()).max();
                 let size = STEPS.iter().position(|&end| step.unwrap_or(0) <= end);
                 counts[size.unwrap_or(STEPS.len())] += 1.0;
@@ -43,8 +43,8 @@ impl Finish {
     pub(crate) fn learn(flat: &[RgbImage], round: &[RgbImage]) -> Self {
         let labelled: Vec<(Vec<f64>, f64)> = flat
             .iter()
-            .map(|picture| (features(picture), 0.0))
-            .chain(round.iter().map(|picture| (features(picture), 1.0)))
+            .map(|image| (features(image), 0.0))
+            .chain(round.iter().map(|image| (features(image), 1.0)))
             .collect();
         let count = labelled.len() as f64;
         let width = STEPS.len();
@@ -77,8 +77,8 @@ impl Finish {
     }
 
     /// The share of images that are classified as three-dimensional.
-    pub(crate) fn round_share(&self, pictures: &[RgbImage]) -> f64 {
+    pub(crate) fn round_share(&self, images: &[RgbImage]) -> f64 {
         let is_round = |p: &&RgbImage| self.score(&self.normalize(&features(p))) > 0.0;
-        pictures.iter().filter(is_round).count() as f64 / pictures.len().max(1) as f64
+        images.iter().filter(is_round).count() as f64 / images.len().max(1) as f64
     }
 }

@@ -20,8 +20,8 @@ struct Cloud {
     covariance: DMatrix<f64>,
 }
 
-fn rows(pictures: &[RgbImage]) -> DMatrix<f64> {
-    let rows: Vec<Vec<f32>> = pictures.iter().map(features).collect();
+fn rows(images: &[RgbImage]) -> DMatrix<f64> {
+    let rows: Vec<Vec<f32>> = images.iter().map(features).collect();
     DMatrix::from_fn(rows.len(), rows[0].len(), |i, j| f64::from(rows[i][j]))
 }
 
@@ -35,8 +35,8 @@ fn cloud(points: &DMatrix<f64>) -> Cloud {
 
 impl Axes {
     /// The axes along which these images vary most.
-    pub(crate) fn learn(pictures: &[RgbImage]) -> Self {
-        let Cloud { mean, covariance } = cloud(&rows(pictures));
+    pub(crate) fn learn(images: &[RgbImage]) -> Self {
+        let Cloud { mean, covariance } = cloud(&rows(images));
         let eigen = SymmetricEigen::new(covariance);
         let mut order: Vec<usize> = (0..eigen.eigenvalues.len()).collect();
         order.sort_by(|&a, &b| eigen.eigenvalues[b].total_cmp(&eigen.eigenvalues[a]));
@@ -45,8 +45,8 @@ impl Axes {
         Self { mean, axes: DMatrix::from_columns(&columns) }
     }
 
-    fn project(&self, pictures: &[RgbImage]) -> DMatrix<f64> {
-        let mut points = rows(pictures);
+    fn project(&self, images: &[RgbImage]) -> DMatrix<f64> {
+        let mut points = rows(images);
         points.row_iter_mut().for_each(|mut row| row -= self.mean.transpose());
         points * &self.axes
     }

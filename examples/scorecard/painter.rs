@@ -49,28 +49,28 @@ impl<'a, B: HartBackend> Painter<'a, B> {
         }
         let progress = Progress::start();
         progress.line(&format!("{name}: {} images", captions.len()));
-        let mut pictures = vec![];
+        let mut images = vec![];
         self.pipeline.generate_each(&request, &mut |event: Event<'_>| {
             if let Event::Image { image, .. } = event {
-                pictures.push(to_rgb(image.pixels()));
+                images.push(to_rgb(image.pixels()));
             }
             ControlFlow::Continue(())
         })?;
         progress.finish();
-        let pictures: Vec<RgbImage> = pictures.into_iter().collect::<anyhow::Result<_>>()?;
-        self.sheet(name, &pictures)?;
-        Ok(pictures)
+        let images: Vec<RgbImage> = images.into_iter().collect::<anyhow::Result<_>>()?;
+        self.sheet(name, &images)?;
+        Ok(images)
     }
 
     /// Saves a sheet of images, evenly chosen if there are many.
-    pub(crate) fn sheet(&self, name: &str, pictures: &[RgbImage]) -> anyhow::Result<()> {
-        let shown = spread(pictures.len(), SHEET);
+    pub(crate) fn sheet(&self, name: &str, images: &[RgbImage]) -> anyhow::Result<()> {
+        let shown = spread(images.len(), SHEET);
         let side = self.side()?;
         let rows = shown.len().div_ceil(COLUMNS) as u32;
         let mut sheet = RgbImage::new(COLUMNS as u32 * side, rows * side);
         for (place, &index) in shown.iter().enumerate() {
             let at = |n: usize| i64::from(n as u32 * side);
-            replace(&mut sheet, &pictures[index], at(place % COLUMNS), at(place / COLUMNS));
+            replace(&mut sheet, &images[index], at(place % COLUMNS), at(place / COLUMNS));
         }
         sheet.save(self.folder.join(format!("{name}.png")))?;
         Ok(())

@@ -8,8 +8,8 @@ use rayon::prelude::*;
 const SIDE: u32 = 16;
 
 /// An image, scaled down, as a vector with values in [0, 1].
-pub(crate) fn features(picture: &RgbImage) -> Vec<f32> {
-    let small = resize(picture, SIDE, SIDE, FilterType::Triangle);
+pub(crate) fn features(image: &RgbImage) -> Vec<f32> {
+    let small = resize(image, SIDE, SIDE, FilterType::Triangle);
     small.into_raw().into_iter().map(|value| f32::from(value) / 255.0).collect()
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct Gallery<L> {
 impl<L: Sync> Gallery<L> {
     pub(crate) fn new(entries: impl IntoIterator<Item = (L, RgbImage)>) -> Self {
         let entries = entries.into_iter();
-        Self { entries: entries.map(|(label, picture)| (label, features(&picture))).collect() }
+        Self { entries: entries.map(|(label, image)| (label, features(&image))).collect() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -34,8 +34,8 @@ impl<L: Sync> Gallery<L> {
     }
 
     /// The labels of the nearest images, the nearest first, with their distances.
-    pub(crate) fn nearest(&self, picture: &RgbImage, count: usize) -> Vec<(&L, f32)> {
-        let wanted = features(picture);
+    pub(crate) fn nearest(&self, image: &RgbImage, count: usize) -> Vec<(&L, f32)> {
+        let wanted = features(image);
         let mut all: Vec<(&L, f32)> =
             self.entries.iter().map(|(label, f)| (label, distance(f, &wanted))).collect();
         all.sort_by(|a, b| a.1.total_cmp(&b.1));
@@ -44,7 +44,7 @@ impl<L: Sync> Gallery<L> {
     }
 
     /// For each image the labels of its nearest ones.
-    pub(crate) fn all_nearest(&self, pictures: &[RgbImage], count: usize) -> Vec<Vec<(&L, f32)>> {
-        pictures.par_iter().map(|picture| self.nearest(picture, count)).collect()
+    pub(crate) fn all_nearest(&self, images: &[RgbImage], count: usize) -> Vec<Vec<(&L, f32)>> {
+        images.par_iter().map(|image| self.nearest(image, count)).collect()
     }
 }

@@ -55,7 +55,7 @@ pub(crate) enum Part {
 #[derive(Debug, Clone)]
 struct Truth {
     record: Record,
-    picture: RgbImage,
+    image: RgbImage,
 }
 
 impl Truth {
@@ -113,8 +113,8 @@ impl<'a, B: HartBackend> Scores<'a, B> {
             let mut truths = vec![];
             for (index, record) in records.iter().enumerate() {
                 if seen.insert(&record.image) {
-                    let picture = to_rgb(&records.image(index, Grid::square(side))?)?;
-                    truths.push(Truth { record: record.clone(), picture });
+                    let image = to_rgb(&records.image(index, Grid::square(side))?)?;
+                    truths.push(Truth { record: record.clone(), image });
                 }
             }
             Ok(truths)
@@ -164,12 +164,12 @@ impl<'a, B: HartBackend> Scores<'a, B> {
 
     /// The gallery of all trained objects on white.
     fn gallery(&self) -> Gallery<Label> {
-        Gallery::new(self.plain().into_iter().map(|t| (t.label(), t.picture.clone())))
+        Gallery::new(self.plain().into_iter().map(|t| (t.label(), t.image.clone())))
     }
 
     fn tokenizer(&self, table: &mut Table) -> anyhow::Result<()> {
         let pipeline = self.painter.pipeline;
-        let unseen = pictures(self.unseen.iter());
+        let unseen = images(self.unseen.iter());
         let new = decibels(pipeline, &unseen, None)?;
         let count = unseen.len();
         let name = |what: &str| format!("tokenizer, unseen concepts: {what}");
@@ -181,7 +181,7 @@ impl<'a, B: HartBackend> Scores<'a, B> {
         let plain = self.plain();
         let chosen: Vec<&Truth> =
             spread(plain.len(), self.most.min(256)).into_iter().map(|i| plain[i]).collect();
-        let known = pictures(chosen.iter().copied());
+        let known = images(chosen.iter().copied());
         let captions: Vec<String> = chosen.iter().map(|t| t.record.captions[0].clone()).collect();
         let found = decibels(pipeline, &known, Some(&captions))?;
         let sampled = found.sampled.context("captions were given")?;
@@ -210,15 +210,15 @@ impl<'a, B: HartBackend> Scores<'a, B> {
     }
 }
 
-fn pictures<'t>(truths: impl Iterator<Item = &'t Truth>) -> Vec<RgbImage> {
-    truths.map(|truth| truth.picture.clone()).collect()
+fn images<'t>(truths: impl Iterator<Item = &'t Truth>) -> Vec<RgbImage> {
+    truths.map(|truth| truth.image.clone()).collect()
 }
 
 /// Shares of images whose concept is the nearest, among the five nearest, and the nearest in the
 /// right style.
-fn lookup(gallery: &Gallery<Label>, pictures: &[RgbImage], labels: &[Label]) -> [f64; 3] {
+fn lookup(gallery: &Gallery<Label>, images: &[RgbImage], labels: &[Label]) -> [f64; 3] {
     let mut right = [0usize; 3];
-    for (nearest, label) in gallery.all_nearest(pictures, 5).iter().zip(labels) {
+    for (nearest, label) in gallery.all_nearest(images, 5).iter().zip(labels) {
         let same = |found: &Label| found.concept == label.concept;
         right[0] += usize::from(nearest.first().is_some_and(|(found, _)| same(found)));
         right[1] += usize::from(nearest.iter().any(|(found, _)| same(found)));

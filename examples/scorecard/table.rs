@@ -20,7 +20,7 @@ pub(crate) struct Score {
     /// The goal of training.
     pub(crate) target: Option<f64>,
     /// How many images it was measured on.
-    pub(crate) pictures: usize,
+    pub(crate) images: usize,
 }
 
 /// All numbers.
@@ -32,8 +32,8 @@ pub(crate) struct Table {
 
 impl Score {
     /// A number alone.
-    pub(crate) fn new(name: impl Into<String>, found: f64, pictures: usize) -> Self {
-        Self { name: name.into(), found, chance: None, ceiling: None, target: None, pictures }
+    pub(crate) fn new(name: impl Into<String>, found: f64, images: usize) -> Self {
+        Self { name: name.into(), found, chance: None, ceiling: None, target: None, images }
     }
 
     pub(crate) fn chance(self, chance: f64) -> Self {
@@ -77,7 +77,7 @@ impl Table {
                 number(score.chance),
                 number(score.ceiling),
                 number(score.target),
-                score.pictures
+                score.images
             );
         }
         text

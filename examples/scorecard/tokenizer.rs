@@ -30,11 +30,11 @@ pub(crate) struct Decibels {
 /// Encodes images and decodes them from codes and residual.
 pub(crate) fn reconstruct<B: HartBackend>(
     pipeline: &HartPipeline<B>,
-    pictures: &[RgbImage],
+    images: &[RgbImage],
 ) -> anyhow::Result<Vec<RgbImage>> {
     let tokenizer = &pipeline.model()?.tokenizer;
     let mut found = vec![];
-    for part in pictures.chunks(BATCH) {
+    for part in images.chunks(BATCH) {
         let images = upload::<B>(part, pipeline.device());
         found.extend(download(tokenizer.decode(&tokenizer.encode(images)?)?)?);
     }
@@ -45,13 +45,13 @@ pub(crate) fn reconstruct<B: HartBackend>(
 /// residual head samples what they leave over.
 pub(crate) fn decibels<B: HartBackend>(
     pipeline: &HartPipeline<B>,
-    pictures: &[RgbImage],
+    images: &[RgbImage],
     captions: Option<&[String]>,
 ) -> anyhow::Result<Decibels> {
     let tokenizer = &pipeline.model()?.tokenizer;
     let mut errors = [0.0; 3];
     let mut residuals = [0.0; 2];
-    for (index, part) in pictures.chunks(BATCH).enumerate() {
+    for (index, part) in images.chunks(BATCH).enumerate() {
         let images = upload::<B>(part, pipeline.device());
         let latent = tokenizer.encode_latent(images.clone() * 2.0 - 1.0, &mut ());
         let tokens = tokenizer.quantizer.encode(latent.clone());
@@ -69,7 +69,7 @@ pub(crate) fn decibels<B: HartBackend>(
         };
         for (error, found) in errors.iter_mut().zip([discrete, sampled, continuous]) {
             let square = total((found - images.clone()).square().mean());
-            *error += square * part.len() as f64 / pictures.len() as f64;
+            *error += square * part.len() as f64 / images.len() as f64;
         }
     }
     let [discrete, sampled, continuous] = errors.map(|error| -10.0 * error.log10());
@@ -121,31 +121,31 @@ fn sample<B: HartBackend>(
     Ok((to_map(coded.clone() + residual, grid), to_map(coded, grid)))
 }
 
-fn upload<B: HartBackend>(pictures: &[RgbImage], device: &B::Device) -> Tensor<B, 4> {
-    let side = pictures[0].width() as usize;
-    let mut values = vec![0.0; pictures.len() * 3 * side * side];
-    for (image, picture) in pictures.iter().enumerate() {
-        for (position, pixel) in picture.pixels().enumerate() {
+fn upload<B: HartBackend>(images: &[RgbImage], device: &B::Device) -> Tensor<B, 4> {
+    let side = images[0].width() as usize;
+    let mut values = vec![0.0; images.len() * 3 * side * side];
+    for (index, image) in images.iter().enumerate() {
+        for (position, pixel) in image.pixels().enumerate() {
             for channel in 0..3 {
-                values[(image * 3 + channel) * side * side + position] =
+                values[(index * 3 + channel) * side * side + position] =
                     f32::from(pixel.0[channel]) / 255.0;
             }
         }
     }
-    Tensor::from_data(TensorData::new(values, [pictures.len(), 3, side, side]), device)
+    Tensor::from_data(TensorData::new(values, [images.len(), 3, side, side]), device)
 }
 
 fn download<B: HartBackend>(images: Tensor<B, 4>) -> anyhow::Result<Vec<RgbImage>> {
     let [count, _, height, width] = images.dims();
     let values: Vec<f32> = images.into_data().iter::<f32>().collect();
     let plane = height * width;
-    let picture = |image: usize| {
+    let image = |index: usize| {
         RgbImage::from_fn(width as u32, height as u32, |x, y| {
             let position = y as usize * width + x as usize;
             image::Rgb([0, 1, 2].map(|channel| {
-                (values[(image * 3 + channel) * plane + position] * 255.0).round() as u8
+                (values[(index * 3 + channel) * plane + position] * 255.0).round() as u8
             }))
         })
     };
-    Ok((0..count).map(picture).collect())
+    Ok((0..count).map(image).collect())
 }

@@ -1,8 +1,8 @@
-//! Procedural scenes: two figures on a background, and a judge that says whether a picture shows
+//! Procedural scenes: two figures on a background, and a judge that says whether an image shows
 //! what was asked for.
 //!
 //! A scene is drawn from its description, so the truth about it is known; the judge looks at pixels
-//! alone. It is used on pictures that a model made, where its own score on true drawings is the
+//! alone. It is used on images that a model made, where its own score on true drawings is the
 //! ceiling.
 
 mod judge;
@@ -153,7 +153,7 @@ impl Colour {
         Self::ALL.into_iter().min_by_key(total).expect("there are ten")
     }
 
-    /// Whether two colours stay apart in a blurred picture, where a mixture of one of them with a
+    /// Whether two colours stay apart in a blurred image, where a mixture of one of them with a
     /// third may pass for the other.
     fn apart(self, other: Self) -> bool {
         let close = [

@@ -36,7 +36,7 @@ impl Precision {
         }
     }
 
-    /// The name used on command lines and in picture settings: `f32`, `bf16`, `f16` or `int8`.
+    /// The name used on command lines and in image settings: `f32`, `bf16`, `f16` or `int8`.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",

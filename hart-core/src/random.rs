@@ -1,6 +1,6 @@
 //! One seed an image, and every draw from a named stream of it.
 //!
-//! A picture must depend on its seed and settings alone: not on the batch it was made in, the
+//! An image must depend on its seed and settings alone: not on the batch it was made in, the
 //! backend's own generator or the number of threads. So every draw has an address (stream, scale,
 //! position) and is computed from it; nothing is drawn in passing.
 
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_seed_means_the_same_numbers_for_ever() {
-        // Recorded once from this very implementation: pictures of old seeds must come out again.
+        // Recorded once from this very implementation: images of old seeds must come out again.
         let draws = SeededDraws::new([7]);
         let (mut normals, mut gumbels) = ([0.0; 2], [0.0; 2]);
         draws.diffusion_start(0, 9, &mut normals);

@@ -105,7 +105,7 @@ fn a_model_of_rectangles_is_trained_and_makes_them() {
     let encoded = ["8 of 8 encoded", "8 of 8 encoded"];
     let trained = ["0 of 3", "step 1", "step 2", "step 3", "evaluated 3", "saved 3"];
     assert_eq!(events, [&encoded[..], &trained].concat());
-    assert!(folder.path().join("hart/pictures/0000003.png").is_file());
+    assert!(folder.path().join("hart/images/0000003.png").is_file());
 
     let model = folder.path().join("hart/model");
     let pipeline: HartPipeline<Flex> =

@@ -8,7 +8,7 @@ use hart_examples::scene::{Colour, Scene, Verdict};
 use image::RgbImage;
 use serde_json::json;
 
-use super::{Scores, Truth, pictures};
+use super::{Scores, Truth, images};
 use crate::painter::spread;
 use crate::retrieval::Gallery;
 use crate::table::{Score, Table};
@@ -33,15 +33,15 @@ impl<B: HartBackend> Scores<'_, B> {
                 .iter()
                 .chain(all)
                 .filter(|truth| truth.is_object() && truth.text("background") == colour.name());
-            let entries = on.map(|truth| (truth.label(), truth.picture.clone()));
+            let entries = on.map(|truth| (truth.label(), truth.image.clone()));
             galleries.insert(colour.name(), Gallery::new(entries));
         }
         let (mut colours, mut concepts, mut both) = (0, 0, 0);
-        for (truth, picture) in chosen.iter().zip(&painted) {
+        for (truth, image) in chosen.iter().zip(&painted) {
             let background = truth.text("background");
-            let colour = Scene::background_of(picture).name() == background;
+            let colour = Scene::background_of(image).name() == background;
             let gallery = galleries.get(background).context("a background without a name")?;
-            let nearest = gallery.nearest(picture, 1);
+            let nearest = gallery.nearest(image, 1);
             let concept =
                 nearest.first().is_some_and(|(label, _)| label.concept == truth.concept());
             colours += usize::from(colour);
@@ -64,7 +64,7 @@ impl<B: HartBackend> Scores<'_, B> {
 
     /// How close images of combinations that were never trained come to trained images.
     pub(super) fn copying(&self, painted: &[RgbImage], table: &mut Table) -> anyhow::Result<()> {
-        let gallery = Gallery::new(self.train.iter().map(|truth| ((), truth.picture.clone())));
+        let gallery = Gallery::new(self.train.iter().map(|truth| ((), truth.image.clone())));
         let nearest = gallery.all_nearest(painted, 1);
         let pixels = 16.0 * 16.0 * 3.0;
         let mut distances: Vec<f64> =
@@ -89,11 +89,11 @@ impl<B: HartBackend> Scores<'_, B> {
         }
         let captions: Vec<String> = all.iter().map(|t| t.record.captions[0].clone()).collect();
         let painted = self.painter.paint("heldout-scenes", &captions)?;
-        let judge = |pictures: &[RgbImage], shift: usize| -> Vec<Verdict> {
+        let judge = |images: &[RgbImage], shift: usize| -> Vec<Verdict> {
             let count = scenes.len();
-            (0..count).map(|i| scenes[(i + shift) % count].judge(&pictures[i])).collect()
+            (0..count).map(|i| scenes[(i + shift) % count].judge(&images[i])).collect()
         };
-        let truth = reconstruct(self.painter.pipeline, &pictures(all.iter()))?;
+        let truth = reconstruct(self.painter.pipeline, &images(all.iter()))?;
         let (found, ceiling) = (judge(&painted, 0), judge(&truth, 0));
         // Every image against the next scene: the score of a model that ignores captions.
         let shuffled = judge(&painted, 1);

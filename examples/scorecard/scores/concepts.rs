@@ -7,7 +7,7 @@ use hart_core::HartBackend;
 use image::RgbImage;
 use serde_json::json;
 
-use super::{FLAT, Label, REPEATED, ROUND, Scores, Truth, lookup, pictures};
+use super::{FLAT, Label, REPEATED, ROUND, Scores, Truth, lookup, images};
 use crate::finish::Finish;
 use crate::frechet::Axes;
 use crate::painter::spread;
@@ -24,7 +24,7 @@ impl<B: HartBackend> Scores<'_, B> {
             spread(plain.len(), self.most).into_iter().map(|i| plain[i]).collect();
         let captions: Vec<String> = chosen.iter().map(|t| t.record.captions[0].clone()).collect();
         let painted = self.painter.paint("concepts", &captions)?;
-        let truth = reconstruct(self.painter.pipeline, &pictures(chosen.iter().copied()))?;
+        let truth = reconstruct(self.painter.pipeline, &images(chosen.iter().copied()))?;
         let labels: Vec<Label> = chosen.iter().map(|truth| truth.label()).collect();
         let (found, ceiling) =
             (lookup(&gallery, &painted, &labels), lookup(&gallery, &truth, &labels));
@@ -71,7 +71,7 @@ impl<B: HartBackend> Scores<'_, B> {
     /// Three-dimensional drawings that were withheld, of concepts that were seen flat.
     pub(super) fn styles(&self, table: &mut Table) -> anyhow::Result<()> {
         let gallery =
-            Gallery::new(self.heldout_style.iter().map(|t| (t.label(), t.picture.clone())));
+            Gallery::new(self.heldout_style.iter().map(|t| (t.label(), t.image.clone())));
         let captions: Vec<String> =
             self.heldout_style.iter().map(|t| t.record.captions[0].clone()).collect();
         let labels: Vec<Label> = self.heldout_style.iter().map(Truth::label).collect();
@@ -82,7 +82,7 @@ impl<B: HartBackend> Scores<'_, B> {
         let plain = self.plain();
         let flat = |label: &Label| {
             let same = |t: &&&Truth| t.concept() == label.concept && t.text("style") == FLAT;
-            plain.iter().find(same).map(|t| t.picture.clone())
+            plain.iter().find(same).map(|t| t.image.clone())
         };
         let copies: Option<Vec<RgbImage>> = labels.iter().map(flat).collect();
         let copies = copies.context("a withheld concept without its flat drawing")?;
@@ -92,10 +92,10 @@ impl<B: HartBackend> Scores<'_, B> {
         table.add(score.ceiling(copied[0]).target(0.7));
 
         let of = |style: &str| -> Vec<RgbImage> {
-            pictures(plain.iter().filter(|t| t.text("style") == style).copied())
+            images(plain.iter().filter(|t| t.text("style") == style).copied())
         };
         let finish = Finish::learn(&of(FLAT), &of(ROUND));
-        let truth = finish.round_share(&pictures(self.heldout_style.iter()));
+        let truth = finish.round_share(&images(self.heldout_style.iter()));
         let name = "withheld style: finished in 3D";
         let score = Score::new(name, finish.round_share(&painted), count).chance(0.5);
         table.add(score.ceiling(truth).target(0.7));
@@ -110,7 +110,7 @@ impl<B: HartBackend> Scores<'_, B> {
             return Ok(());
         }
         let entries = self.plain().into_iter().chain(&self.new);
-        let gallery = Gallery::new(entries.map(|truth| (truth.label(), truth.picture.clone())));
+        let gallery = Gallery::new(entries.map(|truth| (truth.label(), truth.image.clone())));
         let (mut captions, mut labels) = (vec![], vec![]);
         for truth in &self.new {
             captions.extend(std::iter::repeat_n(truth.record.captions[0].clone(), REPEATED));
@@ -130,7 +130,7 @@ impl<B: HartBackend> Scores<'_, B> {
 
     /// The Fréchet distance between a model's images and the data set's.
     pub(super) fn clouds(&self, painted: &[RgbImage], table: &mut Table) -> anyhow::Result<()> {
-        let truth = pictures(self.plain().into_iter());
+        let truth = images(self.plain().into_iter());
         let again = reconstruct(self.painter.pipeline, &truth)?;
         let axes = Axes::learn(&truth);
         let half =

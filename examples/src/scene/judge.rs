@@ -1,10 +1,10 @@
-//! Whether a picture shows a scene, by its pixels alone.
+//! Whether an image shows a scene, by its pixels alone.
 
 use image::RgbImage;
 
 use super::{Colour, Figure, Scene, Shape, Size};
 
-/// The share of a picture that a figure has at least.
+/// The share of an image that a figure has at least.
 const LEAST_AREA: f64 = 0.007;
 /// The share of the side that figures are apart at least.
 const LEAST_DISTANCE: f64 = 0.1;
@@ -19,7 +19,7 @@ const GROWTHS: [f64; 3] = [0.94, 1.0, 1.06];
 /// How far a pixel may be from the way between two colours.
 const ASIDE: f64 = 60.0;
 
-/// What of a scene a picture shows.
+/// What of a scene an image shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
     /// The background has the right colour.
@@ -35,21 +35,21 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Whether everything is right but the sizes, which pictures hint at rather than show.
+    /// Whether everything is right but the sizes, which images hint at rather than show.
     pub fn all(&self) -> bool {
         self.background && self.colours && self.relation && self.shapes
     }
 }
 
 impl Scene {
-    /// The colour behind whatever a picture shows: the one most of its border has.
-    pub fn background_of(picture: &RgbImage) -> Colour {
-        Map::of(picture).border_colour()
+    /// The colour behind whatever an image shows: the one most of its border has.
+    pub fn background_of(image: &RgbImage) -> Colour {
+        Map::of(image).border_colour()
     }
 
-    /// Judges a picture.
-    pub fn judge(&self, picture: &RgbImage) -> Verdict {
-        let map = Map::of(picture);
+    /// Judges an image.
+    pub fn judge(&self, image: &RgbImage) -> Verdict {
+        let map = Map::of(image);
         let behind = map.border_colour();
         let background = behind == self.background;
         // What is behind the figures is none, whatever its colour should have been.
@@ -59,9 +59,9 @@ impl Scene {
             let (colours, relation, shapes, sizes) = (false, false, false, false);
             return Verdict { background, colours, relation, shapes, sizes };
         };
-        let side = f64::from(picture.width());
+        let side = f64::from(image.width());
         let figure = |figure: &Figure, blob: &Blob| {
-            let window = blob.window(picture, figure.colour, self.background);
+            let window = blob.window(image, figure.colour, self.background);
             let shape = window.shape(side) == figure.shape;
             [shape, window.size(figure.shape, side) == figure.size]
         };
@@ -85,7 +85,7 @@ impl Scene {
     }
 }
 
-/// A picture in named colours.
+/// An image in named colours.
 struct Map {
     colours: Vec<Colour>,
     width: u32,
@@ -93,9 +93,9 @@ struct Map {
 }
 
 impl Map {
-    fn of(picture: &RgbImage) -> Self {
-        let colours = picture.pixels().map(|pixel| Colour::nearest(pixel.0)).collect();
-        Self { colours, width: picture.width(), height: picture.height() }
+    fn of(image: &RgbImage) -> Self {
+        let colours = image.pixels().map(|pixel| Colour::nearest(pixel.0)).collect();
+        Self { colours, width: image.width(), height: image.height() }
     }
 
     fn place(&self, index: usize) -> [u32; 2] {
@@ -161,17 +161,17 @@ impl Blob {
     }
 
     /// How much of the figure's colour the pixels around the blob have.
-    fn window(&self, picture: &RgbImage, colour: Colour, background: Colour) -> Window {
-        let margin = MARGIN.max(picture.width() / 16);
+    fn window(&self, image: &RgbImage, colour: Colour, background: Colour) -> Window {
+        let margin = MARGIN.max(image.width() / 16);
         let span = |axis: usize, length: u32| {
             let values = || self.cells.iter().map(|cell| cell[axis]);
             let (low, high) = (values().min().unwrap_or(0), values().max().unwrap_or(0));
             low.saturating_sub(margin)..(high + margin + 1).min(length)
         };
         let mut shares = vec![];
-        for y in span(1, picture.height()) {
-            for x in span(0, picture.width()) {
-                let share = share(picture.get_pixel(x, y).0, colour.rgb(), background.rgb());
+        for y in span(1, image.height()) {
+            for x in span(0, image.width()) {
+                let share = share(image.get_pixel(x, y).0, colour.rgb(), background.rgb());
                 shares.push(([f64::from(x), f64::from(y)], share));
             }
         }
@@ -192,7 +192,7 @@ struct Window {
 }
 
 impl Window {
-    /// The shape whose drawing is most like the pixels, in a picture of this side.
+    /// The shape whose drawing is most like the pixels, in an image of this side.
     fn shape(&self, side: f64) -> Shape {
         let difference = |shape: Shape| {
             let outline = Outline::of(shape);
@@ -272,8 +272,8 @@ mod tests {
     use super::{Scene, Verdict};
 
     /// The shares of background, colours, relation, shapes, sizes and all that are right.
-    fn shares(pictures: &[(Scene, RgbImage)]) -> [f64; 6] {
-        let verdicts = pictures.iter().map(|(scene, picture)| scene.judge(picture));
+    fn shares(images: &[(Scene, RgbImage)]) -> [f64; 6] {
+        let verdicts = images.iter().map(|(scene, image)| scene.judge(image));
         let verdicts: Vec<Verdict> = verdicts.collect();
         let share = |right: fn(&Verdict) -> bool| {
             verdicts.iter().filter(|verdict| right(verdict)).count() as f64 / verdicts.len() as f64
@@ -311,36 +311,36 @@ mod tests {
     #[test]
     fn what_is_blurred_is_seen() {
         for (side, sigma) in [(32, 0.8), (64, 1.6)] {
-            let mut pictures = drawn(side, 150);
-            pictures.iter_mut().for_each(|(_, picture)| *picture = blur(picture, sigma));
-            assert_at_least(shares(&pictures), [0.98, 0.95, 0.95, 0.95, 0.95, 0.93]);
+            let mut images = drawn(side, 150);
+            images.iter_mut().for_each(|(_, image)| *image = blur(image, sigma));
+            assert_at_least(shares(&images), [0.98, 0.95, 0.95, 0.95, 0.95, 0.93]);
         }
     }
 
     #[test]
     fn what_is_noisy_is_seen() {
         let mut draws = generator(5, 901, [0, 0]);
-        let mut pictures = drawn(32, 150);
-        for value in pictures.iter_mut().flat_map(|(_, picture)| picture.iter_mut()) {
+        let mut images = drawn(32, 150);
+        for value in images.iter_mut().flat_map(|(_, image)| image.iter_mut()) {
             let noise = (0..4).map(|_| draws.next_u32() % 11).sum::<u32>() as i32 - 20;
             *value = (i32::from(*value) + noise).clamp(0, 255) as u8;
         }
-        assert_at_least(shares(&pictures), [0.98, 0.95, 0.95, 0.95, 0.95, 0.93]);
+        assert_at_least(shares(&images), [0.98, 0.95, 0.95, 0.95, 0.95, 0.93]);
     }
 
     #[test]
     fn another_scene_scores_at_chance() {
-        let mut pictures = drawn(32, 1000);
+        let mut images = drawn(32, 1000);
         let mut draws = generator(6, 900, [0, 0]);
-        pictures.iter_mut().for_each(|(scene, _)| *scene = Scene::random(&mut draws));
-        let [background, colours, relation, shapes, _, all] = shares(&pictures);
+        images.iter_mut().for_each(|(scene, _)| *scene = Scene::random(&mut draws));
+        let [background, colours, relation, shapes, _, all] = shares(&images);
         assert!((0.05..0.15).contains(&background), "{background}");
         assert!(colours < 0.1 && relation < 0.03 && shapes < 0.01, "{colours} {relation} {shapes}");
         assert!(all < 0.003, "{all}");
     }
 
     #[test]
-    fn a_picture_of_nothing_shows_the_background_alone() {
+    fn an_image_of_nothing_shows_the_background_alone() {
         let (scene, _) = drawn(32, 1)[0];
         let empty = RgbImage::from_pixel(32, 32, image::Rgb(scene.background.rgb()));
         let verdict = scene.judge(&empty);

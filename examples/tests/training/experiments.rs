@@ -105,7 +105,7 @@ vocab_size = 300
 [loss]
 spoiled = 0.1
 
-[pictures]
+[images]
 prompts = ["a red heart, flat style", "a robot"]
 "#,
         records = sample(),

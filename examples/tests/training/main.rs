@@ -43,7 +43,7 @@ fn a_tokenizer_learns_and_goes_on_exactly_after_a_kill() {
     kill_after_first_snapshot("train_tokenizer", &experiment, &killed);
     succeeds("train_tokenizer", &[&experiment]);
     assert_same_metrics(&whole, &killed);
-    for file in ["metrics.svg", "pictures/0000018.png", "tokenizer/config.json"] {
+    for file in ["metrics.svg", "images/0000018.png", "tokenizer/config.json"] {
         assert!(killed.join(file).is_file(), "there is no {file}");
     }
 }
@@ -127,7 +127,7 @@ fn damaged_data_is_refused_by_name() {
 
     let said = refused("empty", "\n");
     assert!(said.contains("empty.jsonl: there are no records"), "{said}");
-    let said = refused("columns", "{\"picture\": \"a.png\", \"caption\": \"a\"}\n");
+    let said = refused("columns", "{\"photo\": \"a.png\", \"caption\": \"a\"}\n");
     assert!(said.contains("columns.jsonl: line 1") && said.contains("captions"), "{said}");
     let said = refused("missing", "{\"image\": \"none.png\", \"captions\": [\"a\"]}\n");
     assert!(said.contains("line 1") && said.contains("none.png"), "{said}");

@@ -37,9 +37,9 @@ pub struct HartExperiment {
     /// The optimizer.
     #[serde(default)]
     pub optimizer: OptimizerSettings,
-    /// The images that are made during training, and what the model is shipped with; `[pictures]`
-    /// of the file.
-    #[serde(rename = "pictures")]
+    /// The images that are made during training, and what the model is shipped with; `[images]`
+    /// of the file, `[pictures]` in older ones.
+    #[serde(rename = "images", alias = "pictures")]
     pub samples: SampleSettings,
 }
 

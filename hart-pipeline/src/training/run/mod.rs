@@ -58,7 +58,7 @@ impl Run {
 
     /// The file for the images made after `step` steps.
     pub fn images(&self, step: u64) -> PathBuf {
-        self.folder.path().join(format!("pictures/{step:07}.png"))
+        self.folder.path().join(format!("images/{step:07}.png"))
     }
 }
 

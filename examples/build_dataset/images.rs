@@ -63,7 +63,7 @@ impl Drawn {
         let large = [
             Drawing::from_svg(&concept.noto, 2 * side)?,
             Drawing::from_svg(&concept.flat, 2 * side)?,
-            Drawing::from_picture(&concept.round, 2 * side)?,
+            Drawing::from_image(&concept.round, 2 * side)?,
         ];
         let share = |share: f64| (f64::from(side) * share).round() as u32;
         let whole = large.each_ref().map(|drawing| drawing.resized(share(0.9)));
@@ -77,10 +77,10 @@ fn plain(side: u32, colour: [u8; 3]) -> RgbImage {
 }
 
 /// Draws with the centre at a point, given in fractions of the side.
-fn lay(drawing: &Drawing, picture: &mut RgbImage, middle: [f64; 2]) {
-    let side = f64::from(picture.width());
+fn lay(drawing: &Drawing, image: &mut RgbImage, middle: [f64; 2]) {
+    let side = f64::from(image.width());
     let corner = middle.map(|at| (at * side - f64::from(drawing.side()) / 2.0).round() as i64);
-    drawing.over(picture, corner);
+    drawing.over(image, corner);
 }
 
 /// One concept in the middle of a plain background.
@@ -90,8 +90,8 @@ pub(crate) fn object(
     background: Colour,
     side: u32,
 ) -> (Record, RgbImage) {
-    let mut picture = plain(side, background.rgb());
-    lay(&drawn.whole[style as usize], &mut picture, [0.5; 2]);
+    let mut image = plain(side, background.rgb());
+    lay(&drawn.whole[style as usize], &mut image, [0.5; 2]);
     let Concept { name, keywords, .. } = &drawn.concept;
     let words: Vec<&str> = keywords.iter().map(|keyword| keyword.text).collect();
     let file = format!("{}.{}.{}", slug(name.text), style.name(), background.name());
@@ -106,7 +106,7 @@ pub(crate) fn object(
             "background": background.name(),
         }),
     };
-    (record, picture)
+    (record, image)
 }
 
 /// Two concepts of one style beside each other.
@@ -118,10 +118,10 @@ pub(crate) fn pair(
     background: Colour,
     side: u32,
 ) -> (Record, RgbImage) {
-    let mut picture = plain(side, background.rgb());
+    let mut image = plain(side, background.rgb());
     let direction = relation.direction();
     for (drawn, sign) in both.into_iter().zip([0.25, -0.25]) {
-        lay(&drawn.half[style as usize], &mut picture, direction.map(|way| 0.5 + sign * way));
+        lay(&drawn.half[style as usize], &mut image, direction.map(|way| 0.5 + sign * way));
     }
     let names = both.map(|drawn| drawn.concept.name);
     let [first, second] = names.map(|name| name.text);
@@ -138,7 +138,7 @@ pub(crate) fn pair(
             "background": background.name(),
         }),
     };
-    (record, picture)
+    (record, image)
 }
 
 /// A procedural scene, described from either figure, or from the first alone.
@@ -172,7 +172,7 @@ pub(crate) fn extra(
     side: u32,
     draws: &mut impl Rng,
 ) -> (Record, RgbImage) {
-    let mut picture = plain(side, background);
+    let mut image = plain(side, background);
     let (least, most) = if choices.len() == 1 { (0.5, 1.1) } else { (0.35, 0.65) };
     for &(drawn, style) in choices {
         let drawing = &drawn.large[style as usize];
@@ -183,7 +183,7 @@ pub(crate) fn extra(
         // At most a tenth of a drawing is cut off, unless it is larger than the image.
         let reach = (1.0 - 0.8 * share).abs();
         let middle = [(); 2].map(|()| 0.5 + reach * (uniform(draws) - 0.5));
-        lay(&drawing, &mut picture, middle);
+        lay(&drawing, &mut image, middle);
     }
     let shows: Vec<_> = choices
         .iter()
@@ -194,7 +194,7 @@ pub(crate) fn extra(
         captions: vec!["a drawing".to_string()],
         details: json!({ "kind": "extra", "shows": shows }),
     };
-    (record, picture)
+    (record, image)
 }
 
 /// A number in [0, 1).
