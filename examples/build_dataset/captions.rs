@@ -2,8 +2,8 @@
 
 use hart_examples::scene::{Colour, Relation};
 
-use crate::lists::Noun;
 use crate::images::Style;
+use crate::lists::Noun;
 
 /// The captions of an object: one with its name, then one with each keyword.
 pub(crate) fn object(
@@ -60,8 +60,8 @@ mod tests {
     use hart_examples::scene::{Colour, Relation};
 
     use super::{both_ways, object, pair};
-    use crate::lists::Noun;
     use crate::images::Style;
+    use crate::lists::Noun;
 
     const APPLE: Noun = Noun { text: "apple", counted: true };
     const FIRE: Noun = Noun { text: "fire", counted: false };

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use crate::concepts::{Concept, Concepts};
 use crate::folder::write;
-use crate::packages::ALL;
 use crate::images::Style;
+use crate::packages::ALL;
 use crate::splits::{Plan, Set};
 
 /// Writes `dataset.json` and `SOURCES.md`.

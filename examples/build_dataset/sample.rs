@@ -12,8 +12,8 @@ use serde_json::json;
 use crate::concepts;
 use crate::describe::sources;
 use crate::folder::{write, write_image};
-use crate::packages::{arrivals, sha256};
 use crate::images::{Drawn, Record, Style, object};
+use crate::packages::{arrivals, sha256};
 use hart_examples::scene::Colour;
 
 /// Concepts of the sample.

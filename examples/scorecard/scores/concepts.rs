@@ -7,7 +7,7 @@ use hart_core::HartBackend;
 use image::RgbImage;
 use serde_json::json;
 
-use super::{FLAT, Label, REPEATED, ROUND, Scores, Truth, lookup, images};
+use super::{FLAT, Label, REPEATED, ROUND, Scores, Truth, images, lookup};
 use crate::finish::Finish;
 use crate::frechet::Axes;
 use crate::painter::spread;
@@ -70,8 +70,7 @@ impl<B: HartBackend> Scores<'_, B> {
 
     /// Three-dimensional drawings that were withheld, of concepts that were seen flat.
     pub(super) fn styles(&self, table: &mut Table) -> anyhow::Result<()> {
-        let gallery =
-            Gallery::new(self.heldout_style.iter().map(|t| (t.label(), t.image.clone())));
+        let gallery = Gallery::new(self.heldout_style.iter().map(|t| (t.label(), t.image.clone())));
         let captions: Vec<String> =
             self.heldout_style.iter().map(|t| t.record.captions[0].clone()).collect();
         let labels: Vec<Label> = self.heldout_style.iter().map(Truth::label).collect();

@@ -114,6 +114,8 @@ kinds! {
     GRADIENT "training: gradients" 1e-5,
     // Of twelve tokens, some at times where a unit in the last place of a frequency shows.
     HEAD_GRADIENT "training: gradients of the head alone" 1e-4,
+    // Of a backend whose reciprocals are good to 14 bits: every norm and softmax has one.
+    ROUGH_GRADIENT "training: gradients, rough reciprocals" 1e-3,
     // Through the decoder and back.
     RECONSTRUCTION "training: reconstruction" 3e-5,
     TOKENIZER_GRADIENT "training: gradients of the tokenizer" 3e-5,

@@ -8,7 +8,9 @@
 type Names = &'static [(&'static str, &'static str)];
 
 /// The names of every kind of trace.
-const KINDS: [(&str, Names); 8] = [
+const KINDS: [(&str, Names); 10] = [
+    ("trace_primitives", PRIMITIVES),
+    ("trace_sampling", SAMPLING),
     ("trace_gen_", GENERATION),
     ("trace_ema_", &[("img_*_checkpoint", "image.*"), ("context_tokens", "text.tokens")]),
     ("trace_tokenizer_", TOKENIZER),
@@ -17,6 +19,50 @@ const KINDS: [(&str, Names); 8] = [
     ("trace_diffusion", DIFFUSION),
     ("trace_train_", TRAINING),
     ("trace_vq_train", TOKENIZER_TRAINING),
+];
+
+/// Resizing from side to side; tables of context and visual tokens by head width and side, the full
+/// ones of the released size.
+const PRIMITIVES: Names = &[
+    ("interp*.area.*to*", "resize*.area.*.*"),
+    ("interp*.bicubic.*to*", "resize*.bicubic.*.*"),
+    ("interp*.up_src*", "resize*.small.*"),
+    ("interp*.src*", "resize*.source.*"),
+    ("coord1d.pn*", "full.coordinates.*"),
+    ("rope1d.pos", "context.positions"),
+    ("rope1d.hd*.cos", "context.*.cos"),
+    ("rope1d.hd*.sin", "context.*.sin"),
+    ("rope2d.pn*.pos", "visual.*.coordinates"),
+    ("rope2d.hd*.pn*.cos", "visual.*.*.cos"),
+    ("rope2d.hd*.pn*.sin", "visual.*.*.sin"),
+    ("rope2d.apply_pn*.*_rot", "rotated.*.*.output"),
+    ("rope2d.apply_pn*.*", "rotated.*.*.input"),
+    ("rope2d_full.pn*.rows", "full.*.cells"),
+    ("rope2d_full.pn*.cos", "full.*.cos"),
+    ("rope2d_full.pn*.sin", "full.*.sin"),
+    ("tstep.t", "sinusoid.times"),
+    ("tstep.*", "sinusoid.of.*"),
+    ("rms.w", "norm.weight"),
+    ("rms.x", "norm.input"),
+    ("rms.out", "norm.output"),
+    ("rms.tiny_out", "norm.output.tiny"),
+    ("rms.zero_out", "norm.output.zero"),
+    ("rms.fp16_x", "norm.half.input"),
+    ("rms.fp16_out", "norm.half.output"),
+    ("rms.weight_after_fp16_call", "norm.half.weight"),
+    ("l2.x", "length.input"),
+    ("l2.out", "length.output"),
+    ("act.x", "activation.input"),
+    ("act.silu", "activation.silu"),
+    ("act.gelu_tanh", "activation.gelu"),
+];
+
+const SAMPLING: Names = &[
+    ("k*_p*.probs", "top.*.*.probabilities"),
+    ("k*_p*.kept", "top.*.*.kept"),
+    ("gumbel.noise", "smooth.noise"),
+    ("gumbel.tau*.soft_zero_noise", "smooth.*.silent"),
+    ("gumbel.tau*.soft", "smooth.*.noisy"),
 ];
 
 /// Where the recordings keep what belongs to a scale or to a masked pass over the last one.

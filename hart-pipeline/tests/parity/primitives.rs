@@ -18,8 +18,8 @@ use crate::{rotary, sinusoid};
 pub(crate) fn compare<B: HartBackend>(trace: &Trace, device: &B::Device) -> Result<(), Failed> {
     for name in trace.names() {
         let parts: Vec<&str> = name.split('.').collect();
-        if let [set, kind @ ("area" | "bicubic"), sides] = parts[..] {
-            resize::<B>(trace, device, &name, set, kind, sides)?;
+        if let [set, kind @ ("area" | "bicubic"), from, to] = parts[..] {
+            resize::<B>(trace, device, &name, [set, kind, from, to])?;
         }
     }
     rotary::compare::<B>(trace, device)?;
@@ -30,17 +30,14 @@ pub(crate) fn compare<B: HartBackend>(trace: &Trace, device: &B::Device) -> Resu
     phi_selection(trace)
 }
 
-/// `<from>to<to>`, two sides of squares.
+/// A set of sources, how they are resized, and the sides of squares from and to which.
 fn resize<B: HartBackend>(
     trace: &Trace,
     device: &B::Device,
     name: &str,
-    set: &str,
-    kind: &str,
-    sides: &str,
+    [set, kind, from, to]: [&str; 4],
 ) -> Result<(), Failed> {
-    let (from, to) = sides.split_once("to").ok_or("a resizing without two sides")?;
-    let sources = [format!("{set}.src{from}"), format!("{set}.up_src{from}")];
+    let sources = [format!("{set}.source.{from}"), format!("{set}.small.{from}")];
     // Shrinking reads the source of full size, growing that of the side itself.
     let grows = kind == "bicubic" && trace.about(&sources[1]).is_some();
     let source = trace.input(&sources[usize::from(grows)])?.tensor::<B, 4>(device);
@@ -54,41 +51,41 @@ fn resize<B: HartBackend>(
 }
 
 fn norms<B: HartBackend>(trace: &Trace, device: &B::Device) -> Result<(), Failed> {
-    let Some(weight) = trace.optional("rms.w") else { return Ok(()) };
+    let Some(weight) = trace.optional("norm.weight") else { return Ok(()) };
     let weight: Tensor<B, 1> = weight.tensor(device);
     let norm = |x: Tensor<B, 3>| B::rms_norm(x, weight.clone(), 1e-6);
-    let x: Tensor<B, 3> = trace.input("rms.x")?.tensor(device);
-    trace.close(&NORMALIZED, "rms.out", norm(x.clone()).to_data());
+    let x: Tensor<B, 3> = trace.input("norm.input")?.tensor(device);
+    trace.close(&NORMALIZED, "norm.output", norm(x.clone()).to_data());
     // Recorded for inputs too small to be seen beside epsilon.
-    trace.close(&NORMALIZED, "rms.tiny_out", norm(x * 1e-4).to_data());
+    trace.close(&NORMALIZED, "norm.output.tiny", norm(x * 1e-4).to_data());
     let zero = norm(Tensor::zeros([1, 1, weight.dims()[0]], device));
-    trace.close_values(&NORMALIZED, "rms.zero_out", &values(&zero));
+    trace.close_values(&NORMALIZED, "norm.output.zero", &values(&zero));
     if !B::supports_dtype(device, DType::F16) {
-        ["rms.fp16", "rms.weight_after_fp16"].iter().for_each(|name| trace.leave_out(name));
+        trace.leave_out("norm.half.");
         return Ok(());
     }
-    if let Some(x) = trace.optional("rms.fp16_x") {
+    if let Some(x) = trace.optional("norm.half.input") {
         let x: Tensor<B, 3> = x.tensor(device);
-        trace.close(&HALF, "rms.fp16_out", norm(x.cast(DType::F16)).to_data());
+        trace.close(&HALF, "norm.half.output", norm(x.cast(DType::F16)).to_data());
     }
     let rounded = values(&weight.cast(DType::F16));
-    trace.close_values(&NORMALIZED, "rms.weight_after_fp16_call", &rounded);
+    trace.close_values(&NORMALIZED, "norm.half.weight", &rounded);
     Ok(())
 }
 
 fn lengths<B: HartBackend>(trace: &Trace, device: &B::Device) -> Result<(), Failed> {
-    let Some(x) = trace.optional("l2.x") else { return Ok(()) };
-    trace.close(&NORMALIZED, "l2.out", unit_length(x.tensor::<B, 2>(device)).to_data());
+    let Some(x) = trace.optional("length.input") else { return Ok(()) };
+    trace.close(&NORMALIZED, "length.output", unit_length(x.tensor::<B, 2>(device)).to_data());
     Ok(())
 }
 
 fn activations<B: HartBackend>(trace: &Trace, device: &B::Device) -> Result<(), Failed> {
-    let Some(x) = trace.optional("act.x") else { return Ok(()) };
+    let Some(x) = trace.optional("activation.input") else { return Ok(()) };
     let x = x.floats();
     let x: Tensor<B, 3> = Tensor::from_data(TensorData::new(x.clone(), [1, 1, x.len()]), device);
-    trace.close_values(&ACTIVATION, "act.silu", &values(&silu(x.clone())));
-    trace.close_values(&ACTIVATION, "act.silu", &values(&B::silu(x.clone())));
-    trace.close_values(&ACTIVATION, "act.gelu_tanh", &values(&B::gelu_tanh(x)));
+    trace.close_values(&ACTIVATION, "activation.silu", &values(&silu(x.clone())));
+    trace.close_values(&ACTIVATION, "activation.silu", &values(&B::silu(x.clone())));
+    trace.close_values(&ACTIVATION, "activation.gelu", &values(&B::gelu_tanh(x)));
     Ok(())
 }
 

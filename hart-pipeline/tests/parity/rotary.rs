@@ -18,36 +18,29 @@ pub(crate) fn compare<B: HartBackend>(trace: &Trace, device: &B::Device) -> Resu
     for name in trace.names() {
         let parts: Vec<&str> = name.split('.').collect();
         match parts[..] {
-            ["coord1d", side] => {
-                let found = visual_positions(number(side, "pn")?, full as f32);
+            ["full", "coordinates", side] => {
+                let found = visual_positions(side.parse()?, full as f32);
                 let found: Vec<f64> = found.into_iter().map(f64::from).collect();
                 trace.close_values(&ROTATION, &name, &found);
             }
-            ["rope1d", width, kind @ ("cos" | "sin")] => {
-                let positions = trace.input("rope1d.pos")?.indices();
-                let angles = context_angles(&positions, number(width, "hd")?, BASE);
-                close(trace, &name, &angles, kind);
-            }
-            ["rope2d", width, side, kind @ ("cos" | "sin")] => {
-                let angles = Layout::of(trace, side)?.angles(number(width, "hd")?);
-                close(trace, &name, &angles, kind);
-            }
-            ["rope2d", side, "pos"] => {
-                trace.close_values(&ROTATION, &name, &Layout::of(trace, side)?.coordinates());
-            }
-            ["rope2d_full", side, kind @ ("cos" | "sin")] => {
-                let rows = trace.input(&format!("rope2d_full.{side}.rows"))?.position_rows();
+            ["full", side, kind @ ("cos" | "sin")] => {
+                let cells = trace.input(&format!("full.{side}.cells"))?.position_rows().concat();
+                let offset = offset.ok_or("no recorded cell gives the offset")?;
                 let width = trace.about(&name).and_then(|golden| golden.shape.last().copied());
-                let (side, extent) = (number(side, "pn")?, [full as f32; 2]);
-                let offset = offset.ok_or("no recorded row gives the offset")?;
-                let angles = visual_angles(
-                    &rows.concat(),
-                    Grid::square(side),
-                    extent,
-                    offset,
-                    width.unwrap_or(0),
-                );
+                let (grid, extent) = (Grid::square(side.parse()?), [full as f32; 2]);
+                let angles = visual_angles(&cells, grid, extent, offset, width.unwrap_or(0));
                 close(trace, &name, &angles, kind);
+            }
+            ["context", width, kind @ ("cos" | "sin")] => {
+                let positions = trace.input("context.positions")?.indices();
+                let angles = context_angles(&positions, width.parse()?, BASE);
+                close(trace, &name, &angles, kind);
+            }
+            ["visual", width, side, kind @ ("cos" | "sin")] => {
+                close(trace, &name, &Layout::of(trace, side)?.angles(width.parse()?), kind);
+            }
+            ["visual", side, "coordinates"] => {
+                trace.close_values(&ROTATION, &name, &Layout::of(trace, side)?.coordinates());
             }
             _ => {}
         }
@@ -55,28 +48,24 @@ pub(crate) fn compare<B: HartBackend>(trace: &Trace, device: &B::Device) -> Resu
     rotated::<B>(trace, device)
 }
 
-/// The number behind a beginning.
-fn number(text: &str, beginning: &str) -> Result<usize, Failed> {
-    Ok(text.trim_start_matches(beginning).parse()?)
-}
-
 /// The side of the latent of the full tables: the largest that was recorded.
 fn full_extent(trace: &Trace) -> usize {
-    let sides = trace.cases("coord1d.pn", "").into_iter().filter_map(|side| side.parse().ok());
+    let sides =
+        trace.cases("full.coordinates.", "").into_iter().filter_map(|side| side.parse().ok());
     sides.max().unwrap_or(0)
 }
 
 /// The position that visual tokens of the full tables are counted from. It is not stored: the lowest
 /// frequency of one recorded cell gives it, and all tables are computed with it.
 fn full_offset(trace: &Trace, full: usize) -> Option<i64> {
-    let side = trace.cases("rope2d_full.", ".rows").into_iter().next()?;
-    let table = |kind: &str| trace.about(&format!("rope2d_full.{side}.{kind}"));
-    let (cos, sin, rows) = (table("cos")?, table("sin")?, table("rows")?);
-    let count: usize = side.trim_start_matches("pn").parse().ok()?;
+    let side = trace.cases("full.", ".cells").into_iter().next()?;
+    let table = |kind: &str| trace.about(&format!("full.{side}.{kind}"));
+    let (cos, sin, cells) = (table("cos")?, table("sin")?, table("cells")?);
+    let count: usize = side.parse().ok()?;
     let quarter = cos.shape.last()? / 4;
     let frequency = BASE.powf(-((quarter - 1) as f64) / quarter as f64);
     let angle = sin.values[quarter - 1].atan2(cos.values[quarter - 1]);
-    let row = rows.indices()[0] as usize / count;
+    let row = *cells.indices().first()? as usize / count;
     let found = angle / frequency - f64::from(visual_positions(count, full as f32)[row]);
     let offset = found.round();
     trace.check("the offset of the full tables is whole", (found - offset).abs() < 0.01);
@@ -100,8 +89,8 @@ struct Layout {
 
 impl Layout {
     fn of(trace: &Trace, side: &str) -> Result<Self, Failed> {
-        let positions = trace.input(&format!("rope2d.{side}.pos"))?;
-        let side = number(side, "pn")?;
+        let positions = trace.input(&format!("visual.{side}.coordinates"))?;
+        let side: usize = side.parse()?;
         let [_, tokens, _] = positions.shape[..] else {
             return Err("positions of another rank".into());
         };
@@ -135,18 +124,16 @@ impl Layout {
     }
 }
 
-/// Queries and keys under the rotation.
+/// Queries and keys of a map under the rotation.
 fn rotated<B: HartBackend>(trace: &Trace, device: &B::Device) -> Result<(), Failed> {
-    for case in trace.cases("rope2d.", ".q_rot") {
-        let side = case.rsplit('_').next().ok_or("a rotation without a side")?;
+    for case in trace.cases("rotated.", ".output") {
+        let (side, _) = case.split_once('.').ok_or("a rotation without a side")?;
         let layout = Layout::of(trace, side)?;
-        for kind in ["q", "k"] {
-            let x = trace.input(&format!("rope2d.{case}.{kind}"))?.tensor::<B, 4>(device);
-            let [batch, _, tokens, width] = x.dims();
-            let angles = Angles::<B>::new(&layout.angles(width), [batch, tokens, width], device);
-            let rotated = B::rotate(x, angles.cos, angles.sin);
-            trace.close(&ROTATED, &format!("rope2d.{case}.{kind}_rot"), rotated.to_data());
-        }
+        let x = trace.input(&format!("rotated.{case}.input"))?.tensor::<B, 4>(device);
+        let [batch, _, tokens, width] = x.dims();
+        let angles = Angles::<B>::new(&layout.angles(width), [batch, tokens, width], device);
+        let rotated = B::rotate(x, angles.cos, angles.sin);
+        trace.close(&ROTATED, &format!("rotated.{case}.output"), rotated.to_data());
     }
     Ok(())
 }

@@ -13,25 +13,26 @@ pub(crate) fn compare<B: HartBackend>(trace: &Trace, _: &B::Device) -> Result<()
     let entries = *golden.shape.last().ok_or("logits without a shape")?;
     let logits = golden.floats();
     let rows: Vec<&[f32]> = logits.chunks_exact(entries).collect();
-    for name in trace.names() {
-        if let Some((top_k, top_p)) = filter_case(&name) {
-            compare_filter(trace, &name, &rows, top_k, top_p);
-        } else if let Some(tau) = name.strip_prefix("gumbel.tau") {
-            compare_smooth(trace, &name, &rows, tau)?;
+    for case in trace.cases("top.", ".probabilities") {
+        compare_filter(trace, &format!("top.{case}.probabilities"), &rows, &case)?;
+    }
+    for case in trace.cases("top.", ".kept") {
+        compare_filter(trace, &format!("top.{case}.kept"), &rows, &case)?;
+    }
+    for (what, factor) in [("noisy", 1.0), ("silent", 0.0)] {
+        for temperature in trace.cases("smooth.", &format!(".{what}")) {
+            let name = format!("smooth.{temperature}.{what}");
+            compare_smooth(trace, &name, &rows, temperature.parse()?, factor)?;
         }
     }
     Ok(())
 }
 
-/// `k<k>_p<p>.probs` or `.kept`.
-fn filter_case(name: &str) -> Option<(usize, f64)> {
-    let (case, _) = name.rsplit_once('.')?;
-    let (k, p) = case.strip_prefix('k')?.split_once("_p")?;
-    Some((k.parse().ok()?, p.parse().ok()?))
-}
-
-fn compare_filter(trace: &Trace, name: &str, rows: &[&[f32]], top_k: usize, top_p: f64) {
-    let Some(recorded) = trace.about(name) else { return };
+/// `<k>.<p>`: top-k, then top-p.
+fn compare_filter(trace: &Trace, name: &str, rows: &[&[f32]], case: &str) -> Result<(), Failed> {
+    let (top_k, top_p) = case.split_once('.').ok_or("a filter without two numbers")?;
+    let (top_k, top_p) = (top_k.parse()?, top_p.parse()?);
+    let Some(recorded) = trace.about(name) else { return Ok(()) };
     let (mut found, mut expected) = (vec![], vec![]);
     for (logits, recorded) in rows.iter().zip(recorded.values.chunks_exact(rows[0].len())) {
         // Among exact ties top-p may keep any: the choice depends on the sort.
@@ -56,6 +57,7 @@ fn compare_filter(trace: &Trace, name: &str, rows: &[&[f32]], top_k: usize, top_
         &found,
         &expected,
     );
+    Ok(())
 }
 
 fn has_ties(logits: &[f32], top_k: usize) -> bool {
@@ -64,16 +66,19 @@ fn has_ties(logits: &[f32], top_k: usize) -> bool {
     sorted.windows(2).any(|pair| pair[0] == pair[1])
 }
 
-fn compare_smooth(trace: &Trace, name: &str, rows: &[&[f32]], tau: &str) -> Result<(), Failed> {
-    let (tau, noisy) = match tau.strip_suffix(".soft_zero_noise") {
-        Some(tau) => (tau, 0.0),
-        None => (tau.strip_suffix(".soft").ok_or("an unknown tensor")?, 1.0),
-    };
-    let smoothing = Smoothing { factor: 1.0, temperature: tau.parse()? };
-    let noise = trace.input("gumbel.noise")?.floats();
+/// Smooth sampling with the recorded noise times a factor.
+fn compare_smooth(
+    trace: &Trace,
+    name: &str,
+    rows: &[&[f32]],
+    temperature: f64,
+    factor: f32,
+) -> Result<(), Failed> {
+    let smoothing = Smoothing { factor: 1.0, temperature };
+    let noise = trace.input("smooth.noise")?.floats();
     let noise = noise.chunks_exact(rows[0].len());
     let found = rows.iter().zip(noise).flat_map(|(logits, noise)| {
-        let noise: Vec<f32> = noise.iter().map(|value| value * noisy).collect();
+        let noise: Vec<f32> = noise.iter().map(|value| value * factor).collect();
         smooth_weights(&filter(logits, 0, 0.0), smoothing, &noise)
     });
     let found: Vec<f64> = found.map(f64::from).collect();

@@ -13,13 +13,13 @@ const ROUNDED_OTHERWISE: usize = 64;
 
 /// The sinusoids of the recorded times.
 pub(crate) fn compare<B: HartBackend>(trace: &Trace, device: &B::Device) -> Result<(), Failed> {
-    for case in trace.cases("tstep.", "") {
-        let name = format!("tstep.{case}");
+    for case in trace.cases("sinusoid.of.", "") {
+        let name = format!("sinusoid.of.{case}");
         let [_, width] = trace.about(&name).map_or(vec![], |golden| golden.shape.clone())[..]
         else {
             continue;
         };
-        let times = trace.input("tstep.t")?.values.clone();
+        let times = trace.input("sinusoid.times")?.values.clone();
         let found = values(&sinusoid::<B>(&times, width, device));
         compare_table(trace, &name, &found, &times, width);
     }

@@ -41,7 +41,7 @@ pub(crate) fn compare<B: HartBackend>(trace: &Trace, device: &B::Device) -> Resu
         }
         let grads = total.backward();
         let found = gradients_inside(tokenizer, &grads, &hart_tokenizer::NAMES)?;
-        compare_gradients(trace, &TOKENIZER_GRADIENT, &format!("{case}.grad."), &found)?;
+        compare_gradients::<B>(trace, &TOKENIZER_GRADIENT, &format!("{case}.grad."), &found)?;
     }
     Ok(())
 }

@@ -37,7 +37,7 @@ pub(crate) fn compare<B: HartBackend>(trace: &Trace, device: &B::Device) -> Resu
     let grads = terms.total().backward();
     let mut found = gradients(model.transformer.clone(), &grads, &hart_ar::NAMES)?;
     found.extend(gradients(network.clone(), &grads, &hart_diffusion::NAMES)?);
-    compare_gradients(trace, &GRADIENT, "grad.", &found)
+    compare_gradients::<B>(trace, &GRADIENT, "grad.", &found)
 }
 
 /// The recorded image as a latent, and the recorded latent as tokens.
@@ -146,5 +146,5 @@ pub(crate) fn compare_diffusion<B: HartBackend>(
     compare_diffusion_terms(trace, "train.terms", &terms);
     let grads = terms.total().backward();
     let found = gradients_inside(network, &grads, &hart_diffusion::NAMES)?;
-    compare_gradients(trace, &HEAD_GRADIENT, "train.grad.", &found)
+    compare_gradients::<B>(trace, &HEAD_GRADIENT, "train.grad.", &found)
 }
