@@ -52,8 +52,8 @@ pub(crate) fn decibels<B: HartBackend>(
     let mut errors = [0.0; 3];
     let mut residuals = [0.0; 2];
     for (index, part) in images.chunks(BATCH).enumerate() {
-        let images = upload::<B>(part, pipeline.device());
-        let latent = tokenizer.encode_latent(images.clone() * 2.0 - 1.0, &mut ());
+        let true_images = upload::<B>(part, pipeline.device());
+        let latent = tokenizer.encode_latent(true_images.clone() * 2.0 - 1.0, &mut ());
         let tokens = tokenizer.quantizer.encode(latent.clone());
         let discrete = tokenizer.decode_discrete(&tokens.indices)?;
         let continuous = to_pixels(tokenizer.decode_latent(latent.clone(), &mut ()));
@@ -68,7 +68,7 @@ pub(crate) fn decibels<B: HartBackend>(
             None => discrete.clone(),
         };
         for (error, found) in errors.iter_mut().zip([discrete, sampled, continuous]) {
-            let square = total((found - images.clone()).square().mean());
+            let square = total((found - true_images.clone()).square().mean());
             *error += square * part.len() as f64 / images.len() as f64;
         }
     }

@@ -74,7 +74,7 @@ impl ScaleSchedule {
 
     /// The value that [`Self::read`] reads.
     pub fn to_json(&self) -> Value {
-        let grid = |grid: &Grid| {
+        let grid = |grid: &Grid| -> Value {
             if grid.is_square() { grid.rows.into() } else { vec![grid.rows, grid.columns].into() }
         };
         self.grids.iter().map(grid).collect()
