@@ -28,7 +28,10 @@ pub(crate) fn make_again(file: &Path, arguments: &Arguments) -> anyhow::Result<(
     let progress = Progress::start();
     let outcomes = pipeline.generate_with(&request, &mut |event: Event<'_>| progress.show(&event));
     progress.finish();
-    let image = outcomes?.pop().context("a request for one image gave none")?.into_image()?;
+    let outcomes = outcomes
+        .with_context(|| format!("the image was made with the model `{}`", settings.model))?;
+    let image =
+        outcomes.into_iter().next().context("a request for one image gave none")?.into_image()?;
     let factor = enlargement(file, &settings, &image)?;
     let image = enlarge(&image, factor)?;
     image.save(&arguments.out)?;

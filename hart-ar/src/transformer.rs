@@ -67,7 +67,7 @@ impl<B: Backend> Transformer<B> {
     /// (section 6).
     ///
     /// # Errors
-    /// [`Error::Invalid`](hart_core::Error::Invalid) when the transformer is prepared.
+    /// [`Error::Invalid`] when the transformer is prepared.
     pub fn initialize(self, seed: u64) -> Result<Self> {
         let branch = 0.02 / (2.0 * self.blocks.len() as f64).sqrt();
         let mut model = initialize(self, seed, &|path, shape| match path {

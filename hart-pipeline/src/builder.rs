@@ -244,6 +244,8 @@ impl PipelineBuilder {
 
     /// The text encoder's folder: the one named, or that beside the model.
     fn text_folder(&self, model: &Path) -> Result<PathBuf> {
+        // A model's folder that is not there is the first thing to say.
+        std::fs::read_dir(model).map_err(|error| Error::io(model, error))?;
         let beside = model.join("text");
         let named = self.text_encoder.clone();
         named.or_else(|| beside.is_dir().then(|| beside.clone())).ok_or_else(|| {
