@@ -53,8 +53,8 @@ fn main() -> anyhow::Result<()> {
 
     let mut rows = [vec![paint(a, &mut Swap::default())?], vec![other]];
     for scale in 0..scales.count() {
+        println!("scale {scale} from B, {} tokens", scales.grid(scale));
         for (row, swapped) in rows.iter_mut().zip([scale..scale + 1, 0..scale + 1]) {
-            println!("from B: {:?}", &scales.grids()[swapped.clone()]);
             let donor = Some((donor.kept.clone(), swapped));
             row.push(paint(a, &mut Swap { donor, ..Swap::default() })?);
         }
