@@ -4,15 +4,20 @@
 //! an input of at most 255 and a weight of at most ±127 each, are added in 16 bits, and what does
 //! not fit is cut off. Fewer bits for the inputs would avoid it, and would make other images than
 //! processors with VNNI do. Instead the weights are cut, where two neighbours of one sign are
-//! together more than 128: what is cut off is kept here, a few entries in a thousand in trained
-//! weights, and its products are added afterwards.
+//! together more than 128. What is cut off is kept: its products are added afterwards, one by one
+//! where it is little, as in trained weights, else by a second product of matrices, in which no
+//! pair overflows since one of its two entries is 0.
 
 /// The largest magnitude of the sum of two neighbouring weights of one sign: 255 · 128 and
 /// -255 · 128 fit into 16 bits.
 const LARGEST_PAIR: i16 = 128;
 
+/// One entry in this many weights is as fast by a second product of matrices as one by one.
+const SPARSE: usize = 64;
+
 /// What was cut off from the weights of a matrix `[inputs, outputs]`.
 pub(super) struct Excess {
+    outputs: usize,
     /// Where the entries of each input start in `entries`, and where those of the last one end.
     starts: Vec<usize>,
     entries: Vec<Entry>,
@@ -51,7 +56,22 @@ impl Excess {
                 }
             }
         }
-        Self { starts, entries }
+        Self { outputs, starts, entries }
+    }
+
+    /// The same as a matrix `[inputs, outputs]`, where it is much.
+    pub(super) fn dense(&self) -> Option<Vec<i8>> {
+        let inputs = self.starts.len() - 1;
+        if self.entries.len() * SPARSE <= inputs * self.outputs {
+            return None;
+        }
+        let mut matrix = vec![0; inputs * self.outputs];
+        for (row, ends) in matrix.chunks_mut(self.outputs).zip(self.starts.windows(2)) {
+            for Entry { output, weight } in &self.entries[ends[0]..ends[1]] {
+                row[*output as usize] = *weight as i8;
+            }
+        }
+        Some(matrix)
     }
 
     /// Adds the products of a row of inputs and what was cut off to the row's sums, which are

@@ -36,8 +36,28 @@ pub struct Int8Matrix {
     /// The sum of each column: what a row's zero point, times it, adds to every product.
     sums: Vec<i32>,
     /// What `packed` lacks, on processors where it would overflow.
-    excess: Option<Excess>,
+    excess: Option<Added>,
     bias: Vec<f32>,
+}
+
+/// What is added to a product whose weights were cut.
+enum Added {
+    Sparse(Excess),
+    Dense(PackedBMatrix<i8>),
+}
+
+impl Added {
+    fn new(excess: Excess, shape: [usize; 2]) -> Self {
+        match excess.dense() {
+            Some(matrix) => Self::Dense(pack(&matrix, shape)),
+            None => Self::Sparse(excess),
+        }
+    }
+}
+
+/// Packs weights `[inputs, outputs]` for this processor.
+fn pack(weights: &[i8], shape: [usize; 2]) -> PackedBMatrix<i8> {
+    EXECUTOR.with(|executor| executor.prepack_b(NdTensorView::from_data(shape, weights)))
 }
 
 impl std::fmt::Debug for Int8Matrix {
@@ -77,8 +97,8 @@ impl Int8Matrix {
         }
         let saturates = EXECUTOR.with(GemmExecutor::may_saturate);
         let excess = saturates.then(|| Excess::cut(&mut rounded, outputs));
-        let rounded = NdTensorView::from_data([inputs, outputs], rounded.as_slice());
-        let packed = EXECUTOR.with(|executor| executor.prepack_b(rounded));
+        let excess = excess.map(|excess| Added::new(excess, [inputs, outputs]));
+        let packed = pack(&rounded, [inputs, outputs]);
         let bias = bias.map_or_else(|| vec![0.0; outputs], <[f32]>::to_vec);
         assert_eq!(bias.len(), outputs, "a bias for every output");
         Self { packed, scales, sums, excess, bias }
@@ -115,17 +135,22 @@ impl Int8Matrix {
         // Sums of integers are written where their floats will be: both have 32 bits, and it saves a
         // second buffer of this size.
         let sums: &mut [i32] = bytemuck::cast_slice_mut(out);
-        let left =
-            GemmInputA::Unpacked(NdTensorView::from_data([count, inputs], rounded.as_slice()));
-        let right = GemmInputB::Packed(&self.packed);
-        // The executor's own correction for zero points (0.27) takes that of another row beyond the
-        // first rows it works on together; ours comes with the scale.
-        let product =
-            EXECUTOR.with(|executor| executor.gemm(sums, left, right, GemmOptions::default()));
-        product.expect("shapes that were checked");
+        let mut multiply = |matrix: &PackedBMatrix<i8>, beta: i32| {
+            let rows = NdTensorView::from_data([count, inputs], rounded.as_slice());
+            let (left, right) = (GemmInputA::Unpacked(rows), GemmInputB::Packed(matrix));
+            // The executor's own correction for zero points (0.27) takes that of another row beyond
+            // the first rows it works on together; ours comes with the scale.
+            let options = GemmOptions { beta, ..GemmOptions::default() };
+            let product = EXECUTOR.with(|executor| executor.gemm(sums, left, right, options));
+            product.expect("shapes that were checked");
+        };
+        multiply(&self.packed, 0);
+        if let Some(Added::Dense(matrix)) = &self.excess {
+            multiply(matrix, 1);
+        }
         let tasks = out.par_chunks_mut(outputs).zip(rounded.par_chunks(inputs)).zip(&scales);
         tasks.with_min_len(8).for_each(|((row, inputs), rounding)| {
-            if let Some(excess) = &self.excess {
+            if let Some(Added::Sparse(excess)) = &self.excess {
                 excess.add(inputs, row);
             }
             dispatch(Scale { row, rounding: *rounding, matrix: self });
