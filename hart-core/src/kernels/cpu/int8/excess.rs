@@ -8,6 +8,10 @@
 //! where it is little, as in trained weights, else by a second product of matrices, in which no
 //! pair overflows since one of its two entries is 0.
 
+use rten_gemm::PackedBMatrix;
+
+use super::pack;
+
 /// The largest magnitude of the sum of two neighbouring weights of one sign: 255 · 128 and
 /// -255 · 128 fit into 16 bits.
 const LARGEST_PAIR: i16 = 128;
@@ -15,9 +19,29 @@ const LARGEST_PAIR: i16 = 128;
 /// One entry in this many weights is as fast by a second product of matrices as one by one.
 const SPARSE: usize = 64;
 
-/// What was cut off from the weights of a matrix `[inputs, outputs]`.
-pub(super) struct Excess {
-    outputs: usize,
+/// What was cut off from the weights of a matrix, in the form whose products take less time.
+pub(super) enum Excess {
+    /// A few entries.
+    Sparse(Entries),
+    /// A matrix of its own.
+    Dense(PackedBMatrix<i8>),
+}
+
+impl Excess {
+    /// Cuts the weights `[inputs, outputs]`, given row by row, so that no two of neighbouring
+    /// inputs overflow.
+    pub(super) fn cut(weights: &mut [i8], shape: [usize; 2]) -> Self {
+        let found = Entries::cut(weights, shape[1]);
+        if found.entries.len() * SPARSE <= weights.len() {
+            Self::Sparse(found)
+        } else {
+            Self::Dense(pack(&found.dense(shape[1]), shape))
+        }
+    }
+}
+
+/// What was cut off from the weights of a matrix `[inputs, outputs]`, entry by entry.
+pub(super) struct Entries {
     /// Where the entries of each input start in `entries`, and where those of the last one end.
     starts: Vec<usize>,
     entries: Vec<Entry>,
@@ -29,10 +53,8 @@ struct Entry {
     weight: i32,
 }
 
-impl Excess {
-    /// Cuts the weights `[inputs, outputs]`, given row by row, so that no two of neighbouring
-    /// inputs overflow.
-    pub(super) fn cut(weights: &mut [i8], outputs: usize) -> Self {
+impl Entries {
+    fn cut(weights: &mut [i8], outputs: usize) -> Self {
         let (mut starts, mut entries) = (vec![0], vec![]);
         // The inputs 2i and 2i + 1 are multiplied by one instruction.
         for pair in weights.chunks_mut(2 * outputs) {
@@ -56,22 +78,18 @@ impl Excess {
                 }
             }
         }
-        Self { outputs, starts, entries }
+        Self { starts, entries }
     }
 
-    /// The same as a matrix `[inputs, outputs]`, where it is much.
-    pub(super) fn dense(&self) -> Option<Vec<i8>> {
-        let inputs = self.starts.len() - 1;
-        if self.entries.len() * SPARSE <= inputs * self.outputs {
-            return None;
-        }
-        let mut matrix = vec![0; inputs * self.outputs];
-        for (row, ends) in matrix.chunks_mut(self.outputs).zip(self.starts.windows(2)) {
+    /// The same as a matrix `[inputs, outputs]`.
+    fn dense(&self, outputs: usize) -> Vec<i8> {
+        let mut matrix = vec![0; (self.starts.len() - 1) * outputs];
+        for (row, ends) in matrix.chunks_mut(outputs).zip(self.starts.windows(2)) {
             for Entry { output, weight } in &self.entries[ends[0]..ends[1]] {
                 row[*output as usize] = *weight as i8;
             }
         }
-        Some(matrix)
+        matrix
     }
 
     /// Adds the products of a row of inputs and what was cut off to the row's sums, which are
@@ -109,7 +127,7 @@ mod tests {
         weights.extend(all.iter().flat_map(|_| &all));
         weights.extend(vec![127; outputs]);
         let before = weights.clone();
-        let excess = Excess::cut(&mut weights, outputs);
+        let excess = Entries::cut(&mut weights, outputs);
         let (first, rest) = weights.split_at(outputs);
         for (a, b) in first.iter().zip(rest) {
             let sum = i16::from(*a) + i16::from(*b);

@@ -36,23 +36,8 @@ pub struct Int8Matrix {
     /// The sum of each column: what a row's zero point, times it, adds to every product.
     sums: Vec<i32>,
     /// What `packed` lacks, on processors where it would overflow.
-    excess: Option<Added>,
+    excess: Option<Excess>,
     bias: Vec<f32>,
-}
-
-/// What is added to a product whose weights were cut.
-enum Added {
-    Sparse(Excess),
-    Dense(PackedBMatrix<i8>),
-}
-
-impl Added {
-    fn new(excess: Excess, shape: [usize; 2]) -> Self {
-        match excess.dense() {
-            Some(matrix) => Self::Dense(pack(&matrix, shape)),
-            None => Self::Sparse(excess),
-        }
-    }
 }
 
 /// Packs weights `[inputs, outputs]` for this processor.
@@ -96,8 +81,7 @@ impl Int8Matrix {
             }
         }
         let saturates = EXECUTOR.with(GemmExecutor::may_saturate);
-        let excess = saturates.then(|| Excess::cut(&mut rounded, outputs));
-        let excess = excess.map(|excess| Added::new(excess, [inputs, outputs]));
+        let excess = saturates.then(|| Excess::cut(&mut rounded, [inputs, outputs]));
         let packed = pack(&rounded, [inputs, outputs]);
         let bias = bias.map_or_else(|| vec![0.0; outputs], <[f32]>::to_vec);
         assert_eq!(bias.len(), outputs, "a bias for every output");
@@ -145,12 +129,12 @@ impl Int8Matrix {
             product.expect("shapes that were checked");
         };
         multiply(&self.packed, 0);
-        if let Some(Added::Dense(matrix)) = &self.excess {
+        if let Some(Excess::Dense(matrix)) = &self.excess {
             multiply(matrix, 1);
         }
         let tasks = out.par_chunks_mut(outputs).zip(rounded.par_chunks(inputs)).zip(&scales);
         tasks.with_min_len(8).for_each(|((row, inputs), rounding)| {
-            if let Some(Added::Sparse(excess)) = &self.excess {
+            if let Some(Excess::Sparse(excess)) = &self.excess {
                 excess.add(inputs, row);
             }
             dispatch(Scale { row, rounding: *rounding, matrix: self });
