@@ -3,7 +3,6 @@
 use burn::tensor::Tensor;
 use hart_ar::cache::Keep;
 use hart_ar::{ScaleStep, Session};
-use hart_core::tap::{Prefixed, Tap};
 use hart_core::{HartBackend, Result};
 use hart_tokenizer::quantizer::{to_map, to_tokens};
 
@@ -23,7 +22,9 @@ impl<B: HartBackend> Run<'_, B> {
         let shape = [self.batch, channels, latent.rows, latent.columns];
         let mut latent = Tensor::zeros(shape, &self.device);
         for scale in 0..self.scales().last() {
-            latent = self.coarse_scale(session, scale, latent, around)?;
+            latent = around.within(format!("scale.{scale}."), |around| {
+                self.coarse_scale(session, scale, latent, around)
+            })?;
             (around.report)(Stage::Scale { scale, latent: &latent })?;
         }
         Ok(latent)
@@ -38,23 +39,25 @@ impl<B: HartBackend> Run<'_, B> {
     ) -> Result<Tensor<B, 4>> {
         let quantizer = &self.model.tokenizer.quantizer;
         let positions = self.positions(scale, around)?;
-        let mut tap = Prefixed { prefix: format!("scale.{scale}."), tap: &mut *around.tap };
         let hidden = if scale == 0 {
-            session.context_step(&mut tap)?
+            session.context_step(around.tap)?
         } else {
             let input = to_tokens(quantizer.scale_input(scale, latent.clone()));
             let halves = self.halves(scale);
             let step = ScaleStep { scale, positions: &positions, keep: Keep::Yes, halves };
-            session.scale_step(step, gather(input, &positions), &mut tap)?
+            session.scale_step(step, gather(input, &positions), around.tap)?
         };
         let sampling = Sampling { scale, pass: 0, positions: &positions, latent: &latent };
-        let tokens =
-            self.sample(&sampling, session, &hidden, around.hook, around.draws, &mut tap)?;
+        let tokens = self.sample(&sampling, session, &hidden, around)?;
         let tokens = scatter(tokens.vectors, &positions, self.scales().tokens(scale));
-        tap.record("tokens", &|| to_map(tokens.clone(), self.scales().grid(scale)).to_data());
+        around
+            .tap
+            .record("tokens", &|| to_map(tokens.clone(), self.scales().grid(scale)).to_data());
         let latent = around.hook.latent(scale, latent + quantizer.contribution(scale, tokens))?;
-        tap.record("latent", &|| latent.to_data());
-        tap.record("next_input", &|| quantizer.scale_input(scale + 1, latent.clone()).to_data());
+        around.tap.record("latent", &|| latent.to_data());
+        around
+            .tap
+            .record("next_input", &|| quantizer.scale_input(scale + 1, latent.clone()).to_data());
         Ok(latent)
     }
 }

@@ -5,13 +5,11 @@ use burn::tensor::Tensor;
 use hart_ar::cache::Keep;
 use hart_ar::mask_passes::Pass;
 use hart_ar::{Hidden, ScaleStep, Session};
-use hart_core::random::Draws;
-use hart_core::tap::{Prefixed, Tap};
 use hart_core::{HartBackend, Result};
 use hart_diffusion::{NoiseSchedule, SamplerSettings};
 use hart_tokenizer::quantizer::{to_map, to_tokens};
 
-use super::hook::{GenerationHook, ResidualSampling, ScaleTokens};
+use super::hook::{ResidualSampling, ScaleTokens};
 use super::positions::{gather, scatter};
 use super::step::Sampling;
 use super::{Around, Run, Stage};
@@ -30,7 +28,9 @@ impl<B: HartBackend> Run<'_, B> {
         for (index, pass) in passes.iter().enumerate() {
             let keep = if index + 1 == passes.len() { Keep::No } else { Keep::Yes };
             let at = Sampling { scale, pass: index, positions: &pass.positions, latent: &latent };
-            predicted.push(self.pass(session, &at, keep, around)?);
+            predicted.push(around.within(format!("pass.{index}."), |around| {
+                self.pass(session, &at, keep, around)
+            })?);
             if passes.len() > 1 {
                 (around.report)(Stage::MaskPass { pass: index, passes: passes.len() })?;
             }
@@ -55,33 +55,31 @@ impl<B: HartBackend> Run<'_, B> {
         keep: Keep,
         around: &mut Around<'_, '_, B>,
     ) -> Result<Tensor<B, 3>> {
-        let mut tap = Prefixed { prefix: format!("pass.{}.", at.pass), tap: &mut *around.tap };
         let input = gather(to_tokens(at.latent.clone()), at.positions);
         let halves = self.halves(at.scale);
         let step = ScaleStep { scale: at.scale, positions: at.positions, keep, halves };
-        let hidden = session.scale_step(step, input, &mut tap)?;
-        let tokens = self.sample(at, session, &hidden, around.hook, around.draws, &mut tap)?;
+        let hidden = session.scale_step(step, input, around.tap)?;
+        let tokens = self.sample(at, session, &hidden, around)?;
         let Some(schedule) = &self.settings.noise_schedule else { return Ok(tokens.vectors) };
-        let residual =
-            self.residual(schedule, at, &hidden, &tokens, around.hook, around.draws, &mut tap)?;
+        let residual = around.within("residual.".to_string(), |around| {
+            self.residual(schedule, at, &hidden, &tokens, around)
+        })?;
         Ok(tokens.vectors + residual)
     }
 
     /// The diffusion head's residual of one pass, `[batch, positions, Z]`.
-    #[expect(clippy::too_many_arguments, reason = "what a pass consists of")]
     fn residual(
         &self,
         schedule: &NoiseSchedule,
         at: &Sampling<'_, B>,
         hidden: &Hidden<B>,
         tokens: &ScaleTokens<B>,
-        hook: &mut dyn GenerationHook<B>,
-        draws: &dyn Draws,
-        tap: &mut dyn Tap,
+        around: &mut Around<'_, '_, B>,
     ) -> Result<Tensor<B, 3>> {
         let codes = self.model.tokenizer.quantizer.embed(tokens.indices.clone());
         let condition = self.model.transformer.residual_condition(hidden.states.clone(), codes);
-        tap.record("residual.condition", &|| condition.to_data());
+        around.tap.record("condition", &|| condition.to_data());
+        let draws = around.draws;
         let start = self.noise(at.positions, |image, position, noise| {
             draws.diffusion_start(image, position, noise);
         });
@@ -90,7 +88,6 @@ impl<B: HartBackend> Run<'_, B> {
                 draws.diffusion_step(image, step, position, noise);
             })
         };
-        let mut tap = Prefixed { prefix: "residual.".to_string(), tap };
         let sampling = ResidualSampling {
             head: &self.model.residual_head,
             schedule,
@@ -98,9 +95,9 @@ impl<B: HartBackend> Run<'_, B> {
             condition,
             start,
             noise: Box::new(noise),
-            tap: &mut tap,
+            tap: &mut *around.tap,
         };
-        hook.residual(&self.step(at), sampling)
+        around.hook.residual(&self.step(at), sampling)
     }
 
     /// Noise for the tokens of a pass, drawn by address: `[batch, positions, Z]`.

@@ -33,7 +33,7 @@ mod step;
 use burn::tensor::{DType, Tensor, backend::Backend};
 use hart_ar::{Halves, Session, TextCondition};
 use hart_core::random::Draws;
-use hart_core::tap::Tap;
+use hart_core::tap::{Prefixed, Tap};
 use hart_core::{HartBackend, Result, ScaleSchedule};
 
 use crate::model::HartModel;
@@ -161,6 +161,15 @@ struct Around<'a, 'r, B: HartBackend> {
     draws: &'a dyn Draws,
     report: &'a mut Report<'r, B>,
     tap: &'a mut dyn Tap,
+}
+
+impl<'r, B: HartBackend> Around<'_, 'r, B> {
+    /// Does a part of the work, whose tensors are offered to the tap under `prefix`.
+    fn within<T>(&mut self, prefix: String, work: impl FnOnce(&mut Around<'_, 'r, B>) -> T) -> T {
+        let mut tap = Prefixed { prefix, tap: &mut *self.tap };
+        let (hook, report) = (&mut *self.hook, &mut *self.report);
+        work(&mut Around { hook, draws: self.draws, report, tap: &mut tap })
+    }
 }
 
 impl<B: HartBackend> Run<'_, B> {

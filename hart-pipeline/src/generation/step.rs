@@ -3,12 +3,10 @@
 use burn::tensor::{DType, Int, Tensor, TensorData};
 use hart_ar::sampling::sample_tokens;
 use hart_ar::{Hidden, Session};
-use hart_core::random::Draws;
-use hart_core::tap::Tap;
 use hart_core::{HartBackend, Result};
 
-use super::hook::{GenerationHook, ScaleTokens, Step};
-use super::{Run, to_host};
+use super::hook::{ScaleTokens, Step};
+use super::{Around, Run, to_host};
 
 /// Where tokens are sampled.
 pub(super) struct Sampling<'a, B: HartBackend> {
@@ -39,14 +37,12 @@ impl<B: HartBackend> Run<'_, B> {
         at: &Sampling<'_, B>,
         session: &Session<'_, B>,
         hidden: &Hidden<B>,
-        hook: &mut dyn GenerationHook<B>,
-        draws: &dyn Draws,
-        tap: &mut dyn Tap,
+        around: &mut Around<'_, '_, B>,
     ) -> Result<ScaleTokens<B>> {
         let step = self.step(at);
         let logits = session.guided_logits(hidden, step.guidance)?;
-        let logits = hook.logits(&step, logits)?;
-        tap.record("logits.guided", &|| logits.to_data());
+        let logits = around.hook.logits(&step, logits)?;
+        around.tap.record("logits.guided", &|| logits.to_data());
         let rule = self.settings.token_rule(self.scales(), at.scale);
         let [_, channels] = self.model.tokenizer.quantizer.codebook_shape();
         let sampled = sample_tokens(
@@ -54,20 +50,20 @@ impl<B: HartBackend> Run<'_, B> {
             &self.codebook,
             channels,
             &rule,
-            draws,
+            around.draws,
             at.scale,
             at.positions,
         )?;
         let indices: Vec<i64> = sampled.indices.iter().map(|&index| index as i64).collect();
         let indices = TensorData::new(indices, [self.batch, at.positions[0].len()]);
-        let tokens = hook.tokens(
+        let tokens = around.hook.tokens(
             &step,
             ScaleTokens {
                 indices: Tensor::<B, 2, Int>::from_data(indices, &self.device),
                 vectors: self.upload(sampled.vectors, at.positions[0].len()),
             },
         )?;
-        tap.record("indices", &|| tokens.indices.to_data());
+        around.tap.record("indices", &|| tokens.indices.to_data());
         Ok(tokens)
     }
 
