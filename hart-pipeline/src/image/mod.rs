@@ -7,6 +7,8 @@ use std::path::Path;
 
 use hart_core::{Result, write_atomically};
 
+#[cfg(feature = "train")]
+pub(crate) use pixels::tile;
 pub use pixels::{Pixels, grid};
 pub use settings::ImageSettings;
 

@@ -144,6 +144,11 @@ impl std::fmt::Debug for Pixels {
 /// # Errors
 /// [`Error::Invalid`] when there are none, or their sizes differ.
 pub fn grid(images: &[Pixels]) -> Result<Pixels> {
+    tile(images, (1..).find(|n| n * n >= images.len()).unwrap_or(1))
+}
+
+/// Several images of equal size, `columns` of them a row, on a white ground. Errors as for [`grid`].
+pub(crate) fn tile(images: &[Pixels], columns: usize) -> Result<Pixels> {
     let Some(first) = images.first() else {
         return Err(Error::invalid("the number of images of a grid", 0, "at least one"));
     };
@@ -153,7 +158,6 @@ pub fn grid(images: &[Pixels]) -> Result<Pixels> {
         let found = format!("{} × {}", other.width, other.height);
         return Err(Error::invalid("an image of the grid", found, format!("{width} × {height}")));
     }
-    let columns = (1..).find(|n| n * n >= images.len()).unwrap_or(1);
     let rows = images.len().div_ceil(columns);
     let stride = columns * width * 3;
     let mut rgb = vec![255; rows * height * stride];

@@ -4,23 +4,19 @@ use std::path::Path;
 
 use hart_core::{Error, Grid, Result};
 
-use crate::image::Pixels;
+use crate::image::{Pixels, tile};
 
 /// Writes images of one size, planes `[3, height, width]` in [0, 1] one behind the other, as one
 /// PNG file with `columns` of them a row, on white.
 pub(super) fn save_sheet(path: &Path, images: &[f32], size: Grid, columns: usize) -> Result<()> {
     let cells = size.cells();
-    let count = images.len() / (3 * cells);
-    let (width, height) = (columns * size.columns, count.div_ceil(columns) * size.rows);
-    let pixel = |at: usize| {
-        let (x, y) = (at % width, at / width);
-        let index = y / size.rows * columns + x / size.columns;
-        let place = y % size.rows * size.columns + x % size.columns;
-        let value = |channel: usize| images[(index * 3 + channel) * cells + place];
-        let byte = |channel: usize| (value(channel) * 255.0).round() as u8;
-        if index < count { [0, 1, 2].map(byte) } else { [255; 3] }
+    let byte = |value: f32| (value * 255.0).round() as u8;
+    let pixels = |planes: &[f32]| {
+        let pixel = |place: usize| [0, 1, 2].map(|channel| byte(planes[channel * cells + place]));
+        Pixels::new(size.columns, size.rows, (0..cells).flat_map(pixel).collect())
     };
-    let sheet = Pixels::new(width, height, (0..width * height).flat_map(pixel).collect())?;
+    let images: Result<Vec<Pixels>> = images.chunks_exact(3 * cells).map(pixels).collect();
+    let sheet = tile(&images?, columns)?;
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
     }

@@ -4,15 +4,22 @@ use burn::module::{AutodiffModule, Module, ModuleVisitor, Param, ParamId};
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
+use hart_core::walk::{self, Parameter};
 
 use crate::training::values::ScalarF64;
 
 /// The parameters of a module by how they are optimised: those that are decayed, matrices and
 /// kernels, and all others.
 pub(super) fn groups<B: Backend, M: Module<B>>(module: &M) -> [Vec<ParamId>; 2] {
-    let mut lister = Groups::default();
-    module.visit(&mut lister);
-    [lister.decayed, lister.plain]
+    let is_decayed = |parameter: &Parameter| {
+        let names = parameter.place.names();
+        let is_weight = names.last().is_some_and(|name| name == "weight");
+        let is_embedding = names.iter().any(|name| name == "embedding" || name == "levels");
+        is_weight && parameter.shape.len() >= 2 && !is_embedding
+    };
+    let (decayed, plain): (Vec<_>, Vec<_>) =
+        walk::parameters(module).into_iter().partition(is_decayed);
+    [decayed, plain].map(|group| group.into_iter().map(|parameter| parameter.id).collect())
 }
 
 /// The gradients of one step by group, those of several parts of a batch added.
@@ -47,32 +54,6 @@ impl<B: AutodiffBackend, M: AutodiffModule<B>> Accumulated<B, M> {
             module.visit(&mut Scale { parts: &mut parts, factor: longest / norm });
         }
         (parts, norm)
-    }
-}
-
-/// Sorts parameters by whether they are decayed: matrices and kernels are.
-#[derive(Default)]
-struct Groups {
-    decayed: Vec<ParamId>,
-    plain: Vec<ParamId>,
-    path: Vec<String>,
-}
-
-impl<B: Backend> ModuleVisitor<B> for Groups {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.to_string());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        let is_weight = self.path.last().is_some_and(|name| name == "weight");
-        let is_embedding = self.path.iter().any(|name| name == "embedding" || name == "levels");
-        let is_decayed = is_weight && D >= 2 && !is_embedding;
-        let group = if is_decayed { &mut self.decayed } else { &mut self.plain };
-        group.push(param.id);
     }
 }
 
