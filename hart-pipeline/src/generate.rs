@@ -136,9 +136,9 @@ impl<B: HartBackend> Work<'_, B> {
             match encoder.tokenize(&item.prompt) {
                 Ok(_) => accepted.push(index),
                 Err(reason) => {
-                    let told = tell(observer, Event::Refused { image: index, reason: &reason });
+                    let reported = tell(observer, Event::Refused { image: index, reason: &reason });
                     keep(index, Outcome::Refused(reason));
-                    told?;
+                    reported?;
                 }
             }
         }
@@ -168,7 +168,7 @@ impl<B: HartBackend> Work<'_, B> {
     ) -> Result<()> {
         let prompts: Vec<&str> =
             images.iter().map(|&index| self.items[index].prompt.as_str()).collect();
-        let mut encoded = None;
+        let (mut encoded, mut reshaped) = (None, None);
         let mut first = 0;
         for images in images.chunks(batch) {
             tell(observer, Event::Started { images, scales: self.scales.count() })?;
@@ -181,9 +181,9 @@ impl<B: HartBackend> Work<'_, B> {
             self.report_prompts(images, &text, observer)?;
             // Not before the prompts are encoded: the two may not fit in memory together.
             let trained = self.pipeline.model()?;
-            let reshaped = (self.scales != trained.transformer.scales())
-                .then(|| trained.with_scales(self.scales.clone()))
-                .transpose()?;
+            if reshaped.is_none() && self.scales != trained.transformer.scales() {
+                reshaped = Some(trained.with_scales(self.scales.clone())?);
+            }
             let batch = ImageBatch {
                 pipeline: self.pipeline,
                 model: reshaped.as_ref().unwrap_or(trained),
