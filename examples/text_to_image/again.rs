@@ -12,9 +12,6 @@ use serde_json::Value;
 
 use crate::Arguments;
 
-/// What images of the model compiled in say in place of a folder's name.
-const EMBEDDED: &str = "embedded";
-
 /// Makes the image of `file` again and compares the two files.
 ///
 /// # Errors
@@ -62,7 +59,7 @@ fn builder(settings: &ImageSettings, arguments: &Arguments) -> anyhow::Result<Pi
             builder
         }
         #[cfg(feature = "embedded")]
-        None if settings.model == EMBEDDED => HartPipeline::builder().embedded(),
+        None if settings.model == hart_pipeline::EMBEDDED => HartPipeline::builder().embedded(),
         None => bail!(
             "the image was made with the model `{}`, which is missing: name its folder with \
              `--model`, and that of its text encoder with `--text-encoder`",

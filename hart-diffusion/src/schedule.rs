@@ -75,7 +75,7 @@ impl NoiseSchedule {
     /// Step `index`, counted from the least noisy.
     ///
     /// # Panics
-    /// When there is no such step.
+    /// For an `index` that is not below the number of steps.
     pub fn step(&self, index: usize) -> &NoiseStep {
         &self.steps[index]
     }

@@ -93,7 +93,7 @@ pub trait OnBackend {
 /// which one, such as `cuda:1`.
 ///
 /// # Errors
-/// [`Error::Invalid`] when there is no such backend here.
+/// [`Error::Invalid`] for a backend that is not compiled in.
 pub fn on_device<W: OnBackend>(name: &str, work: W) -> Result<W::Output> {
     let refuse = || {
         let expected = format!("one of {}", compiled_in().join(", "));

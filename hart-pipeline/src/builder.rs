@@ -173,7 +173,7 @@ impl PipelineBuilder {
     /// [`compiled_in`](crate::backend::compiled_in), and for GPUs optionally which one.
     ///
     /// # Errors
-    /// As [`Self::build`], and [`Error::Invalid`] when there is no such backend here.
+    /// As [`Self::build`], and [`Error::Invalid`] for a backend that is not compiled in.
     pub fn open(self, device: &str) -> Result<Box<dyn TextToImage>> {
         struct Open(PipelineBuilder);
         impl OnBackend for Open {

@@ -11,8 +11,10 @@ use crate::pipeline::HartPipeline;
 /// The model, as an archive.
 pub(crate) const ARCHIVE: &[u8] = include_bytes!("../embedded/model.zip");
 
-/// Its name in the settings of images.
-pub(crate) const NAME: &str = "embedded";
+/// The name of the model compiled in, in the settings of images ([`ImageSettings::model`]).
+///
+/// [`ImageSettings::model`]: crate::ImageSettings::model
+pub const EMBEDDED: &str = "embedded";
 
 impl<B: HartBackend> HartPipeline<B> {
     /// The small model compiled into the crate (feature `embedded`, on by default), with its text
@@ -41,6 +43,6 @@ impl<B: HartBackend> HartPipeline<B> {
     /// As [`Self::embedded`], and [`hart_core::Error::Invalid`] when the device does not compute in
     /// the precision.
     pub fn embedded_with(precision: Precision, device: &B::Device) -> Result<Self> {
-        Self::from_archive(NAME, ARCHIVE, precision, device)
+        Self::from_archive(EMBEDDED, ARCHIVE, precision, device)
     }
 }

@@ -84,7 +84,7 @@ impl<B: HartBackend> TrainableModel<B> {
     /// As [`HartPipeline::embedded`](crate::HartPipeline::embedded).
     #[cfg(feature = "embedded")]
     pub fn embedded(device: &B::Device) -> Result<Self> {
-        Self::from_archive(crate::embedded::NAME, crate::embedded::ARCHIVE, device)
+        Self::from_archive(crate::EMBEDDED, crate::embedded::ARCHIVE, device)
     }
 
     fn from_parts(parts: PipelineParts<Autodiff<B>>, device: &B::Device) -> Result<Self> {
