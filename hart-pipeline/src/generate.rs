@@ -1,10 +1,12 @@
 //! The doors of a pipeline that make images, and the request behind them, batch by batch.
 
 use hart_core::{Error, HartBackend, Result, ScaleSchedule};
+use once_cell::unsync::OnceCell;
 
 use crate::batch::ImageBatch;
 use crate::generation::{GenerationHook, GenerationSettings};
 use crate::image::Image;
+use crate::model::HartModel;
 use crate::observer::{Event, Observer, Outcome, Summary, tell};
 use crate::pipeline::HartPipeline;
 use crate::request::{Request, RequestItem};
@@ -85,7 +87,13 @@ impl<B: HartBackend> HartPipeline<B> {
         let scales = request.scales(&self.about.scales, self.about.downsampling)?;
         let settings =
             request.settings(&scales, &self.about.diffusion_steps, &self.about.defaults)?;
-        let work = Work { pipeline: self, items: &items, settings: &settings, scales: &scales };
+        let work = Work {
+            pipeline: self,
+            items: &items,
+            settings: &settings,
+            scales: &scales,
+            reshaped: OnceCell::new(),
+        };
         work.run(hook, observer, keep)
     }
 }
@@ -96,6 +104,8 @@ struct Work<'a, B: HartBackend> {
     items: &'a [RequestItem],
     settings: &'a GenerationSettings,
     scales: &'a ScaleSchedule,
+    /// The model for another size than it was trained with, made when it is first needed.
+    reshaped: OnceCell<HartModel<B>>,
 }
 
 impl<B: HartBackend> Work<'_, B> {
@@ -150,6 +160,15 @@ impl<B: HartBackend> Work<'_, B> {
         Ok(())
     }
 
+    /// The model for the size of these images.
+    fn model(&self) -> Result<&HartModel<B>> {
+        let trained = self.pipeline.model()?;
+        if self.scales == trained.transformer.scales() {
+            return Ok(trained);
+        }
+        self.reshaped.get_or_try_init(|| trained.with_scales(self.scales.clone()))
+    }
+
     /// Images that are made at once: fewer of larger ones.
     fn batch_size(&self) -> usize {
         let about = &self.pipeline.about;
@@ -168,7 +187,7 @@ impl<B: HartBackend> Work<'_, B> {
     ) -> Result<()> {
         let prompts: Vec<&str> =
             images.iter().map(|&index| self.items[index].prompt.as_str()).collect();
-        let (mut encoded, mut reshaped) = (None, None);
+        let mut encoded = None;
         let mut first = 0;
         for images in images.chunks(batch) {
             tell(observer, Event::Started { images, scales: self.scales.count() })?;
@@ -180,13 +199,10 @@ impl<B: HartBackend> Work<'_, B> {
             first += images.len();
             self.report_prompts(images, &text, observer)?;
             // Not before the prompts are encoded: the two may not fit in memory together.
-            let trained = self.pipeline.model()?;
-            if reshaped.is_none() && self.scales != trained.transformer.scales() {
-                reshaped = Some(trained.with_scales(self.scales.clone())?);
-            }
+            let model = self.model()?;
             let batch = ImageBatch {
                 pipeline: self.pipeline,
-                model: reshaped.as_ref().unwrap_or(trained),
+                model,
                 settings: self.settings,
                 images,
                 items: images.iter().map(|&index| &self.items[index]).collect(),
