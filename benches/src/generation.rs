@@ -4,11 +4,13 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use burn::tensor::{Tensor, TensorData, backend::Backend};
+use burn::module::Param;
+use burn::tensor::{Distribution, Tensor, TensorData, backend::Backend};
 use hart_ar::{TextCondition, TransformerConfig};
 use hart_core::checkpoint::LoadOptions;
 use hart_core::random::{Draws, SeededDraws};
 use hart_core::tap::Tap;
+use hart_core::walk;
 use hart_core::{HartBackend, Precision};
 use hart_pipeline::{GenerationSettings, HartModel};
 
@@ -34,7 +36,9 @@ impl<B: HartBackend> Generator<B> {
         B::check_precision(precision, device)?;
         let config = case.config()?;
         let options = LoadOptions { precision, prepare: true };
-        let model = HartModel::<B>::init(&config, device)?;
+        let mut model = HartModel::<B>::init(&config, device)?;
+        model.transformer = walk::map(model.transformer, &mut Normal)?;
+        model.residual_head.network = walk::map(model.residual_head.network, &mut Normal)?;
         // Weights are made when they are first looked at, so that preparing holds those of one
         // layer at a time; a cast looks at all of them.
         let model = match precision {
@@ -81,6 +85,27 @@ impl<B: HartBackend> Generator<B> {
             (generated - sampled).as_secs_f64(),
             (decoded - generated).as_secs_f64(),
         ))
+    }
+}
+
+/// Matrices of normal values, as trained ones nearly are; how long 8-bit products take on some
+/// processors depends on that. Their standard deviation is the one that burn's own would have.
+struct Normal;
+
+impl<B: Backend> walk::Map<B> for Normal {
+    fn parameter<const D: usize>(
+        &mut self,
+        _: &walk::Place,
+        param: Param<Tensor<B, D>>,
+    ) -> Param<Tensor<B, D>> {
+        let shape = param.lazy_shape();
+        if D != 2 {
+            return param;
+        }
+        let normal = Distribution::Normal(0.0, 1.0 / (3.0 * shape[0] as f64).sqrt());
+        let made = shape.clone();
+        let make = move |device: &B::Device, _| Tensor::random(made.clone(), normal, device);
+        Param::uninitialized(param.id, make, param.lazy_device(), false, shape)
     }
 }
 
