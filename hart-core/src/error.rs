@@ -67,6 +67,14 @@ pub enum Error {
         /// Where it was noticed.
         what: String,
     },
+    /// The operating system gave less than was needed, such as threads.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What could not be done.
+        what: String,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
     /// The observer asked to stop.
     #[error("cancelled")]
     Cancelled,

@@ -49,7 +49,7 @@ pub mod tap;
 pub mod walk;
 
 pub use error::{Error, Result, WeightProblems};
-pub use folder::write_atomically;
+pub use folder::{check_writable, write_atomically};
 pub use grid::Grid;
 pub use ops::HartBackend;
 pub use precision::Precision;

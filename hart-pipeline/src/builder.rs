@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use hart_core::checkpoint::LoadOptions;
 use hart_core::{Error, HartBackend, Precision, Result};
 
-use crate::backend::{DefaultBackend, OnBackend, on_device};
+use crate::backend::{DefaultBackend, OnBackend, on_device, start_threads};
 use crate::defaults::ModelDefaults;
 use crate::model::{HartModel, ModelCheckpoints, ModelConfig, TransformerWeights};
 use crate::pipeline::{About, HartPipeline, LazyModel, batch_size, check_sizes};
@@ -157,8 +157,9 @@ impl PipelineBuilder {
     /// # Errors
     /// [`Error::Invalid`] when no model was named or the precision is not supported by the device,
     /// and [`Error::Io`], [`Error::Malformed`], [`Error::Config`] or [`Error::Weights`] when a file
-    /// is missing, damaged or does not fit the others.
+    /// is missing, damaged or does not fit the others; [`Error::System`] without threads.
     pub fn build<B: HartBackend>(self, device: &B::Device) -> Result<HartPipeline<B>> {
+        start_threads()?;
         B::check_precision(self.precision, device)?;
         check_sizes(self.batch_size, self.strip_height)?;
         match self.source.clone() {

@@ -1,5 +1,7 @@
 //! The programs that the README names, as a user starts them.
 
+mod output;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 

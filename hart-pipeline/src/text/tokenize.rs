@@ -109,15 +109,18 @@ impl PromptTokenizer {
         Ok(ids)
     }
 
-    /// A prompt as exactly `length` tokens: its first ones, padded when there are fewer.
+    /// A prompt as exactly `length` tokens: its first ones, padded when there are fewer. Line ends
+    /// and runs of blanks count as one blank, those around the prompt as none: how somebody typed
+    /// or stored it makes no difference.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a prompt without any visible character, or when the tokenizer fails.
     pub fn tokenize(&self, prompt: &str, length: usize) -> Result<TokenizedPrompt> {
-        if prompt.trim().is_empty() {
+        let prompt = single_blanks(reachable(prompt, length));
+        if prompt.is_empty() {
             return Err(Error::invalid("the prompt", "empty", "some text"));
         }
-        let mut tokens = self.ids(reachable(prompt, length))?;
+        let mut tokens = self.ids(&prompt)?;
         let count = tokens.len();
         tokens.truncate(length);
         let pads = std::iter::repeat_n(self.pad, length - tokens.len());
@@ -132,6 +135,11 @@ impl PromptTokenizer {
         });
         Ok(TokenizedPrompt { positions: positions.collect(), mask, tokens, length: count })
     }
+}
+
+/// The words of a text with one blank between them.
+fn single_blanks(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The beginning of a text that can reach a context of `length` tokens.

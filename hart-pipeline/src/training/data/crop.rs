@@ -1,4 +1,4 @@
-//! Images of any size as training images: cut to the model's aspect, resized, on white.
+//! Images of any size as training images: cut to the model's aspect, resized.
 
 use hart_core::Grid;
 use hart_core::random::{generator, uniform};
@@ -84,22 +84,6 @@ impl Crop {
         let tight = if wide { (height, rows) } else { (width, columns) };
         [side(tight.0, columns, tight.1, width), side(tight.0, rows, tight.1, height)]
     }
-}
-
-/// An image without its alpha channel: transparent parts become white.
-pub(super) fn on_white(image: image::DynamicImage) -> RgbImage {
-    if !image.color().has_alpha() {
-        return image.into_rgb8();
-    }
-    let image = image.into_rgba8();
-    RgbImage::from_fn(image.width(), image.height(), |x, y| {
-        let [r, g, b, a] = image.get_pixel(x, y).0;
-        let over = |value: u8| {
-            let value = u32::from(value) * u32::from(a) + 255 * (255 - u32::from(a));
-            ((value + 127) / 255) as u8
-        };
-        image::Rgb([over(r), over(g), over(b)])
-    })
 }
 
 #[cfg(test)]

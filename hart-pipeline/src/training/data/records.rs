@@ -1,16 +1,16 @@
 //! Records: images with their captions, a JSONL file beside a folder of images or all in memory.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use hart_core::random::{generator, uniform};
 use hart_core::{Error, Grid, Result};
-use image::{ImageError, RgbImage};
+use image::RgbImage;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::crop::{Augmentation, Crop, on_white};
+use super::crop::{Augmentation, Crop};
 use crate::image::Pixels;
 
 /// The stream of a seed that captions are chosen from.
@@ -100,9 +100,7 @@ impl Records {
                 return Err(Error::invalid(what, "none", "at least one"));
             }
             records.push(record);
-            let (width, height) = (pixels.width() as u32, pixels.height() as u32);
-            let image = RgbImage::from_raw(width, height, pixels.into_rgb());
-            found.push(image.expect("pixels have three bytes each"));
+            found.push(to_rgb(pixels));
         }
         if records.is_empty() {
             return Err(Error::invalid("the number of records", 0, "at least 1"));
@@ -197,15 +195,12 @@ fn parse(text: &str, folder: &Path) -> Result<Record, String> {
     Ok(record)
 }
 
+/// An image file as the `image` crate holds it.
 fn read(path: &Path) -> Result<RgbImage> {
-    let image = image::open(path).map_err(|error| match error {
-        ImageError::IoError(error) if error.kind() != ErrorKind::UnexpectedEof => {
-            Error::io(path, error)
-        }
-        other => Error::malformed(path, format!("cannot read the image: {other}")),
-    })?;
-    if image.width() == 0 || image.height() == 0 {
-        return Err(Error::malformed(path, "the image has no pixels"));
-    }
-    Ok(on_white(image))
+    Ok(to_rgb(Pixels::open(path)?))
+}
+
+fn to_rgb(pixels: Pixels) -> RgbImage {
+    let (width, height) = (pixels.width() as u32, pixels.height() as u32);
+    RgbImage::from_raw(width, height, pixels.into_rgb()).expect("pixels have three bytes each")
 }
