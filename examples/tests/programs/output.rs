@@ -177,3 +177,43 @@ fn reconstruct_reads_images_as_a_viewer_shows_them() {
         fails(at, "reconstruct", "--model FIXTURES/hart-tiny --max-pixels 63 white.jpg");
     assert!(code == 1 && reason.contains("8 × 8 pixels"), "{reason}");
 }
+
+#[cfg(target_os = "linux")]
+mod limits {
+    use super::*;
+
+    /// What a shell says and gives that runs `script`, in which `PROGRAM` is text_to_image.
+    fn shell(at: &std::path::Path, script: &str) -> (Option<i32>, String) {
+        let program = program("text_to_image").display().to_string();
+        let output = Command::new("sh")
+            .args(["-c", &script.replace("PROGRAM", &program)])
+            .current_dir(at)
+            .output()
+            .expect("a shell");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    #[test]
+    fn threads_that_are_not_to_be_had_are_an_error() {
+        let folder = folder();
+        // The stacks of 200 threads do not fit into 250 MB of addresses.
+        let script = "ulimit -v 250000; RAYON_NUM_THREADS=200 PROGRAM --out a.png 'a red heart'";
+        let (code, said) = shell(folder.path(), script);
+        assert!(code == Some(1) && said.contains("cannot start 200 threads"), "{code:?}: {said}");
+        assert!(!said.contains("panicked"), "{said}");
+    }
+
+    #[test]
+    fn the_mask_of_the_user_is_obeyed() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = folder();
+        for (mask, expected) in [("077", 0o600), ("002", 0o664), ("022", 0o644)] {
+            let script = format!("umask {mask}; PROGRAM --out {mask}.png 'a red heart'");
+            let (code, said) = shell(folder.path(), &script);
+            assert_eq!(code, Some(0), "{said}");
+            let file = folder.path().join(format!("{mask}.png"));
+            let mode = std::fs::metadata(file).expect("a file").permissions().mode();
+            assert_eq!(mode & 0o777, expected, "umask {mask}");
+        }
+    }
+}
