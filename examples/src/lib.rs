@@ -2,6 +2,7 @@
 #![allow(clippy::print_stderr)]
 
 pub mod images;
+pub mod interrupt;
 #[cfg(feature = "train")]
 mod plot;
 pub mod scene;
@@ -25,7 +26,7 @@ pub fn run_on(name: Option<String>, work: impl OnBackend<Output = anyhow::Result
 }
 
 /// The exit code of a program: 0, or 1 with the reason on standard error, or 2 when an argument was
-/// out of its range (as for arguments that cannot be parsed).
+/// out of its range (as for arguments that cannot be parsed), or that of an interruption.
 pub fn exit(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else {
         return ExitCode::SUCCESS;
@@ -38,6 +39,9 @@ pub fn exit(result: anyhow::Result<()>) -> ExitCode {
         }
     }
     eprintln!("error: {reason}");
+    if let (Some(Error::Cancelled), Some(code)) = (error.downcast_ref(), interrupt::code()) {
+        return ExitCode::from(code);
+    }
     match error.downcast_ref::<Error>() {
         Some(Error::Invalid { .. }) => ExitCode::from(2),
         _ => ExitCode::FAILURE,

@@ -1,52 +1,58 @@
 //! Writing files so that nothing is ever half there.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
 use crate::{Error, Result};
 
 /// Writes `path` through a temporary file beside it that is renamed at the end: a reader sees the
-/// old content or the whole new one, and a failure leaves nothing behind.
+/// old content or the whole new one, and a failure leaves nothing behind. Its permissions are those
+/// of any new file, as the process's umask has them.
 ///
 /// # Errors
 /// [`Error::Io`] when the folder cannot be written or the disk is full.
 pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
-    write_atomically_by(path, |file, _| {
-        file.write_all(bytes).map_err(|error| Error::io(path, error))
-    })
+    write_atomically_by(path, |file| file.write_all(bytes).map_err(|error| Error::io(path, error)))
 }
 
-/// As [`write_atomically`], of what `write` writes into the temporary file, or over its path.
+/// As [`write_atomically`], of what `write` writes into the temporary file.
 pub(crate) fn write_atomically_by(
     path: &Path,
-    write: impl FnOnce(&mut File, &Path) -> Result<()>,
+    write: impl FnOnce(&mut File) -> Result<()>,
 ) -> Result<()> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let at = |source| Error::io(path, source);
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(at)?;
-    let temporary = file.path().to_path_buf();
-    write(file.as_file_mut(), &temporary)?;
-    // What was written over the path may be another file than the one that was opened.
-    let written = File::open(&temporary).map_err(at)?;
-    written.sync_all().map_err(at)?;
-    set_shared_permissions(&written).map_err(at)?;
+    let at = |source| Error::io(path, plain(source));
+    let mut file = temporary("").tempfile_in(parent(path)).map_err(at)?;
+    write(file.as_file_mut())?;
+    file.as_file().sync_all().map_err(at)?;
     file.persist(path).map_err(|error| at(error.error))?;
     Ok(())
 }
 
-/// Temporary files are private to their owner; a result is an ordinary file.
-#[cfg(unix)]
-fn set_shared_permissions(file: &std::fs::File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+/// The folder that a path is in.
+pub(crate) fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-#[cfg(not(unix))]
-fn set_shared_permissions(_: &std::fs::File) -> std::io::Result<()> {
-    Ok(())
+/// Makes temporary files and folders whose permissions are those of any new one: they become results,
+/// and to change permissions afterwards is not allowed everywhere.
+pub(crate) fn temporary(prefix: &str) -> tempfile::Builder<'_, '_> {
+    let mut builder = tempfile::Builder::new();
+    if !prefix.is_empty() {
+        builder.prefix(prefix);
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // Of a file, the bits to execute it are not asked for.
+        let mode = if prefix.is_empty() { 0o666 } else { 0o777 };
+        builder.permissions(std::fs::Permissions::from_mode(mode));
+    }
+    builder
+}
+
+/// The system's answer without the name of a temporary file, which tells nobody anything.
+pub(crate) fn plain(error: io::Error) -> io::Error {
+    if error.raw_os_error().is_some() { error } else { io::Error::from(error.kind()) }
 }

@@ -45,15 +45,21 @@ pub mod ops;
 mod precision;
 pub mod random;
 mod schedule;
+mod staged;
+mod stand_in;
 pub mod tap;
 pub mod walk;
+mod weight_problems;
 
-pub use error::{Error, Result, WeightProblems};
+pub use error::{Error, Result};
 pub use folder::write_atomically;
 pub use grid::Grid;
 pub use ops::HartBackend;
 pub use precision::Precision;
 pub use schedule::ScaleSchedule;
+pub use staged::StagedFolder;
+pub use stand_in::stand_in;
+pub use weight_problems::WeightProblems;
 
 /// Compiles the code of the README.
 #[cfg(all(doctest, feature = "flex"))]

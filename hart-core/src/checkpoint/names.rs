@@ -10,6 +10,8 @@ use super::Checkpoint;
 /// counts.
 #[derive(Debug, Clone, Copy)]
 pub struct NameTable {
+    /// What errors call the module: "the transformer".
+    pub part: &'static str,
     /// What is put before every checkpoint name of `rows` and `ignored`. Tensors of the checkpoint
     /// that begin otherwise belong to other modules and are ignored.
     pub scope: &'static str,
@@ -94,6 +96,7 @@ mod tests {
     use super::NameTable;
 
     const TABLE: NameTable = NameTable {
+        part: "the autoencoder",
         scope: "vae.",
         rows: &[
             ("down.*.block.*.conv1.weight", "levels.*.blocks.*.first.weight"),

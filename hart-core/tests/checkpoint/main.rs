@@ -1,42 +1,28 @@
 //! Checkpoints that are truncated, lying, huge or of another kind: each gets an error that names
 //! the file, and none a panic.
 
+mod files;
+mod stand_ins;
+mod torch;
+mod values;
+mod wrappers;
+
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use burn::module::Module;
-use burn::nn::{Linear, LinearConfig};
 use burn::tensor::DType;
-use burn::tensor::backend::Backend;
-use hart_core::checkpoint::{
-    Checkpoint, Container, LoadOptions, NameTable, StoredAs, convert, load,
-};
-use hart_core::nn::{RmsNorm, RmsNormConfig};
+use hart_core::checkpoint::{Checkpoint, Container, LoadOptions, StoredAs, convert, load};
 use hart_core::{Error, Result};
 use proptest::prelude::*;
 use safetensors::tensor::{Dtype, TensorView, serialize};
+
+use files::{NAMES, archive, file, floats, module, small};
 
 type Flex = burn::backend::Flex;
 
 fn fixture(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(path)
-}
-
-/// A file of the given bytes, and the folder that keeps it alive.
-fn file(name: &str, bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = folder.path().join(name);
-    std::fs::write(&path, bytes).expect("a temporary file");
-    (folder, path)
-}
-
-/// A small valid safetensors file.
-fn small() -> Vec<u8> {
-    let values: Vec<u8> = (0..24u8).collect();
-    let tensor = |shape: Vec<usize>| TensorView::new(Dtype::F32, shape, &values).expect("a tensor");
-    let tensors = HashMap::from([("a.weight", tensor(vec![2, 3])), ("b", tensor(vec![6]))]);
-    serialize(tensors, None).expect("a serialized file")
 }
 
 fn with_header(header: &str, data: usize) -> Vec<u8> {
@@ -136,20 +122,6 @@ fn damaged_indices_are_refused() {
     }
 }
 
-/// A PyTorch archive with the given pickle and one storage of the floats 0, 1, … 5.
-fn archive(pickle: &[u8]) -> Vec<u8> {
-    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(vec![]));
-    let stored =
-        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
-    let storage: Vec<u8> = (0..6u8).flat_map(|i| f32::from(i).to_le_bytes()).collect();
-    let members = [("m/data.pkl", pickle), ("m/data/0", &storage), ("m/byteorder", b"little")];
-    for (name, content) in members {
-        zip.start_file(name, stored).expect("a member");
-        zip.write_all(content).expect("its content");
-    }
-    zip.finish().expect("an archive").into_inner()
-}
-
 /// The pickle of `{"w": tensor}` with the given offset, shape and strides in one byte each.
 fn tensor_pickle(offset: u8, shape: [u8; 2], strides: [u8; 2]) -> Vec<u8> {
     let mut program =
@@ -237,31 +209,14 @@ fn damaged_torch_files_are_refused() {
     }
 }
 
-#[derive(Module, Debug)]
-struct Small<B: Backend> {
-    norm: RmsNorm<B>,
-    layer: Linear<B>,
-}
-
-const NAMES: NameTable = NameTable {
-    scope: "",
-    rows: &[("a.weight", "layer.weight"), ("a.bias", "layer.bias"), ("norm.weight", "norm.weight")],
-    ignored: &[],
-    full_precision: &[],
-    rounded: &["layer.weight"],
-};
-
 #[test]
 fn all_that_does_not_fit_is_listed_in_one_error() {
-    let device = Default::default();
-    let module = Small::<Flex> {
-        norm: RmsNormConfig::new(4).init(&device),
-        layer: LinearConfig::new(2, 3).init(&device),
-    };
+    let module = module::<Flex>();
     let (_folder, path) = file("model.safetensors", &small());
     let checkpoint = Checkpoint::open_safetensors(&path).expect("a checkpoint");
     let error = load(module, &checkpoint, &NAMES, LoadOptions::default()).expect_err("misfits");
     let Error::Weights { problems, .. } = error else { panic!("another error: {error}") };
+    assert_eq!((problems.part, problems.parameters), ("the small module", 3));
     assert_eq!(problems.missing, ["norm.weight", "a.bias"]);
     assert_eq!(problems.unexpected, ["b"]);
     // The layer is [2, 3] in memory and therefore [3, 2] in a file; the file has [2, 3].
@@ -279,10 +234,6 @@ fn integers(scales: Option<(Dtype, Vec<usize>, Vec<u8>)>) -> Vec<u8> {
         tensors.insert("a.weight.scale", scales);
     }
     serialize(tensors, None).expect("a serialized file")
-}
-
-fn floats(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 #[test]
@@ -334,7 +285,8 @@ fn what_a_type_cannot_hold_is_not_converted() {
         let formats = BTreeMap::from([("a.weight".to_string(), format)]);
         for container in [Container::Safetensors, Container::Torch] {
             let target = folder.path().join("converted");
-            let converted = convert(&checkpoint, &formats, container, &target, &|_, _| ());
+            let go_on = &|_, _| ControlFlow::Continue(());
+            let converted = convert(&checkpoint, &formats, container, &target, go_on);
             assert_eq!(converted.is_ok(), good, "{format:?} in {container:?}: {converted:?}");
             assert_eq!(target.exists(), good, "{format:?} in {container:?}");
             let _ = std::fs::remove_file(&target);
