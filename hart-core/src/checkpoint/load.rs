@@ -130,7 +130,7 @@ pub fn inspect<B: Backend, M: Module<B>>(
         used.insert(name);
     }
     let unexpected =
-        checkpoint.names().filter(|name| !used.contains(*name) && !table.ignores(name));
+        checkpoint.names().filter(|name| !used.contains(*name) && !table.ignores(name, checkpoint));
     problems.unexpected = unexpected.map(str::to_string).collect();
     problems
 }

@@ -20,11 +20,12 @@ pub(super) enum MappedFile {
 impl MappedFile {
     /// Maps a file that is not empty.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|e| Error::io(path, e))?;
-        let metadata = file.metadata().map_err(|e| Error::io(path, e))?;
+        // Asked first, since to open a pipe waits for who writes into it.
+        let metadata = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
         if !metadata.is_file() {
             return Err(Error::malformed(path, "a folder or device, expected a file"));
         }
+        let file = File::open(path).map_err(|e| Error::io(path, e))?;
         if metadata.len() == 0 {
             let problem = crate::stand_in(&[]).unwrap_or_default();
             return Err(Error::malformed(path, problem));

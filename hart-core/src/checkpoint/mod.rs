@@ -24,6 +24,7 @@ mod map;
 mod names;
 mod pickle;
 mod pickled;
+mod program;
 mod safetensors;
 mod save;
 mod state_dict;
@@ -48,11 +49,14 @@ use crate::{Error, Result};
 use map::MappedFile;
 
 /// The tensors of a checkpoint by name. A prefix that all names have from training, `module.`,
-/// `_orig_mod.` or `model.`, is taken off, also where several are nested.
+/// `_orig_mod.` or `model.`, is taken off, also where several are nested; any other that all names have
+/// does not keep a [`NameTable`] from finding them.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
     path: PathBuf,
     tensors: BTreeMap<String, StoredTensor>,
+    /// What all names begin with, up to a dot: found by a [`NameTable`] that does not have it.
+    common: String,
 }
 
 /// A tensor in a file: its type and shape, and where its elements are.
@@ -145,7 +149,9 @@ impl Checkpoint {
 
     fn paired(path: &Path, mut tensors: BTreeMap<String, StoredTensor>) -> Result<Self> {
         int8::pair(path, &mut tensors)?;
-        Ok(Self { path: path.to_path_buf(), tensors: wrappers::unwrap(tensors) })
+        let tensors = wrappers::unwrap(tensors);
+        let common = wrappers::common(&tensors);
+        Ok(Self { path: path.to_path_buf(), tensors, common })
     }
 
     /// The file or index this was opened from.
@@ -167,6 +173,7 @@ impl Checkpoint {
     pub fn strip_prefix(mut self, prefix: &str) -> Self {
         let strip = |name: String| name.strip_prefix(prefix).map(str::to_string).unwrap_or(name);
         self.tensors = self.tensors.into_iter().map(|(name, t)| (strip(name), t)).collect();
+        self.common = wrappers::common(&self.tensors);
         self
     }
 

@@ -5,9 +5,9 @@
 //! place of what any other would have given, so that a file can lie but not act.
 
 use std::collections::HashMap;
-use std::rc::Rc;
 
 use super::pickled::{Id, Value, Values};
+use super::program::Program;
 
 /// The longest program that is run, in bytes: the names and shapes of a million tensors fit.
 pub(super) const MAX_PROGRAM: usize = 256 << 20;
@@ -30,8 +30,7 @@ pub(super) struct Pickle {
 /// Runs the pickle program at the beginning of `bytes`.
 pub(super) fn parse(bytes: &[u8]) -> Result<Pickle, String> {
     let mut machine = Machine {
-        program: &bytes[..bytes.len().min(MAX_PROGRAM)],
-        position: 0,
+        program: Program::new(&bytes[..bytes.len().min(MAX_PROGRAM)]),
         values: Values::default(),
         stack: vec![],
         marks: vec![],
@@ -39,18 +38,17 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Pickle, String> {
         made: 0,
     };
     loop {
-        let opcode = machine.byte()?;
+        let opcode = machine.program.byte()?;
         if opcode == b'.' {
             let root = machine.pop()?;
-            return Ok(Pickle { values: machine.values, root, length: machine.position });
+            return Ok(Pickle { values: machine.values, root, length: machine.program.position() });
         }
         machine.step(opcode)?;
     }
 }
 
 struct Machine<'a> {
-    program: &'a [u8],
-    position: usize,
+    program: Program<'a>,
     values: Values,
     stack: Vec<Id>,
     marks: Vec<usize>,
@@ -63,8 +61,8 @@ impl Machine<'_> {
     fn step(&mut self, opcode: u8) -> Result<(), String> {
         match opcode {
             // PROTO, FRAME
-            0x80 => drop(self.take(1)?),
-            0x95 => drop(self.take(8)?),
+            0x80 => drop(self.program.take(1)?),
+            0x95 => drop(self.program.take(8)?),
             // MARK, POP_MARK
             b'(' => {
                 self.count(1)?;
@@ -100,7 +98,7 @@ impl Machine<'_> {
                 self.call(*callable, arguments)?;
             }
             b'i' => {
-                let callable = self.global()?;
+                let callable = self.program.global()?;
                 let callable = self.values.add(callable);
                 let items = self.since_mark()?;
                 let arguments = self.values.add(Value::Sequence(items));
@@ -110,7 +108,7 @@ impl Machine<'_> {
             b'b' => drop(self.pop()?),
             // GLOBAL, STACK_GLOBAL
             b'c' => {
-                let global = self.global()?;
+                let global = self.program.global()?;
                 self.make(global)?;
             }
             0x93 => self.stack_global()?,
@@ -129,7 +127,7 @@ impl Machine<'_> {
             }
             _ if self.collection(opcode)? => {}
             _ => {
-                let value = self.literal(opcode)?;
+                let value = self.program.literal(opcode)?;
                 self.make(value)?;
             }
         }
@@ -189,75 +187,13 @@ impl Machine<'_> {
         Ok(true)
     }
 
-    /// A value that an instruction spells out.
-    fn literal(&mut self, opcode: u8) -> Result<Value, String> {
-        Ok(match opcode {
-            // NONE, NEWTRUE, NEWFALSE
-            b'N' => Value::None,
-            0x88 => Value::Flag(true),
-            0x89 => Value::Flag(false),
-            // BININT1, BININT2, BININT
-            b'K' => Value::Integer(i64::from(self.byte()?)),
-            b'M' => Value::Integer(i64::from(u16::from_le_bytes(self.array()?))),
-            b'J' => Value::Integer(i64::from(i32::from_le_bytes(self.array()?))),
-            // LONG1, LONG4
-            0x8a => {
-                let length = usize::from(self.byte()?);
-                self.long(length)?
-            }
-            0x8b => {
-                let length = u32::from_le_bytes(self.array()?) as usize;
-                self.long(length)?
-            }
-            // INT, LONG
-            b'I' | b'L' => match self.line()?.trim_end_matches('L') {
-                "00" => Value::Flag(false),
-                "01" => Value::Flag(true),
-                digits => digits.parse().map_or(Value::Other, Value::Integer),
-            },
-            // BINFLOAT, FLOAT
-            b'G' => self.skip(8)?,
-            b'F' => {
-                self.line()?;
-                Value::Other
-            }
-            // SHORT_BINUNICODE, BINUNICODE, BINUNICODE8; SHORT_BINSTRING, BINSTRING
-            0x8c | b'X' | 0x8d | b'U' | b'T' => {
-                let length = self.length(opcode)?;
-                let text = std::str::from_utf8(self.take(length)?);
-                text.map_err(|_| "its pickle has a string that is not UTF-8")?;
-                let text = text.map(Rc::from);
-                Value::Text(text.map_err(|_| "its pickle has a string that is not UTF-8")?)
-            }
-            // UNICODE, STRING
-            b'V' => Value::Text(self.line()?.into()),
-            b'S' => Value::Text(self.line()?.trim_matches(['\'', '"']).into()),
-            // SHORT_BINBYTES, BINBYTES, BINBYTES8, BYTEARRAY8
-            b'C' | b'B' | 0x8e | 0x96 => {
-                let length = self.length(opcode)?;
-                self.skip(length)?
-            }
-            other => return Err(format!("its pickle has an unsupported instruction {other:#04x}")),
-        })
-    }
-
-    /// The length before a string, as wide as its instruction has it.
-    fn length(&mut self, opcode: u8) -> Result<usize, String> {
-        let length = match opcode {
-            0x8c | b'U' | b'C' => u64::from(self.byte()?),
-            b'X' | b'T' | b'B' => u64::from(u32::from_le_bytes(self.array()?)),
-            _ => u64::from_le_bytes(self.array()?),
-        };
-        usize::try_from(length).map_err(|_| "its pickle is truncated".into())
-    }
-
     /// The number that a value is remembered by.
     fn slot(&mut self, opcode: u8) -> Result<u32, String> {
         match opcode {
-            b'h' | b'q' => Ok(u32::from(self.byte()?)),
-            b'j' | b'r' => Ok(u32::from_le_bytes(self.array()?)),
+            b'h' | b'q' => Ok(u32::from(self.program.byte()?)),
+            b'j' | b'r' => Ok(u32::from_le_bytes(self.program.array()?)),
             b'g' | b'p' => {
-                let slot = self.line()?.parse();
+                let slot = self.program.line()?.parse();
                 slot.map_err(|_| "its pickle remembers a value by something unknown".into())
             }
             _ => Ok(self.memo.len() as u32),
@@ -297,52 +233,6 @@ impl Machine<'_> {
         let top = self.top()?;
         self.stack.pop();
         Ok(top)
-    }
-
-    fn take(&mut self, length: usize) -> Result<&[u8], String> {
-        let end = self.position.checked_add(length).filter(|&end| end <= self.program.len());
-        let end = end.ok_or("its pickle is truncated")?;
-        let bytes = &self.program[self.position..end];
-        self.position = end;
-        Ok(bytes)
-    }
-
-    fn skip(&mut self, length: usize) -> Result<Value, String> {
-        self.take(length)?;
-        Ok(Value::Other)
-    }
-
-    fn byte(&mut self) -> Result<u8, String> {
-        Ok(self.take(1)?[0])
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
-        Ok(self.take(N)?.try_into().expect("a slice of N bytes"))
-    }
-
-    /// A little-endian two's complement integer; longer ones than eight bytes are of no use.
-    fn long(&mut self, length: usize) -> Result<Value, String> {
-        let bytes = self.take(length)?;
-        if length > 8 {
-            return Ok(Value::Other);
-        }
-        let negative = bytes.last().is_some_and(|&byte| byte >= 0x80);
-        let mut padded = [if negative { 0xff } else { 0 }; 8];
-        padded[..length].copy_from_slice(bytes);
-        Ok(Value::Integer(i64::from_le_bytes(padded)))
-    }
-
-    fn line(&mut self) -> Result<String, String> {
-        let rest = &self.program[self.position..];
-        let length =
-            rest.iter().position(|&byte| byte == b'\n').ok_or("its pickle is truncated")?;
-        let line = String::from_utf8_lossy(&rest[..length]).into_owned();
-        self.position += length + 1;
-        Ok(line)
-    }
-
-    fn global(&mut self) -> Result<Value, String> {
-        Ok(Value::Global(format!("{}.{}", self.line()?, self.line()?).into()))
     }
 
     fn stack_global(&mut self) -> Result<(), String> {

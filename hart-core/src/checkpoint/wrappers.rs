@@ -32,6 +32,18 @@ pub(super) fn unwrap(
     without_inside(tensors)
 }
 
+/// What all names begin with, up to a dot.
+pub(super) fn common(tensors: &BTreeMap<String, StoredTensor>) -> String {
+    // Names are sorted: what the first and the last share, all do.
+    let (Some((first, _)), Some((last, _))) = (tensors.first_key_value(), tensors.last_key_value())
+    else {
+        return String::new();
+    };
+    let shared = first.bytes().zip(last.bytes()).take_while(|(a, b)| a == b).count();
+    let end = first.as_bytes()[..shared].iter().rposition(|&byte| byte == b'.');
+    end.map_or_else(String::new, |end| first[..=end].to_string())
+}
+
 fn without_inside(tensors: BTreeMap<String, StoredTensor>) -> BTreeMap<String, StoredTensor> {
     let shorter = |name: &String| {
         INSIDE

@@ -164,6 +164,14 @@ fn legacy(value: &[u8], byte_order: u8, elements: u64) -> Vec<u8> {
     [&pickles.concat()[..], &elements.to_le_bytes(), &floats].concat()
 }
 
+/// A training checkpoint, and an old file.
+pub(crate) fn samples() -> [Vec<u8>; 2] {
+    let weights = dict(&[("w", tensor(1))]);
+    let training =
+        dict(&[("loss", FLOAT.to_vec()), ("optimizer", optimizer()), ("model", weights)]);
+    [archive(&program(&training)), legacy(&dict(&[("w", tensor(3))]), 0x88, 6)]
+}
+
 #[test]
 fn files_from_before_version_1_6_are_read() {
     const LITTLE: u8 = 0x88;

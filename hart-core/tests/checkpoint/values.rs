@@ -11,7 +11,7 @@ use crate::files::{NAMES, module};
 type Flex = burn::backend::Flex;
 
 /// The module's tensors, with one value of `a.weight` replaced.
-fn with(value: f32, dtype: DType) -> std::collections::BTreeMap<String, TensorData> {
+pub(crate) fn with(value: f32, dtype: DType) -> std::collections::BTreeMap<String, TensorData> {
     let tensors = [
         ("a.weight", TensorData::new(vec![1.0, 2.0, 3.0, value, 5.0, 6.0], [3, 2])),
         ("a.bias", TensorData::from([0.0f32, 1.0, 2.0])),

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
-use hart_core::checkpoint::{Checkpoint, LoadOptions, load};
+use burn::tensor::DType;
+use hart_core::checkpoint::{Checkpoint, LoadOptions, load, save_safetensors};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 
 use crate::files::{NAMES, file, module};
+use crate::values::with;
 
 type Flex = burn::backend::Flex;
 
@@ -58,11 +60,20 @@ fn other_names_stay_as_they_are() {
 }
 
 #[test]
-fn an_unknown_prefix_is_said_in_one_line() {
-    let (_folder, path) = file(
-        "model.safetensors",
-        &of(&["student.norm.weight", "student.a.weight", "student.a.bias"]),
-    );
+fn any_prefix_that_all_names_have_is_passed_over() {
+    let prefixed = with(1.0, DType::F32).into_iter();
+    let prefixed = prefixed.map(|(name, data)| (format!("student.net.{name}"), data)).collect();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("model.safetensors");
+    save_safetensors(&path, &prefixed).expect("a file");
+    let checkpoint = Checkpoint::open_safetensors(&path).expect("a checkpoint");
+    load(module::<Flex>(), &checkpoint, &NAMES, LoadOptions::default()).expect("a module");
+}
+
+#[test]
+fn a_prefix_of_some_names_is_said_in_one_line() {
+    let names = ["student.norm.weight", "student.a.weight", "student.a.bias", "teacher.a.bias"];
+    let (_folder, path) = file("model.safetensors", &of(&names));
     let checkpoint = Checkpoint::open_safetensors(&path).expect("a checkpoint");
     let error = load(module::<Flex>(), &checkpoint, &NAMES, LoadOptions::default());
     let error = error.map(|_| ()).expect_err("other names").to_string();
