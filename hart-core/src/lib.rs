@@ -9,6 +9,7 @@
 //! | [`config`] | typed, range-checked reading of `config.json` files |
 //! | [`ScaleSchedule`], [`Grid`] | the token maps, coarse to fine |
 //! | [`checkpoint`] | safetensors (also sharded) and PyTorch state dictionaries into modules |
+//! | [`write_atomically`], [`StagedFolder`] | files and folders that are whole or not there |
 //! | [`initialize`] | fresh weights from a seed |
 //! | [`random`] | one seed an image, named streams of draws |
 //! | [`walk`] | the parameters of a module with the place of each |

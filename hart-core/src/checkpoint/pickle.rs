@@ -5,6 +5,7 @@
 //! place of what any other would have given, so that a file can lie but not act.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::pickled::{Id, Value, Values};
 use super::program::Program;
@@ -12,9 +13,11 @@ use super::program::Program;
 /// The longest program that is run, in bytes: the names and shapes of a million tensors fit.
 pub(super) const MAX_PROGRAM: usize = 256 << 20;
 
-/// The most values a program may make in all, copies on its stack included. Each takes some 50 bytes,
-/// so that no program takes more than half a GiB besides its own strings.
+/// The most values a program may make in all, copies on its stack included. A value takes up to 64
+/// bytes, so that no program takes more than half a GiB besides its own strings.
 const MAX_VALUES: usize = 1 << 23;
+/// The values that a tensor counts as, for its shape and strides.
+const CALL: usize = 4;
 
 /// What a program left.
 #[derive(Debug)]
@@ -239,8 +242,10 @@ impl Machine<'_> {
         let (name, module) = (self.pop()?, self.pop()?);
         match (self.values.text(module), self.values.text(name)) {
             (Some(module), Some(name)) => {
-                let global = format!("{module}.{name}");
-                self.make(Value::Global(global.into()))
+                let global: Rc<str> = format!("{module}.{name}").into();
+                // Made of strings that may be recalled without end.
+                self.count(global.len() / 16)?;
+                self.make(Value::Global(global))
             }
             _ => Err("its pickle names a callable by something that is not a string".into()),
         }
@@ -248,6 +253,7 @@ impl Machine<'_> {
 
     fn call(&mut self, callable: Id, arguments: Id) -> Result<(), String> {
         let value = self.values.call(callable, arguments)?;
+        self.count(CALL)?;
         self.push(value)
     }
 

@@ -31,10 +31,10 @@ pub(super) enum Value {
 /// A reference to a storage.
 #[derive(Debug)]
 pub(super) struct PickledStorage {
-    /// Its class, such as `FloatStorage`.
-    pub(super) class: String,
+    /// Its class, such as `torch.FloatStorage`.
+    pub(super) class: Rc<str>,
     /// Its name in the file.
-    pub(super) key: String,
+    pub(super) key: Rc<str>,
     /// Whether it is a part of another storage, as only old files have it.
     pub(super) is_view: bool,
 }
@@ -98,10 +98,9 @@ impl Values {
         };
         match (&**kind, self.get(class), self.get(key)) {
             ("storage", Value::Global(class), Value::Text(key)) => {
-                let class = class.rsplit('.').next().unwrap_or(class).to_string();
                 let view = parts.get(5).map(|&view| self.get(view));
                 let is_view = !matches!(view, None | Some(Value::None));
-                let storage = PickledStorage { class, key: key.to_string(), is_view };
+                let storage = PickledStorage { class: class.clone(), key: key.clone(), is_view };
                 Ok(self.add(Value::Storage(Rc::new(storage))))
             }
             _ => Err(unknown()),

@@ -122,7 +122,7 @@ fn read_legacy(bytes: &[u8]) -> Result<(Pickle, Storages), String> {
                         `torch.save(torch.load(\"old\"), \"new\")`"
                 .into());
         }
-        classes.insert(storage.key.as_str(), storage.class.as_str());
+        classes.insert(&*storage.key, &*storage.class);
     }
     let list = keys.values.sequence(keys.root).ok_or("its list of storages is not a list")?;
     let mut storages = HashMap::new();
@@ -161,7 +161,7 @@ fn stored_tensor(
 ) -> Result<StoredTensor, String> {
     let storage = &tensor.storage;
     let span = storages
-        .get(&storage.key)
+        .get(&*storage.key)
         .ok_or_else(|| format!("its storage `{}` is not in the file", storage.key))?;
     let (dtype, size) = element_type(&storage.class);
     let size = size.unwrap_or(1);
@@ -196,7 +196,7 @@ fn stored_tensor(
 
 /// The element type of a storage class, with its size in bytes where it is known.
 fn element_type(storage_class: &str) -> (StoredType, Option<usize>) {
-    let (dtype, size) = match storage_class {
+    let (dtype, size) = match storage_class.rsplit('.').next().unwrap_or_default() {
         "DoubleStorage" => (StoredType::Float(DType::F64), 8),
         "FloatStorage" => (StoredType::Float(DType::F32), 4),
         "HalfStorage" => (StoredType::Float(DType::F16), 2),

@@ -97,9 +97,13 @@ proptest! {
 
 #[test]
 fn a_pickle_cannot_take_memory_without_end() {
-    // Each instruction recalls a value that was made once.
-    let endless = [&b"\x80\x02Nq\0"[..], &b"h\0".repeat(9 << 20)].concat();
-    let (_folder, path) = file("x", &archive(&endless));
-    let error = Checkpoint::open_torch(&path).map(|_| ()).expect_err("too many values");
-    assert!(error.to_string().contains("too many values"), "{error}");
+    // Each instruction recalls a value that was made once; each name is made of two long strings.
+    let recalled = [&b"\x80\x02Nq\0"[..], &b"h\0".repeat(9 << 20)].concat();
+    let long = [&b"X\0\0\x10\0"[..], &[b'a'; 1 << 20]].concat();
+    let named = [&b"\x80\x02"[..], &long, b"q\0", &b"h\0h\0\x930".repeat(1 << 12)].concat();
+    for endless in [recalled, named] {
+        let (_folder, path) = file("x", &archive(&endless));
+        let error = Checkpoint::open_torch(&path).map(|_| ()).expect_err("too many values");
+        assert!(error.to_string().contains("too many values"), "{error}");
+    }
 }
