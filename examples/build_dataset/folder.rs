@@ -33,9 +33,9 @@ impl Unfinished {
         let parent = parent(place);
         std::fs::create_dir_all(parent)
             .with_context(|| format!("cannot create the folder {}", parent.display()))?;
-        let folder = TempDir::with_prefix_in(".unfinished-", parent)
+        let folder = shared_folder(".unfinished-")
+            .tempdir_in(parent)
             .with_context(|| format!("cannot write into the folder {}", parent.display()))?;
-        set_shared_permissions(folder.path())?;
         Ok(Self { folder, place: place.to_path_buf() })
     }
 
@@ -64,17 +64,16 @@ pub(crate) fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Gives a folder the usual permissions: temporary folders are private to their owner.
-fn set_shared_permissions(folder: &Path) -> anyhow::Result<()> {
+/// Temporary folders are private to their owner; one that becomes a result is an ordinary folder.
+fn shared_folder(prefix: &str) -> tempfile::Builder<'_, '_> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(prefix);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))
-            .with_context(|| format!("cannot set the mode of folder {}", folder.display()))?;
+        builder.permissions(std::fs::Permissions::from_mode(0o777));
     }
-    #[cfg(not(unix))]
-    let _ = folder;
-    Ok(())
+    builder
 }
 
 /// Writes a file.

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stderr)]
 
 pub mod images;
+pub mod interrupt;
 mod output;
 #[cfg(feature = "train")]
 mod plot;
@@ -18,7 +19,7 @@ use hart_pipeline::Event;
 use hart_pipeline::backend::{OnBackend, compiled_in, on_device};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-pub use output::{Destination, note, say};
+pub use output::{Destination, note, say, tell};
 
 /// What shells give for a program that was ended by SIGPIPE.
 const CLOSED_PIPE: u8 = 141;
@@ -31,8 +32,8 @@ pub fn run_on(name: Option<String>, work: impl OnBackend<Output = anyhow::Result
 }
 
 /// The exit code of a program: 0, or 1 with the reason on standard error, or 2 when an argument was
-/// out of its range (as for arguments that cannot be parsed), or 141 without a word when nobody reads
-/// standard output any more.
+/// out of its range (as for arguments that cannot be parsed), or that of an interruption, or 141
+/// without a word when nobody reads standard output any more.
 pub fn exit(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else {
         return ExitCode::SUCCESS;
@@ -49,6 +50,9 @@ pub fn exit(result: anyhow::Result<()>) -> ExitCode {
         }
     }
     note(format_args!("error: {reason}"));
+    if let (Some(Error::Cancelled), Some(code)) = (error.downcast_ref(), interrupt::code()) {
+        return ExitCode::from(code);
+    }
     match error.downcast_ref::<Error>() {
         Some(Error::Invalid { .. }) => ExitCode::from(2),
         _ => ExitCode::FAILURE,

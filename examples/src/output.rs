@@ -8,12 +8,22 @@ use anyhow::bail;
 use hart_core::{check_writable, write_atomically};
 use hart_pipeline::image::FileFormat;
 
+use crate::CLOSED_PIPE;
+
 /// Writes a line to standard output.
 ///
 /// # Errors
 /// When nobody reads it any more, which [`crate::exit`] knows.
 pub fn say(line: impl Display) -> anyhow::Result<()> {
     Ok(writeln!(std::io::stdout(), "{line}")?)
+}
+
+/// Writes a line to standard output, of a program that has nothing to put in order: it ends when
+/// nobody reads it any more.
+pub fn tell(line: impl Display) {
+    if say(line).is_err() {
+        std::process::exit(CLOSED_PIPE.into());
+    }
 }
 
 /// Writes a line to standard error. That nobody reads it is not worth the work.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::WeightProblems;
+
 /// A result, by default with HART's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -40,8 +42,9 @@ pub enum Error {
         /// What would have been accepted.
         expected: String,
     },
-    /// The tensors of a checkpoint do not fit the configured model. Lists every one of them.
-    #[error("{}: the weights do not fit the configuration{problems}", path.display())]
+    /// The tensors of a checkpoint do not fit the configured model. The message has an example of each
+    /// kind, `problems` has all.
+    #[error("{}: the weights do not fit the configuration: {problems}", path.display())]
     Weights {
         /// The checkpoint file or folder.
         path: PathBuf,
@@ -112,39 +115,5 @@ impl Error {
     /// An argument of the wrong shape.
     pub fn shape(what: impl fmt::Display, found: &[usize], expected: impl fmt::Display) -> Self {
         Self::invalid(what, format!("{found:?}"), expected)
-    }
-}
-
-/// Every tensor of a checkpoint that does not fit the model it is loaded into, by its name in the
-/// checkpoint.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct WeightProblems {
-    /// Needed by the model, absent from the checkpoint.
-    pub missing: Vec<String>,
-    /// In the checkpoint, unknown to the model.
-    pub unexpected: Vec<String>,
-    /// In both, with different shapes or an unusable element type: name, found, expected.
-    pub mismatched: Vec<(String, String, String)>,
-}
-
-impl WeightProblems {
-    /// Whether every tensor fits.
-    pub fn is_empty(&self) -> bool {
-        self.missing.is_empty() && self.unexpected.is_empty() && self.mismatched.is_empty()
-    }
-}
-
-impl fmt::Display for WeightProblems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for name in &self.missing {
-            write!(f, "\n  missing    {name}")?;
-        }
-        for name in &self.unexpected {
-            write!(f, "\n  unexpected {name}")?;
-        }
-        for (name, found, expected) in &self.mismatched {
-            write!(f, "\n  mismatched {name}: found {found}, expected {expected}")?;
-        }
-        Ok(())
     }
 }

@@ -19,9 +19,7 @@ const MAX_LINKS: usize = 40;
 /// [`Error::Io`] when the folder cannot be written or the disk is full.
 pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
-    write_atomically_by(path, |file, _| {
-        file.write_all(bytes).map_err(|error| Error::io(path, error))
-    })
+    write_atomically_by(path, |file| file.write_all(bytes).map_err(|error| Error::io(path, error)))
 }
 
 /// Finds out whether [`write_atomically`] could write `path`, before the work whose result it
@@ -43,28 +41,25 @@ pub fn check_writable(path: impl AsRef<Path>) -> Result<()> {
     }
 }
 
-/// As [`write_atomically`], of what `write` writes into the temporary file, or over its path.
+/// As [`write_atomically`], of what `write` writes into the file.
 pub(crate) fn write_atomically_by(
     path: &Path,
-    write: impl FnOnce(&mut File, &Path) -> Result<()>,
+    write: impl FnOnce(&mut File) -> Result<()>,
 ) -> Result<()> {
     let at = |source| Error::io(path, source);
     let target = match Target::of(path).map_err(at)? {
         Target::File(file) => file,
         Target::Stream { .. } => {
             let mut stream = OpenOptions::new().write(true).open(path).map_err(at)?;
-            return write(&mut stream, path);
+            return write(&mut stream);
         }
     };
     let mut file = temporary_beside(&target).map_err(at)?;
-    let temporary = file.path().to_path_buf();
-    write(file.as_file_mut(), &temporary)?;
-    // What was written over the path may be another file than the one that was opened.
-    let written = File::open(&temporary).map_err(at)?;
-    written.sync_all().map_err(at)?;
+    write(file.as_file_mut())?;
+    file.as_file().sync_all().map_err(at)?;
     if let Ok(replaced) = fs::metadata(&target) {
         // Some file systems know no permissions, and refuse to set them.
-        let _ = written.set_permissions(replaced.permissions());
+        let _ = file.as_file().set_permissions(replaced.permissions());
     }
     file.persist(&target).map_err(|error| at(error.error))?;
     Ok(())
@@ -102,7 +97,7 @@ fn follow(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_path_buf();
     for _ in 0..MAX_LINKS {
         let Ok(next) = fs::read_link(&path) else { return Ok(path) };
-        path = folder_of(&path).join(next);
+        path = parent(&path).join(next);
     }
     Err(io::Error::other("too many symbolic links"))
 }
@@ -118,11 +113,9 @@ fn is_pipe(_: &fs::Metadata) -> bool {
     true
 }
 
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
+/// The folder that a path is in.
+pub(crate) fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// A temporary file in the folder of `path`. It is opened as any new file, so that it has the
@@ -130,5 +123,5 @@ fn folder_of(path: &Path) -> &Path {
 fn temporary_beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
     let create =
         |path: &Path| OpenOptions::new().read(true).write(true).create_new(true).open(path);
-    tempfile::Builder::new().make_in(folder_of(path), create)
+    tempfile::Builder::new().make_in(parent(path), create)
 }

@@ -161,7 +161,8 @@ impl TokenCache {
                 ("codes", TensorView::new(Dtype::U16, vec![count, self.tokens], &codes)?),
                 ("residuals", TensorView::new(Dtype::F32, vec![count, self.values], &residuals)?),
             ];
-            let about = HashMap::from([("key".to_string(), key)]);
+            let about = [("key", key), ("format", "pt".to_string())];
+            let about = HashMap::from(about.map(|(name, value)| (name.to_string(), value)));
             safetensors::serialize(views, Some(about))
         };
         let bytes = serialize().map_err(|error| Error::malformed(path, error))?;
