@@ -1,14 +1,14 @@
 //! What the example programs share: progress on a terminal, exit codes, training.
-#![allow(clippy::print_stderr)]
 
 pub mod images;
+pub mod interrupt;
 #[cfg(feature = "train")]
 mod plot;
 pub mod scene;
 #[cfg(feature = "train")]
 pub mod training;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 
@@ -16,6 +16,14 @@ use hart_core::Error;
 use hart_pipeline::Event;
 use hart_pipeline::backend::{OnBackend, compiled_in, on_device};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::interrupt::Interrupted;
+
+/// Writes a line to standard error. One that cannot be written, because the disk is full or nobody
+/// reads it any more, is not worth the work that it tells of.
+pub fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
 
 /// Runs a program on the device called `name`, or on the fastest backend compiled in, and gives its
 /// exit code as [`exit`] does.
@@ -25,11 +33,15 @@ pub fn run_on(name: Option<String>, work: impl OnBackend<Output = anyhow::Result
 }
 
 /// The exit code of a program: 0, or 1 with the reason on standard error, or 2 when an argument was
-/// out of its range (as for arguments that cannot be parsed).
+/// out of its range (as for arguments that cannot be parsed); 130 or 143 when it was interrupted.
 pub fn exit(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else {
         return ExitCode::SUCCESS;
     };
+    if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+        note(&interrupted.to_string());
+        return interrupted.signal.exit_code();
+    }
     // Some causes are quoted by what they caused.
     let mut reason = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
@@ -37,7 +49,7 @@ pub fn exit(result: anyhow::Result<()>) -> ExitCode {
             reason = format!("{reason}: {cause}");
         }
     }
-    eprintln!("error: {reason}");
+    note(&format!("error: {reason}"));
     match error.downcast_ref::<Error>() {
         Some(Error::Invalid { .. }) => ExitCode::from(2),
         _ => ExitCode::FAILURE,
@@ -83,7 +95,7 @@ impl Progress {
                     images => format!("image {}", images.first().unwrap_or(&0)),
                 };
                 if self.plain {
-                    eprintln!("{prefix}: {scales} scales");
+                    note(&format!("{prefix}: {scales} scales"));
                 }
                 self.bar.set_prefix(prefix);
             }
@@ -92,13 +104,13 @@ impl Progress {
                 self.bar.set_position(scale as u64);
                 self.bar.set_message(format!("{grid} tokens"));
                 if self.plain {
-                    eprintln!("scale {scale} of {scales}: {grid} tokens");
+                    note(&format!("scale {scale} of {scales}: {grid} tokens"));
                 }
             }
             Event::MaskPass { pass, passes } => {
                 self.bar.set_message(format!("pass {} of {passes}", pass + 1));
                 if self.plain {
-                    eprintln!("pass {} of {passes} over the last scale", pass + 1);
+                    note(&format!("pass {} of {passes} over the last scale", pass + 1));
                 }
             }
             _ => {}
@@ -108,7 +120,7 @@ impl Progress {
 
     /// A line above the bar.
     pub fn line(&self, text: &str) {
-        if self.plain { eprintln!("{text}") } else { self.bar.println(text) }
+        if self.plain { note(text) } else { self.bar.println(text) }
     }
 
     /// Removes the bar.
