@@ -313,6 +313,7 @@ fn an_image_that_vanishes_costs_no_step() {
     let mut experiment = tokenizer_experiment(folder.path(), "run");
     experiment.run.steps = 40;
     experiment.run.save_every = 40;
+    experiment.run.evaluate_every = 40;
     let mut vanish = |event: TrainingEvent<'_>| {
         if let TrainingEvent::Step { done: 2, .. } = event {
             (0..8).for_each(|image| {
@@ -377,6 +378,11 @@ fn values_of_experiments_are_checked_before_any_work() {
         refused(&|e| e.loss.adversarial = bad, "[loss]: `adversarial` is ");
         refused(&|e| e.export.residual_spread = Some(bad), "[export]: `residual_spread` is ");
     }
+    // An image of 8 × 16 pixels has no patch to judge.
+    refused(
+        &|e| e.loss.adversarial = 0.1,
+        "[loss]: `adversarial` is 0.1, expected 0 for images of",
+    );
     refused(&|e| e.loss.discriminator_channels = 0, "[loss]: `discriminator_channels` is 0");
     refused(&|e| e.data.validation_images = 0, "[data]: `validation_images` is 0");
     refused(&|e| e.run.batch = 0, "[run]: `batch` is 0, expected at least 1");

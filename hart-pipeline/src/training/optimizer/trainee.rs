@@ -3,13 +3,13 @@
 use burn::module::{AutodiffModule, Module, ParamId};
 use burn::optim::adaptor::OptimizerAdaptor;
 use burn::optim::{AdamW, AdamWConfig, Optimizer};
-use burn::record::{Record, Recorder};
+use burn::record::{BinBytesRecorder, FullPrecisionSettings, Record, Recorder};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use hart_core::{Error, Result, walk};
 
 use super::gradients::{Accumulated, groups, is_finite};
 use super::mean::RunningMean;
-use super::recorder::BytesRecorder;
+use super::recorder::BytesReader;
 use super::settings::OptimizerSettings;
 use crate::training::values::finite;
 
@@ -145,7 +145,7 @@ impl State<'_> {
 
     fn record<B: Backend, R: Record<B>>(&self, part: &str, device: &B::Device) -> Result<R> {
         let name = self.name(part);
-        Recorder::<B>::load(&BytesRecorder, (self.read)(&name)?, device).map_err(|error| {
+        Recorder::<B>::load(&BytesReader, (self.read)(&name)?, device).map_err(|error| {
             Error::malformed(name, format!("damaged, or of another model: {error}"))
         })
     }
@@ -159,7 +159,8 @@ impl State<'_> {
 }
 
 fn bytes<B: Backend, R: Record<B>>(record: R) -> Result<Vec<u8>> {
-    let bytes = Recorder::<B>::record(&BytesRecorder, record, ());
+    let recorder = BinBytesRecorder::<FullPrecisionSettings>::default();
+    let bytes = Recorder::<B>::record(&recorder, record, ());
     bytes.map_err(|error| Error::invalid("the state of training", error, "one to be serialised"))
 }
 

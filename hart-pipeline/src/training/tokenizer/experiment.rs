@@ -13,6 +13,8 @@ use crate::training::experiment::{check, check_positive, check_shares, check_wei
 use crate::training::optimizer::OptimizerSettings;
 use crate::training::run::RunSettings;
 
+/// The shortest side of an image that the discriminator has a logit for.
+const JUDGED: usize = 24;
 /// The most channels of the discriminator's first layer.
 const MOST_CHANNELS: usize = 4096;
 
@@ -130,7 +132,10 @@ impl TokenizerExperiment {
         self.loss.check()?;
         self.optimizer.check()?;
         self.export.check()?;
-        self.config().map(drop)
+        let size = self.config()?.image_size();
+        let is_judged = self.loss.adversarial == 0.0 || size.rows.min(size.columns) >= JUDGED;
+        let expected = format!("0 for images of {size} pixels: less than {JUDGED} are no patch");
+        check(is_judged, "loss", "adversarial", self.loss.adversarial, &expected)
     }
 
     /// The configuration of the tokenizer.
