@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -18,9 +19,10 @@ use anyhow::{Context, ensure};
 use clap::Parser;
 use hart_ar::Transformer;
 use hart_core::checkpoint::{Checkpoint, Container, StoredAs, convert, stored_formats};
-use hart_core::{Error, Precision, StagedFolder, write_atomically};
+use hart_core::{Precision, StagedFolder, write_atomically};
 use hart_diffusion::ResidualNetwork;
-use hart_examples::{exit, interrupt, say};
+use hart_examples::interrupt::{Interrupt, Interrupted};
+use hart_examples::{exit, say};
 use hart_pipeline::backend::{DefaultBackend, default_device};
 use hart_pipeline::text::model::Qwen2;
 use hart_pipeline::text::{self, TextEncoderConfig, open_checkpoint};
@@ -56,29 +58,37 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let out = &arguments.out;
     ensure!(fs::symlink_metadata(out).is_err(), "{} is there already", out.display());
-    interrupt::watch()?;
+    let interrupt = Interrupt::watch()?;
     let unfinished = StagedFolder::begin(out, ".convert-")?;
-    let copy = Copy { to: unfinished.path().to_path_buf(), precision: arguments.precision };
-    copy.model(&arguments.model)?;
-    let beside = arguments.model.join("text");
-    let encoder = arguments.text_encoder.clone().or_else(|| beside.is_dir().then_some(beside));
-    if let Some(encoder) = encoder {
-        copy.text_encoder(&encoder)?;
+    let to = unfinished.path().to_path_buf();
+    let copied = Copy { to, precision: arguments.precision, interrupt: &interrupt }.all(arguments);
+    if let Some(signal) = interrupt.received() {
+        return Err(Interrupted { signal, left: "nothing was written".to_string() }.into());
     }
-    if interrupt::interrupted() {
-        return Err(Error::Cancelled.into());
-    }
+    copied?;
     unfinished.finish()?;
     say(out.display())
 }
 
 /// A copy of a model that is being written.
-struct Copy {
+struct Copy<'a> {
     to: PathBuf,
     precision: Precision,
+    interrupt: &'a Interrupt,
 }
 
-impl Copy {
+impl Copy<'_> {
+    /// The model, and the text encoder that was named or is in its folder.
+    fn all(&self, arguments: &Arguments) -> anyhow::Result<()> {
+        self.model(&arguments.model)?;
+        let beside = arguments.model.join("text");
+        let encoder = arguments.text_encoder.clone().or_else(|| beside.is_dir().then_some(beside));
+        match encoder {
+            Some(encoder) => self.text_encoder(&encoder),
+            None => Ok(()),
+        }
+    }
+
     fn model(&self, from: &Path) -> anyhow::Result<()> {
         let device = default_device();
         let config = ModelConfig::open(from)?;
@@ -144,7 +154,10 @@ impl Copy {
         convert(stored, formats, container, &path, &|done, count| {
             bar.set_length(count as u64);
             bar.set_position(done as u64);
-            interrupt::flow()
+            match self.interrupt.received() {
+                Some(_) => ControlFlow::Break(()),
+                None => ControlFlow::Continue(()),
+            }
         })?;
         bar.finish_and_clear();
         let before = stored.names().filter_map(|name| stored.get(name));

@@ -18,7 +18,8 @@ use std::process::ExitCode;
 use anyhow::ensure;
 use clap::Parser;
 use hart_core::write_atomically;
-use hart_examples::{exit, interrupt, say};
+use hart_examples::interrupt::Interrupt;
+use hart_examples::{exit, say};
 use hart_pipeline::archive::{self, Existing};
 
 /// Packs a trained model into one small archive, or unpacks one.
@@ -49,14 +50,16 @@ fn pack(arguments: &Arguments) -> anyhow::Result<()> {
     let (bytes, parameters) = archive::pack(&arguments.model)?;
     let (length, most) = (bytes.len(), arguments.most);
     ensure!(length <= most, "the archive has {length} bytes, expected at most {most}");
-    interrupt::watch()?;
+    // What has begun to be written is written to its end.
+    let _watched = Interrupt::watch()?;
     write_atomically(&arguments.out, &bytes)?;
     say(format_args!("{}: {parameters} parameters in {length} bytes", arguments.out.display()))
 }
 
 fn unpack(arguments: &Arguments) -> anyhow::Result<()> {
     let existing = if arguments.force { Existing::Replaced } else { Existing::Refused };
-    interrupt::watch()?;
+    // What has begun to be written is written to its end.
+    let _watched = Interrupt::watch()?;
     archive::unpack(&arguments.model, &arguments.out, existing)?;
     say(arguments.out.display())
 }

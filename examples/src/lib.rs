@@ -1,5 +1,4 @@
 //! What the example programs share: progress on a terminal, exit codes, training.
-#![allow(clippy::print_stderr)]
 
 pub mod images;
 pub mod interrupt;
@@ -24,6 +23,8 @@ pub use output::{Destination, note, say, tell};
 /// What shells give for a program that was ended by SIGPIPE.
 const CLOSED_PIPE: u8 = 141;
 
+use crate::interrupt::Interrupted;
+
 /// Runs a program on the device called `name`, or on the fastest backend compiled in, and gives its
 /// exit code as [`exit`] does.
 pub fn run_on(name: Option<String>, work: impl OnBackend<Output = anyhow::Result<()>>) -> ExitCode {
@@ -32,8 +33,8 @@ pub fn run_on(name: Option<String>, work: impl OnBackend<Output = anyhow::Result
 }
 
 /// The exit code of a program: 0, or 1 with the reason on standard error, or 2 when an argument was
-/// out of its range (as for arguments that cannot be parsed), or that of an interruption, or 141
-/// without a word when nobody reads standard output any more.
+/// out of its range (as for arguments that cannot be parsed), 130 or 143 when it was interrupted, or
+/// 141 without a word when nobody reads standard output any more.
 pub fn exit(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else {
         return ExitCode::SUCCESS;
@@ -41,6 +42,10 @@ pub fn exit(result: anyhow::Result<()>) -> ExitCode {
     let closed = |cause: &io::Error| cause.kind() == ErrorKind::BrokenPipe;
     if error.downcast_ref::<io::Error>().is_some_and(closed) {
         return ExitCode::from(CLOSED_PIPE);
+    }
+    if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+        note(&interrupted.to_string());
+        return interrupted.signal.exit_code();
     }
     // Some causes are quoted by what they caused.
     let mut reason = error.to_string();
@@ -50,9 +55,6 @@ pub fn exit(result: anyhow::Result<()>) -> ExitCode {
         }
     }
     note(format_args!("error: {reason}"));
-    if let (Some(Error::Cancelled), Some(code)) = (error.downcast_ref(), interrupt::code()) {
-        return ExitCode::from(code);
-    }
     match error.downcast_ref::<Error>() {
         Some(Error::Invalid { .. }) => ExitCode::from(2),
         _ => ExitCode::FAILURE,

@@ -78,6 +78,34 @@ pub enum Error {
         /// The operating system's answer.
         source: std::io::Error,
     },
+    /// A step of a training gave a loss, a gradient or weights that are not finite.
+    #[error(
+        "step {step}: {what} is not finite, the training has diverged; no weight of this step is kept, earlier snapshots are: go on from them with a lower learning rate"
+    )]
+    Diverged {
+        /// The step, counted from 1.
+        step: u64,
+        /// What was not finite, with its value where it has one.
+        what: String,
+    },
+    /// A folder is being written by another process.
+    #[error("another process trains in {}: wait for its end, or name another folder", path.display())]
+    Busy {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A run that was begun with one experiment or data set was to be continued with another.
+    #[error(
+        "{}: the run was begun otherwise: {}; name another folder, or accept the changes (`--accept-changes`)",
+        path.display(),
+        changes.join("; ")
+    )]
+    Changed {
+        /// The folder of the run.
+        path: PathBuf,
+        /// Each change in a few words.
+        changes: Vec<String>,
+    },
     /// The observer asked to stop.
     #[error("cancelled")]
     Cancelled,

@@ -15,8 +15,8 @@ use super::experiment::HartExperiment;
 use crate::text::PromptTokenizer;
 use crate::text::words::words;
 use crate::training::data::Records;
-use crate::training::experiment::{check, refuse};
-use crate::training::run::Run;
+use crate::training::experiment::refuse;
+use crate::training::run::Snapshot;
 
 /// The token that fills short prompts up.
 const PAD: &str = "<|endoftext|>";
@@ -32,12 +32,12 @@ pub(super) const FILE: &str = "words.json";
 /// from the captions.
 pub(super) fn begin(
     experiment: &HartExperiment,
-    run: &Run,
+    snapshot: Option<&Snapshot>,
     train: &Records,
     new: Option<&Records>,
 ) -> Result<TextFiles> {
     let captions = train.captions().chain(new.into_iter().flat_map(Records::captions));
-    match (&run.snapshot, &experiment.data.start_from) {
+    match (snapshot, &experiment.data.start_from) {
         (Some(snapshot), _) => TextFiles::from_bytes(&snapshot.read(FILE)?),
         (None, Some(model)) => Ok(TextFiles::open(&model.join("text"))?.with_captions(captions)),
         (None, None) => TextFiles::learn(captions, vocabulary(&experiment.text)?),
@@ -45,10 +45,16 @@ pub(super) fn begin(
 }
 
 /// The tokens of a vocabulary that is to be learned.
-fn vocabulary(text: &Map<String, Value>) -> Result<usize> {
+///
+/// # Errors
+/// [`Error::Config`] when they are too few for all bytes.
+pub(super) fn vocabulary(text: &Map<String, Value>) -> Result<usize> {
     let Some(value) = text.get("vocab_size") else { return Ok(VOCABULARY) };
     let count = value.as_u64().and_then(|count| usize::try_from(count).ok());
-    count.ok_or_else(|| refuse("text", "vocab_size", value, "a number of tokens"))
+    let expected = format!("a number above {LEAST}, the bytes and the pad token");
+    count
+        .filter(|count| *count > LEAST)
+        .ok_or_else(|| refuse("text", "vocab_size", value, expected))
 }
 
 /// The files of a text tokenizer.
@@ -75,13 +81,11 @@ impl TextFiles {
     /// that of Qwen2.
     ///
     /// # Errors
-    /// [`Error::Config`] when the vocabulary is too small for all bytes.
+    /// [`Error::Invalid`] for captions that nothing can be learned from.
     pub(super) fn learn<'a>(
         captions: impl Iterator<Item = &'a str> + Clone + Send,
         vocabulary: usize,
     ) -> Result<Self> {
-        let expected = format!("above {LEAST}, the bytes and the pad token");
-        check(vocabulary > LEAST, "text", "vocab_size", vocabulary, &expected)?;
         let failed = |error: tokenizers::Error| {
             Error::invalid("the captions", error, "text that a tokenizer can be learned from")
         };
