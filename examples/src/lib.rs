@@ -44,7 +44,7 @@ pub fn exit(result: anyhow::Result<()>) -> ExitCode {
         return ExitCode::from(CLOSED_PIPE);
     }
     if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
-        note(&interrupted.to_string());
+        note(interrupted);
         return interrupted.signal.exit_code();
     }
     // Some causes are quoted by what they caused.

@@ -80,7 +80,7 @@ impl TrainingObserver for TrainingProgress {
         match event {
             TrainingEvent::Notice(notice) => match &self.clock {
                 Some(clock) => clock.line(&notice.to_string()),
-                None => note(&notice.to_string()),
+                None => note(notice),
             },
             TrainingEvent::Checking { done, images, .. } => {
                 self.count(images).report(done as u64, "reading images");
@@ -148,7 +148,7 @@ impl Clock {
         self.bar.set_position(done);
         self.bar.set_message(message.clone());
         if self.plain {
-            note(&format!("step {done} of {}: {message}", self.all));
+            note(format_args!("step {done} of {}: {message}", self.all));
         }
     }
 

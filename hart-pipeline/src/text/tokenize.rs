@@ -116,11 +116,11 @@ impl PromptTokenizer {
     /// # Errors
     /// [`Error::Invalid`] for a prompt without any visible character, or when the tokenizer fails.
     pub fn tokenize(&self, prompt: &str, length: usize) -> Result<TokenizedPrompt> {
-        let prompt = single_blanks(reachable(prompt, length));
+        let prompt = single_blanks(prompt);
         if prompt.is_empty() {
             return Err(Error::invalid("the prompt", "empty", "some text"));
         }
-        let mut tokens = self.ids(&prompt)?;
+        let mut tokens = self.ids(reachable(&prompt, length))?;
         let count = tokens.len();
         tokens.truncate(length);
         let pads = std::iter::repeat_n(self.pad, length - tokens.len());

@@ -71,7 +71,7 @@ fn a_bad_prompt_costs_one_image() {
 fn an_endless_prompt_is_cut_and_reported() {
     let long = [
         "an endless story ".repeat(6000),
-        format!("{} word", " ".repeat(100_000)),
+        format!("{} word", "- ".repeat(50_000)),
         "é".repeat(100_000),
         "🚀".repeat(30_000),
     ];

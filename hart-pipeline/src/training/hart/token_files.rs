@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::training::hash::Hash;
 
-/// The entry of a file's metadata that says what it is of.
+/// The tensor that says what a file is of, as the bytes of JSON.
 const ABOUT: &str = "tokens";
 
 /// The tokens of some images.
@@ -151,18 +151,19 @@ impl Store {
         let residuals: Vec<u8> =
             tokens.residuals.iter().flat_map(|value| value.to_le_bytes()).collect();
         let sha256 = Hash::of_all([&codes, &residuals]).to_string();
-        let about = serde_json::to_string(&About { piece, keys, sha256 });
+        // A tensor, since the order of several metadata is another in every process.
+        let about = serde_json::to_vec(&About { piece, keys, sha256 });
         let about = about.map_err(|error| failed(&error))?;
-        let about = [(ABOUT, about), ("format", "pt".to_string())];
-        let about = HashMap::from(about.map(|(name, value)| (name.to_string(), value)));
+        let format = HashMap::from([("format".to_string(), "pt".to_string())]);
         let (images, [per_code, per_value]) = (tokens.images(), self.sizes);
         let kind = if self.wide { Dtype::U32 } else { Dtype::U16 };
         let serialize = || {
             let views = [
                 ("codes", TensorView::new(kind, vec![images, per_code], &codes)?),
                 ("residuals", TensorView::new(Dtype::F32, vec![images, per_value], &residuals)?),
+                (ABOUT, TensorView::new(Dtype::U8, vec![about.len()], &about)?),
             ];
-            safetensors::serialize(views, Some(about))
+            safetensors::serialize(views, Some(format))
         };
         write_atomically(path, &serialize().map_err(|error| failed(&error))?)
     }
@@ -170,9 +171,8 @@ impl Store {
     /// What a file has, if it is there and whole.
     fn read(&self, path: &Path) -> Option<(About, Tokens)> {
         let bytes = fs::read(path).ok()?;
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).ok()?;
-        let about: About = serde_json::from_str(metadata.metadata().as_ref()?.get(ABOUT)?).ok()?;
         let tensors = SafeTensors::deserialize(&bytes).ok()?;
+        let about: About = serde_json::from_slice(tensors.tensor(ABOUT).ok()?.data()).ok()?;
         let (codes, residuals) = (tensors.tensor("codes").ok()?, tensors.tensor("residuals").ok()?);
         if Hash::of_all([codes.data(), residuals.data()]).to_string() != about.sha256 {
             return None;
