@@ -85,7 +85,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let unfinished = Unfinished::begin(place, mark, arguments.force)?;
     let packages = arguments.packages.clone().unwrap_or_else(|| parent(place).join("packages"));
-    note(&format!("reading the packages in {}", packages.display()));
+    note(format_args!("reading the packages in {}", packages.display()));
     if arguments.sample.is_some() {
         sample::build(unfinished.path(), &packages)?;
     } else {
@@ -119,7 +119,7 @@ fn build(arguments: &Arguments, folder: &Path, packages: &Path) -> anyhow::Resul
     bar.finish_and_clear();
     describe::describe(folder, &plan, &sets, &concepts)?;
     for set in &sets {
-        note(&format!("{}.jsonl: {} records", set.name, set.images.len()));
+        note(format_args!("{}.jsonl: {} records", set.name, set.images.len()));
     }
     Ok(())
 }
