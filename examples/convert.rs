@@ -11,7 +11,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -154,10 +153,7 @@ impl Copy<'_> {
         convert(stored, formats, container, &path, &|done, count| {
             bar.set_length(count as u64);
             bar.set_position(done as u64);
-            match self.interrupt.received() {
-                Some(_) => ControlFlow::Break(()),
-                None => ControlFlow::Continue(()),
-            }
+            self.interrupt.flow()
         })?;
         bar.finish_and_clear();
         let before = stored.names().filter_map(|name| stored.get(name));

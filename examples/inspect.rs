@@ -76,7 +76,7 @@ struct Report {
 impl Report {
     #[cfg(not(feature = "embedded"))]
     fn archive(&mut self, archive: &Path, _: Option<&Path>) -> anyhow::Result<()> {
-        bail!("{} is no folder, and archives need the feature `embedded`", archive.display())
+        bail!("{} is not a folder, and archives need the feature `embedded`", archive.display())
     }
 
     #[cfg(feature = "embedded")]

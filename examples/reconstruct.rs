@@ -4,6 +4,7 @@
 //! ```text
 //! cargo run --release --example reconstruct -- --model fixtures/hart-tiny photo.png
 //! ```
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -12,7 +13,7 @@ use clap::Parser;
 use hart_core::checkpoint::{Checkpoint, LoadOptions};
 use hart_core::{Grid, HartBackend, Precision};
 use hart_examples::images::to_rgb;
-use hart_examples::{Destination, note, run_on, say};
+use hart_examples::{Destination, note, run_on};
 use hart_pipeline::Pixels;
 use hart_pipeline::backend::OnBackend;
 use hart_pipeline::image::ReadOptions;
@@ -81,11 +82,7 @@ impl OnBackend for Arguments {
         );
         let side_by_side = side_by_side(&[original, discrete, hybrid], size)?;
         out.write(&side_by_side.encode(out.format())?)?;
-        if out.is_standard_output() {
-            note(report);
-            return Ok(());
-        }
-        say(report)
+        out.say(report)
     }
 }
 

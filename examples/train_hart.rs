@@ -7,8 +7,8 @@
 //!
 //! The run's folder gets `metrics.csv` with its plot, images of fixed prompts made during training,
 //! and at every save `model/`, a model in the released layout that `text_to_image --model` takes.
-//! Start the same command again to continue a run that was stopped or killed; Ctrl-C and SIGTERM leave a snapshot first. With `start_from` a
-//! trained model is taught more.
+//! Start the same command again to continue a run that was stopped or killed; Ctrl-C and SIGTERM leave
+//! a snapshot first. With `start_from` a trained model is taught more.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

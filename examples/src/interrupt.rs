@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -38,6 +39,14 @@ impl Interrupt {
     pub fn received(&self) -> Option<Signal> {
         let signal = self.0.load(Ordering::Relaxed);
         (signal != 0).then_some(Signal(signal as i32))
+    }
+
+    /// The same as an answer to work that asks whether to go on.
+    pub fn flow(&self) -> ControlFlow<()> {
+        match self.received() {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
+        }
     }
 }
 

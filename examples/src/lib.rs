@@ -18,12 +18,11 @@ use hart_pipeline::Event;
 use hart_pipeline::backend::{OnBackend, compiled_in, on_device};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::interrupt::Interrupted;
 pub use output::{Destination, note, say, tell};
 
 /// What shells give for a program that was ended by SIGPIPE.
 const CLOSED_PIPE: u8 = 141;
-
-use crate::interrupt::Interrupted;
 
 /// Runs a program on the device called `name`, or on the fastest backend compiled in, and gives its
 /// exit code as [`exit`] does.

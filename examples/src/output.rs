@@ -73,6 +73,20 @@ impl Destination {
         Ok(Self { file: Some(file.with_file_name(name)), format: self.format })
     }
 
+    /// Writes a line to standard output, or to standard error where the image takes the former.
+    ///
+    /// # Errors
+    /// As [`say`].
+    pub fn say(&self, line: impl Display) -> anyhow::Result<()> {
+        match self.file {
+            Some(_) => say(line),
+            None => {
+                note(line);
+                Ok(())
+            }
+        }
+    }
+
     /// The format of the file.
     pub fn format(&self) -> FileFormat {
         self.format

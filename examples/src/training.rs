@@ -109,10 +109,7 @@ impl TrainingObserver for TrainingProgress {
             }
             _ => {}
         }
-        match self.interrupt.received() {
-            Some(_) => ControlFlow::Break(()),
-            None => ControlFlow::Continue(()),
-        }
+        self.interrupt.flow()
     }
 }
 

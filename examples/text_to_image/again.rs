@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
+use hart_examples::Progress;
 use hart_examples::images::enlarge;
-use hart_examples::{Progress, say};
 use hart_pipeline::backend::compiled_in;
 use hart_pipeline::image::FileFormat;
 use hart_pipeline::text::{PaddingSide, SystemPrompt};
@@ -41,11 +41,7 @@ pub(crate) fn make_again(file: &Path, arguments: &Arguments) -> anyhow::Result<(
     } else {
         compare(file, &settings, &image)?
     };
-    if out.is_standard_output() {
-        progress.line(&line);
-        return Ok(());
-    }
-    say(line)
+    out.say(line)
 }
 
 /// The pipeline that the settings ask for.

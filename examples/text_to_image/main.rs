@@ -16,7 +16,7 @@ use anyhow::{Context, bail};
 use clap::{ArgAction, Parser};
 use hart_core::check_writable;
 use hart_examples::images::enlarge;
-use hart_examples::{Destination, Progress, exit, say};
+use hart_examples::{Destination, Progress, exit};
 use hart_pipeline::backend::compiled_in;
 use hart_pipeline::image::ImageGrid;
 use hart_pipeline::observer::ScaleDone;
@@ -175,13 +175,8 @@ impl Arguments {
             progress.line(&out.to_string());
         }
         let seconds = start.elapsed().as_secs_f64();
-        let report =
-            format!("{} made in {seconds:.2} s, after {loaded:.2} s of loading", summary.made);
-        if out.is_standard_output() {
-            progress.line(&report);
-        } else {
-            say(report)?;
-        }
+        let made = summary.made;
+        out.say(format!("{made} made in {seconds:.2} s, after {loaded:.2} s of loading"))?;
         if summary.refused > 0 {
             bail!("{} of {} images were refused", summary.refused, items.len());
         }

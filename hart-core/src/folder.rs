@@ -71,7 +71,7 @@ enum Target {
     File(PathBuf),
     /// A device or a pipe, which is written to and not replaced.
     Stream {
-        /// Whether it is no pipe.
+        /// Whether it is a device and not a pipe.
         is_device: bool,
     },
 }

@@ -1,7 +1,5 @@
 //! The bytes of a pickle: instructions, and the values that they spell out.
 
-use std::rc::Rc;
-
 use super::pickled::Value;
 
 /// A pickle program, read from its beginning.
@@ -56,9 +54,7 @@ impl<'a> Program<'a> {
             0x8c | b'X' | 0x8d | b'U' | b'T' => {
                 let length = self.length(opcode)?;
                 let text = std::str::from_utf8(self.take(length)?);
-                text.map_err(|_| "its pickle has a string that is not UTF-8")?;
-                let text = text.map(Rc::from);
-                Value::Text(text.map_err(|_| "its pickle has a string that is not UTF-8")?)
+                Value::Text(text.map_err(|_| "its pickle has a string that is not UTF-8")?.into())
             }
             // UNICODE, STRING
             b'V' => Value::Text(self.line()?.into()),

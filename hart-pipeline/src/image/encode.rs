@@ -27,9 +27,9 @@ pub(super) fn encode(
     let encoded = match format {
         FileFormat::Png => png(pixels, texts).map_err(|error| error.to_string()),
         #[cfg(feature = "images")]
-        FileFormat::Jpeg => lossy::jpeg(pixels, texts),
+        FileFormat::Jpeg => with_exif::jpeg(pixels, texts),
         #[cfg(feature = "images")]
-        FileFormat::WebP => lossy::webp(pixels, texts),
+        FileFormat::WebP => with_exif::webp(pixels, texts),
     };
     encoded.map_err(|error| {
         Error::invalid("the image", error, format!("one that fits a {format} file"))
@@ -57,7 +57,7 @@ fn png(pixels: &Pixels, texts: Option<&Texts>) -> Result<Vec<u8>, png::EncodingE
 }
 
 #[cfg(feature = "images")]
-mod lossy {
+mod with_exif {
     use image::codecs::jpeg::JpegEncoder;
     use image::codecs::webp::WebPEncoder;
     use image::{ExtendedColorType, ImageEncoder};

@@ -1,32 +1,25 @@
-//! What files are that are no image of a known kind.
+//! What files are that are not images of a known kind.
+
+use hart_core::stand_in;
 
 /// How much of a file is looked at.
 const BEGINNING: usize = 512;
 
 /// Says what a file is instead of a readable image, and what helps.
 pub(super) fn foreign(bytes: &[u8]) -> String {
-    let found = match kind(bytes) {
-        Some(("", found)) => return found.to_string(),
-        Some((kind, what_helps)) => format!("it is {kind}: {what_helps}"),
-        None => "it is not an image".to_string(),
+    let found = match (kind(bytes), stand_in(bytes)) {
+        (Some((kind, what_helps)), _) => format!("it is {kind}: {what_helps}"),
+        (None, Some(stand_in)) => return stand_in,
+        (None, None) => "it is not an image".to_string(),
     };
     format!("{found} (PNG, JPEG, WebP, GIF, BMP and TIFF files are read)")
 }
 
-/// The kind of a file, and what helps.
+/// The kind of a file that shows something, and what helps.
 fn kind(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     const CONVERT: &str = "convert it";
     let beginning = &bytes[..bytes.len().min(BEGINNING)];
     let text = String::from_utf8_lossy(beginning).trim_start().to_lowercase();
-    if bytes.is_empty() {
-        return Some(("", "the file is empty"));
-    }
-    if text.starts_with("version https://git-lfs") {
-        return Some(("", "it is a Git LFS pointer, not the image: `git lfs pull` fetches it"));
-    }
-    if text.starts_with("<!doctype html") || text.starts_with("<html") {
-        return Some(("", "it is a web page, not an image: download the image itself"));
-    }
     if text.starts_with("<svg") || (text.starts_with("<?xml") && text.contains("<svg")) {
         return Some(("an SVG drawing", "draw it into pixels"));
     }

@@ -30,7 +30,7 @@ impl Configs {
         Self::read(experiment, vocabulary(&experiment.text)?).map(drop)
     }
 
-    /// Reads them from the experiment and the tokenizer's folder, for a text tokenizer of so many
+    /// Reads them from the experiment and the tokenizer's folder, for a text tokenizer of this many
     /// tokens; what one says for several is filled in.
     pub(super) fn read(experiment: &HartExperiment, vocabulary: usize) -> Result<Self> {
         let autoencoder = AutoencoderConfig::open(experiment.data.tokenizer.join("config.json"))?;

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hart_core::{Error, Result};
+use hart_core::{Error, Result, StagedFolder};
 
 use super::lock::{UNFINISHED, lock, remove_leftovers};
 use super::snapshot::{self, Snapshot};
@@ -91,19 +91,15 @@ impl RunFolder {
     }
 
     fn write(&self, folder: &Path, step: u64, files: &[(String, Vec<u8>)]) -> Result<()> {
-        let at = |error| Error::io(folder, error);
-        fs::create_dir_all(folder).map_err(at)?;
-        let temporary = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(folder);
-        let temporary = temporary.map_err(at)?;
-        snapshot::write(temporary.path(), files)?;
+        fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
         let path = folder.join(format!("step-{step:09}"));
+        let staged = StagedFolder::begin(&path, UNFINISHED)?;
+        snapshot::write(staged.path(), files)?;
         // One that is there already was damaged, else the run would have gone on from it.
         if path.exists() {
             self.remove(&Snapshot { step, path: path.clone() })?;
         }
-        fs::rename(temporary.path(), &path).map_err(|error| Error::io(&path, error))?;
-        // It is elsewhere now.
-        let _ = temporary.keep();
+        staged.finish()?;
         sync(folder);
         Ok(())
     }
