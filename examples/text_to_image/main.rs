@@ -50,8 +50,11 @@ struct Arguments {
     #[arg(long, value_name = "DIR", requires = "model")]
     text_encoder: Option<PathBuf>,
     /// Seed of the first image; later ones count on from it. `random` draws one and says it.
-    #[arg(long, value_name = "N", default_value = "0", value_parser = parse_seed, allow_hyphen_values = true)]
-    seed: u64,
+    #[arg(
+        long, value_name = "N", default_value = "0", value_parser = parse_seed,
+        allow_hyphen_values = true
+    )]
+    seed: Seed,
     /// Images of each prompt.
     #[arg(long, value_name = "N", default_value_t = 1)]
     count: usize,
@@ -144,6 +147,9 @@ impl Arguments {
         let loaded = start.elapsed().as_secs_f64();
 
         let progress = Progress::start();
+        if self.seed.is_drawn {
+            progress.line(&format!("seed {}", self.seed.value));
+        }
         let (mut failure, mut kept) = (None, vec![]);
         let start = Instant::now();
         let result = pipeline.generate_each(&request, &mut |event: Event<'_>| {
@@ -185,7 +191,7 @@ impl Arguments {
 
     fn request(&self) -> Request {
         let mut request = Request::batch(&self.prompts)
-            .seed(self.seed)
+            .seed(self.seed.value)
             .count(self.count)
             .mask_passes(self.mask_passes);
         if let Some([width, height]) = self.size {
@@ -293,15 +299,24 @@ impl Arguments {
     }
 }
 
+/// The seed of the first image.
+#[derive(Debug, Clone, Copy)]
+struct Seed {
+    value: u64,
+    is_drawn: bool,
+}
+
 /// A number, or `random` for one from the operating system, small enough that others can be counted
 /// on from it.
-fn parse_seed(text: &str) -> Result<u64, String> {
+fn parse_seed(text: &str) -> Result<Seed, String> {
     if text != "random" {
-        return text.parse().map_err(|_| "expected a whole number from 0, or `random`".to_string());
+        let value = text.parse();
+        let value = value.map_err(|_| "expected a whole number from 0, or `random`")?;
+        return Ok(Seed { value, is_drawn: false });
     }
     let mut bytes = [0; 4];
     getrandom::fill(&mut bytes).map_err(|error| error.to_string())?;
-    Ok(u64::from(u32::from_le_bytes(bytes)))
+    Ok(Seed { value: u32::from_le_bytes(bytes).into(), is_drawn: true })
 }
 
 /// Width and height around an `x`.

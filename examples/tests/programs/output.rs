@@ -76,10 +76,15 @@ fn what_cannot_be_written_is_known_before_any_work() {
 fn a_random_seed_can_be_drawn_and_is_written_down() {
     let folder = folder();
     let at = folder.path();
-    for name in ["a.png", "b.png"] {
-        succeeds(at, "text_to_image", &format!("--seed random --out {name} {HEART}"));
-    }
     let seed = |name: &str| ImageSettings::read(at.join(name)).expect("settings").seed;
+    for name in ["a.png", "b.png"] {
+        let output = run(at, "text_to_image", &format!("--seed random --out {name} {HEART}"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success() && said.contains(&format!("seed {}\n", seed(name))),
+            "{said}"
+        );
+    }
     assert_ne!(seed("a.png"), seed("b.png"));
     let (code, reason) = fails(at, "text_to_image", &format!("--seed -1 {HEART}"));
     assert!(code == 2 && reason.contains("random"), "{reason}");
