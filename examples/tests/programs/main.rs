@@ -1,5 +1,7 @@
 //! The programs that the README names, as a user starts them.
 
+#[cfg(feature = "hub")]
+mod named;
 mod output;
 
 use std::path::{Path, PathBuf};

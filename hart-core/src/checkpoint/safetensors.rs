@@ -62,7 +62,7 @@ pub(super) fn index_shards(path: &Path) -> Result<BTreeMap<String, StoredTensor>
 /// The file names of the shards that a safetensors index file lists; they lie in its folder.
 ///
 /// # Errors
-/// [`Error::Io`] or [`Error::Malformed`] when the index is missing or damaged.
+/// [`Error::Io`], [`Error::Malformed`] or [`Error::Config`] when the index is missing or damaged.
 pub fn shards(index: impl AsRef<Path>) -> Result<BTreeSet<String>> {
     Ok(listed(index.as_ref())?.into_values().collect())
 }

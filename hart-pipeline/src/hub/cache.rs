@@ -35,10 +35,6 @@ impl Cache {
         Self { locks: root.join(".locks").join(&own), folder: root.join(own) }
     }
 
-    pub(super) fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     pub(super) fn blob(&self, hash: &str) -> PathBuf {
         self.folder.join("blobs").join(hash)
     }
