@@ -117,7 +117,7 @@ fn cut_connections_are_taken_up_where_they_ended() {
     let at = fetch(&hub(&server, cache.path()), MODEL).expect("a model");
     assert!(files_of(&at)[LARGE] == files_of(&fixture("hart-tiny"))[LARGE]);
     let seen = server.seen();
-    let last = seen.iter().filter(|seen| seen.path.starts_with("/store/")).next_back();
+    let last = seen.iter().rfind(|seen| seen.path.starts_with("/store/"));
     assert_eq!(last.expect("a request").range, Some(format!("bytes={}-", 5 * mebibyte)));
 }
 
