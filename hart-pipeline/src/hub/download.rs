@@ -16,7 +16,7 @@ use super::failure::{Failure, about};
 use crate::observer::{Event, Observer, tell};
 
 /// Attempts in a row that may bring nothing.
-const ATTEMPTS: u32 = 4;
+pub(super) const ATTEMPTS: u32 = 4;
 /// Bytes that are read at a time.
 const CHUNK: usize = 256 << 10;
 

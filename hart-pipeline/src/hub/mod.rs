@@ -38,6 +38,7 @@ mod settings;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use hart_core::checkpoint::shards;
 use hart_core::{Error, Result};
@@ -45,8 +46,9 @@ use hart_core::{Error, Result};
 use crate::model::TransformerWeights;
 use crate::observer::{Event, Observer, tell};
 use cache::{Cache, make_folder_of};
+use check::Identity;
 use client::Client;
-use download::Remote;
+use download::{ATTEMPTS, Remote};
 use failure::{Failure, about};
 use files::Wanted;
 
@@ -115,14 +117,14 @@ impl<'a> Repository<'a> {
                 Err(Failure::Passing(why)) if cache.commit(name.revision()).is_some() => {
                     (None, Some(format!("{} cannot be reached: {why}", hub.endpoint)))
                 }
-                Err(failure) => return Err(failure.into_error(hub, name)),
+                Err(failure) => return Err(failure.into_error(hub, asked(name))),
             }
         };
         let (commit, listed) = match found {
             Some(found) => found,
             None => {
                 let commit = cache.commit(name.revision());
-                let commit = commit.ok_or_else(|| not_kept(about(name, None), hub, &unreached))?;
+                let commit = commit.ok_or_else(|| not_kept(asked(name), hub, &unreached))?;
                 let listed = cache.listed(&commit);
                 (commit, listed)
             }
@@ -193,9 +195,7 @@ impl<'a> Repository<'a> {
             return Err(self.missing(file, ""));
         }
         let (client, name, pinned) = (self.client, &self.name, &self.pinned);
-        let identity = client
-            .identify(pinned, file)
-            .map_err(|failure| failure.into_error(client.hub, about(name, Some(file))))?;
+        let identity = self.identify(file)?;
         let remote = Remote { client, name, pinned, file, identity };
         let hash = remote.identity.hash.as_str();
         let (blob, partial) = (self.cache.blob(hash), self.cache.partial(hash));
@@ -215,6 +215,23 @@ impl<'a> Repository<'a> {
         Ok(true)
     }
 
+    /// What a file is. The hub has answered before, so it is asked some more times.
+    fn identify(&self, file: &str) -> Result<Identity> {
+        let mut attempt = 1;
+        loop {
+            match self.client.identify(&self.pinned, file) {
+                Err(Failure::Passing(_)) if attempt < ATTEMPTS => {
+                    std::thread::sleep(Duration::from_secs(attempt.into()));
+                    attempt += 1;
+                }
+                found => {
+                    let what = || about(&self.name, Some(file));
+                    return found.map_err(|failure| failure.into_error(self.client.hub, what()));
+                }
+            }
+        }
+    }
+
     /// The error of a file that is needed and not there.
     fn missing(&self, file: &str, kind: &str) -> Error {
         let (hub, what) = (self.client.hub, about(&self.name, Some(file)));
@@ -224,6 +241,12 @@ impl<'a> Repository<'a> {
         let page = format!("{}/{}", hub.endpoint, self.name.repository());
         Error::hub(what, format!("is not at {page}, so that this is not {kind}"))
     }
+}
+
+/// A name of which nothing is known. A path of a folder that was mistyped looks the same.
+fn asked(name: &HubName) -> String {
+    let name = name.to_string();
+    if Path::new(&name).exists() { name } else { format!("{name} (no folder here)") }
 }
 
 /// The error of something that is not in the cache where the hub cannot be asked.

@@ -122,6 +122,16 @@ fn cut_connections_are_taken_up_where_they_ended() {
 }
 
 #[test]
+fn a_hub_that_was_busy_once_is_asked_again() {
+    let (server, cache) = (server(), folder());
+    server.fault("/store/", Fault::Busy);
+    fetch(&hub(&server, cache.path()), MODEL).expect("a model");
+    server.fault("/resolve/", Fault::Busy);
+    let raw = TransformerWeights::Raw;
+    hub(&server, cache.path()).fetch_model(&name(MODEL), raw, &mut ()).expect("a model");
+}
+
+#[test]
 fn a_stopped_download_goes_on_later() {
     let (server, cache) = (server(), folder());
     let hub = hub(&server, cache.path());

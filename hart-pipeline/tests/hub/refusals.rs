@@ -92,7 +92,7 @@ fn without_a_network_what_is_kept_is_used() {
     let away = hub(&server(), cache.path()).endpoint(&nobody);
     let why = why_not(&away, MODEL);
     assert!(why.contains(&format!("{nobody} cannot be reached: ")), "{why}");
-    assert!(why.contains("check the network"), "{why}");
+    assert!(why.contains("check the network") && why.contains("(no folder here)"), "{why}");
 
     let at = {
         let server = server();

@@ -33,6 +33,8 @@ pub(crate) enum Fault {
     Short,
     /// Another status, with a code of the hub.
     Refused(u16, &'static str),
+    /// The next answer is that there is too much to do.
+    Busy,
     /// Ranges are not known: everything is sent.
     NoRanges,
     /// A body takes at least so many milliseconds.
@@ -190,7 +192,13 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         let mut state = state.lock().expect("no panic");
         state.seen.push(seen.clone());
         let fault = state.faults.iter().find(|(part, _)| seen.path.contains(part.as_str()));
-        let fault = fault.map(|(_, fault)| *fault);
+        let fault = match fault.map(|(_, fault)| *fault) {
+            Some(Fault::Busy) => {
+                state.faults.retain(|(_, fault)| !matches!(fault, Fault::Busy));
+                Some(Fault::Refused(503, ""))
+            }
+            fault => fault,
+        };
         (state.reply(&seen, fault), fault)
     };
     let mut head = format!("HTTP/1.1 {} X\r\nConnection: close\r\n", reply.status);
