@@ -2,6 +2,7 @@
 
 pub mod images;
 pub mod interrupt;
+pub mod named;
 mod output;
 #[cfg(feature = "train")]
 mod plot;
@@ -9,6 +10,7 @@ pub mod scene;
 #[cfg(feature = "train")]
 pub mod training;
 
+use std::cell::RefCell;
 use std::io::{self, ErrorKind, IsTerminal};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
@@ -60,11 +62,17 @@ pub fn exit(result: anyhow::Result<()>) -> ExitCode {
     }
 }
 
-/// Shows the progress of a generation: a bar over the scales on a terminal, plain lines elsewhere.
+/// Shows the progress of a generation or a download: a bar over the scales or the bytes on a
+/// terminal, plain lines elsewhere.
 pub struct Progress {
     bar: ProgressBar,
     plain: bool,
+    /// The file that is being fetched.
+    file: RefCell<String>,
 }
+
+/// The bar of a download.
+const BYTES: &str = "{prefix} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
 
 impl Progress {
     /// Begins to show progress on standard error.
@@ -75,7 +83,7 @@ impl Progress {
         let bar = ProgressBar::with_draw_target(None, target);
         let style = ProgressStyle::with_template("{prefix} [{bar:30}] {msg} {elapsed}");
         bar.set_style(style.expect("a valid template").progress_chars("=> "));
-        Self { bar, plain }
+        Self { bar, plain, file: RefCell::default() }
     }
 
     /// Shows one event.
@@ -117,9 +125,39 @@ impl Progress {
                     note(format_args!("pass {} of {passes} over the last scale", pass + 1));
                 }
             }
+            Event::Download { repository, file, done, size } => {
+                self.show_download(&format!("{repository}/{file}"), *done, *size);
+            }
+            Event::FromCache { repository, reason } => {
+                self.line(&format!("{repository}: {reason}; what was fetched earlier is used"))
+            }
             _ => {}
         }
         ControlFlow::Continue(())
+    }
+
+    /// How far a file is; the first event of each begins another bar.
+    fn show_download(&self, file: &str, done: u64, size: u64) {
+        if *self.file.borrow() != file {
+            self.file.replace(file.to_string());
+            let style = ProgressStyle::with_template(BYTES).expect("a valid template");
+            self.bar.set_style(style.progress_chars("=> "));
+            self.bar.reset();
+            self.bar.set_length(size);
+            self.bar.set_prefix(file.to_string());
+            // The speed is that of what is fetched now, not of what was here.
+            self.bar.set_position(done);
+            self.bar.reset_eta();
+            if self.plain {
+                let bytes = indicatif::HumanBytes(size);
+                let from = match done {
+                    0 => String::new(),
+                    _ => format!(", {} of it here already", indicatif::HumanBytes(done)),
+                };
+                note(format_args!("fetching {file}: {bytes}{from}"));
+            }
+        }
+        self.bar.set_position(done);
     }
 
     /// A line above the bar.

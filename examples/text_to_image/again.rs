@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, bail, ensure};
 use hart_examples::Progress;
 use hart_examples::images::enlarge;
+use hart_examples::named::{fetch, with_model, with_text_encoder};
 use hart_pipeline::backend::compiled_in;
 use hart_pipeline::image::FileFormat;
 use hart_pipeline::text::{PaddingSide, SystemPrompt};
@@ -22,7 +23,7 @@ pub(crate) fn make_again(file: &Path, arguments: &Arguments) -> anyhow::Result<(
     let settings = ImageSettings::read(file)?;
     let out = arguments.destination(1)?;
     let request = Request::again(&settings)?;
-    let pipeline = builder(&settings, arguments)?.open(&device(&settings, arguments))?;
+    let pipeline = fetch(builder(&settings, arguments)?)?.open(&device(&settings, arguments))?;
     let progress = Progress::start();
     let outcomes = pipeline.generate_with(&request, &mut |event: Event<'_>| progress.show(&event));
     progress.finish();
@@ -47,8 +48,8 @@ pub(crate) fn make_again(file: &Path, arguments: &Arguments) -> anyhow::Result<(
 /// The pipeline that the settings ask for.
 fn builder(settings: &ImageSettings, arguments: &Arguments) -> anyhow::Result<PipelineBuilder> {
     let mut builder = match &arguments.model {
-        Some(folder) => {
-            let mut builder = HartPipeline::builder().model(folder);
+        Some(model) => {
+            let mut builder = with_model(HartPipeline::builder(), model);
             if let Some(weights) = &settings.weights {
                 builder = builder.weights(weights.parse()?);
             }
@@ -63,14 +64,14 @@ fn builder(settings: &ImageSettings, arguments: &Arguments) -> anyhow::Result<Pi
         #[cfg(feature = "embedded")]
         None if settings.model == hart_pipeline::EMBEDDED => HartPipeline::builder().embedded(),
         None => bail!(
-            "the image was made with the model `{}`, which is missing: name its folder with \
-             `--model`, and that of its text encoder with `--text-encoder`",
+            "the image was made with the model `{}`, which is missing: give its folder, or its \
+             name at the hub, with `--model`, and that of its text encoder with `--text-encoder`",
             settings.model
         ),
     };
     builder = builder.precision(settings.precision.parse()?);
-    if let Some(folder) = &arguments.text_encoder {
-        builder = builder.text_encoder(folder);
+    if let Some(encoder) = &arguments.text_encoder {
+        builder = with_text_encoder(builder, encoder);
     }
     if let Some(rows) = settings.strip_height {
         builder = builder.strip_height(rows);

@@ -16,6 +16,7 @@ use anyhow::{Context, bail};
 use clap::{ArgAction, Parser};
 use hart_core::check_writable;
 use hart_examples::images::enlarge;
+use hart_examples::named::{fetch, with_model, with_text_encoder};
 use hart_examples::{Destination, Progress, exit};
 use hart_pipeline::backend::compiled_in;
 use hart_pipeline::image::ImageGrid;
@@ -43,11 +44,13 @@ struct Arguments {
             "weights", "padding_side", "strip_height", "enlarge", "grid", "preview"]
     )]
     again: Option<PathBuf>,
-    /// Folder of the model, with `llm/` and `tokenizer/` in it [default: the small model compiled in].
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the model, with `llm/` and `tokenizer/` in it, or its name at the Hugging Face hub,
+    /// `owner/name` or `owner/name@revision` [default: the small model compiled in].
+    #[arg(long, value_name = "DIR|NAME")]
     model: Option<PathBuf>,
-    /// Folder of the text encoder, a Qwen2 model [default: `text` in the model's folder].
-    #[arg(long, value_name = "DIR", requires = "model")]
+    /// Folder of the text encoder, a Qwen2 model, or its name at the hub [default: `text` in the
+    /// model's folder; for a model from the hub without one, that of the release].
+    #[arg(long, value_name = "DIR|NAME", requires = "model")]
     text_encoder: Option<PathBuf>,
     /// Seed of the first image; later ones count on from it. `random` draws one and says it.
     #[arg(
@@ -143,7 +146,7 @@ impl Arguments {
         let out = self.destination(items.len())?;
 
         let start = Instant::now();
-        let pipeline = self.builder()?.open(&self.device())?;
+        let pipeline = fetch(self.builder()?)?.open(&self.device())?;
         let loaded = start.elapsed().as_secs_f64();
 
         let progress = Progress::start();
@@ -225,15 +228,15 @@ impl Arguments {
     /// The model that was named, or the one compiled in.
     fn builder(&self) -> anyhow::Result<PipelineBuilder> {
         let mut builder = match &self.model {
-            Some(folder) => HartPipeline::builder().model(folder).weights(self.weights),
+            Some(model) => with_model(HartPipeline::builder(), model).weights(self.weights),
             #[cfg(feature = "embedded")]
             None => HartPipeline::builder().embedded(),
             #[cfg(not(feature = "embedded"))]
             None => bail!("`--model` is needed: this program was built without a model"),
         };
         builder = builder.precision(self.precision).keep_text_encoder(!self.drop_text_encoder);
-        if let Some(folder) = &self.text_encoder {
-            builder = builder.text_encoder(folder);
+        if let Some(encoder) = &self.text_encoder {
+            builder = with_text_encoder(builder, encoder);
         }
         if let Some(side) = self.padding_side {
             builder = builder.padding_side(side);

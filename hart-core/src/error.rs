@@ -106,6 +106,14 @@ pub enum Error {
         /// Each change in a few words.
         changes: Vec<String>,
     },
+    /// A model's files cannot be had from a model hub.
+    #[error("{what}: {problem}")]
+    Hub {
+        /// The repository, or a file in it.
+        what: String,
+        /// Why, and what to do.
+        problem: String,
+    },
     /// The observer asked to stop.
     #[error("cancelled")]
     Cancelled,
@@ -120,6 +128,11 @@ impl Error {
     /// A file that is not what it claims to be.
     pub fn malformed(path: impl AsRef<Path>, problem: impl fmt::Display) -> Self {
         Self::Malformed { path: path.as_ref().to_path_buf(), problem: problem.to_string() }
+    }
+
+    /// Something that a model hub does not give.
+    pub fn hub(what: impl fmt::Display, problem: impl fmt::Display) -> Self {
+        Self::Hub { what: what.to_string(), problem: problem.to_string() }
     }
 
     /// An argument out of its range.

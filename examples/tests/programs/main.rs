@@ -2,6 +2,8 @@
 
 mod inspect;
 mod models;
+#[cfg(feature = "hub")]
+mod named;
 mod output;
 
 use std::path::{Path, PathBuf};

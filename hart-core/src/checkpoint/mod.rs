@@ -42,6 +42,7 @@ use burn::tensor::{DType, TensorData};
 pub use convert::{Container, StoredAs, convert, stored_formats};
 pub use load::{LoadOptions, cast, check, inspect, load, load_part, load_parts, parameters};
 pub use names::NameTable;
+pub use safetensors::shards;
 pub use save::{save_safetensors, save_torch, tensors, to_safetensors};
 pub use values::check_values;
 
