@@ -41,6 +41,9 @@ mod defaults;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod generate;
+#[cfg(feature = "images")]
+#[cfg_attr(docsrs, doc(cfg(feature = "images")))]
+pub mod edit;
 pub mod generation;
 #[cfg(feature = "hub")]
 pub mod hub;
