@@ -38,12 +38,12 @@ pub mod backend;
 mod batch;
 mod builder;
 mod defaults;
-#[cfg(feature = "embedded")]
-mod embedded;
-mod generate;
 #[cfg(feature = "images")]
 #[cfg_attr(docsrs, doc(cfg(feature = "images")))]
 pub mod edit;
+#[cfg(feature = "embedded")]
+mod embedded;
+mod generate;
 pub mod generation;
 #[cfg(feature = "hub")]
 pub mod hub;

@@ -7,7 +7,7 @@ use hart_core::{Error, HartBackend, Result};
 use rand::Rng;
 
 use super::source::Source;
-use crate::generation::{Batch, Generation, GenerationHook, ScaleTokens, Step, to_host};
+use crate::generation::{Batch, GenerationHook, ScaleTokens, Step, to_host};
 
 /// How far the noise holds other tokens below the source's, as in the paper.
 pub(super) const MARGIN: f64 = 18.0;
@@ -50,12 +50,11 @@ impl<'a, B: HartBackend> Explain<'a, B> {
         Self { source, explained, last: scales - 2, logits: vec![] }
     }
 
-    /// Runs a generation through; the last scale is not computed.
-    pub(super) fn run(mut self, generation: Generation<'_, B>) -> Result<Explained> {
-        match generation.hook(&mut self).run() {
+    /// What was kept, from how the generation ended: it stops itself before the last scale.
+    pub(super) fn finish(self, end: Result<Tensor<B, 4>>) -> Result<Explained> {
+        match end {
             Err(Error::Cancelled) if self.is_done() => Ok(self.explained),
-            Err(error) => Err(error),
-            Ok(_) => Ok(self.explained),
+            other => other.map(|_| self.explained),
         }
     }
 
@@ -75,8 +74,8 @@ impl<B: HartBackend> GenerationHook<B> for Explain<'_, B> {
     fn tokens(&mut self, step: &Step<'_, B>, _: ScaleTokens<B>) -> Result<ScaleTokens<B>> {
         let tokens = self.source.tokens(step);
         if step.scale >= self.explained.first {
-            let codes = tokens.indices.clone().into_data().iter::<i64>();
-            let codes = codes.map(|code| code as usize).collect();
+            let codes = tokens.indices.clone().into_data();
+            let codes = codes.iter::<i64>().map(|code| code as usize).collect();
             let logits = std::mem::take(&mut self.logits);
             self.explained.scales.push(ExplainedScale { logits, tokens: codes });
         }
@@ -172,9 +171,8 @@ impl<B: HartBackend> GenerationHook<B> for ChangeByPrompt<'_, B> {
         }
         let [batch, count] = tokens.indices.dims();
         let images = self.logits.chunks_exact(self.logits.len() / batch).zip(&self.seeds);
-        let chosen: Vec<i64> = images
-            .flat_map(|(logits, &seed)| self.choose(seed, step.scale, logits))
-            .collect();
+        let chosen: Vec<i64> =
+            images.flat_map(|(logits, &seed)| self.choose(seed, step.scale, logits)).collect();
         let device = tokens.indices.device();
         let indices = TensorData::new(chosen, [batch, count]);
         let indices = Tensor::<B, 2, Int>::from_data(indices, &device);

@@ -5,8 +5,8 @@
 //! again afterwards.
 
 use hart_core::{Error, Grid, Result};
-use image::imageops::{FilterType, resize};
 use image::RgbImage;
+use image::imageops::{FilterType, resize};
 
 use super::mask::Mask;
 use crate::image::Pixels;
@@ -63,7 +63,8 @@ impl Frame {
     fn of(seen: Rectangle, model: Grid) -> Self {
         let (wide, high) = (model.columns as f64, model.rows as f64);
         let scale = (wide / seen.width as f64).min(high / seen.height as f64);
-        let side = |side: usize, most: usize| ((side as f64 * scale).round() as usize).clamp(1, most);
+        let side =
+            |side: usize, most: usize| ((side as f64 * scale).round() as usize).clamp(1, most);
         let (width, height) = (side(seen.width, model.columns), side(seen.height, model.rows));
         let (x, y) = ((model.columns - width) / 2, (model.rows - height) / 2);
         Self { seen, inner: Rectangle { x, y, width, height }, model }
@@ -80,7 +81,8 @@ impl Frame {
             )
         };
         let Grid { rows, columns, .. } = self.model;
-        let pixels = (0..rows).flat_map(|row| (0..columns).flat_map(move |column| pixel(row, column)));
+        let pixels =
+            (0..rows).flat_map(|row| (0..columns).flat_map(move |column| pixel(row, column)));
         Pixels::new(columns, rows, pixels.collect())
     }
 
@@ -129,7 +131,8 @@ pub(super) fn on_canvas(
     [x, y]: [usize; 2],
 ) -> Result<(Pixels, Mask)> {
     let (wide, high) = (image.width(), image.height());
-    let fits = |at: usize, length: usize, all: usize| at.checked_add(length).is_some_and(|end| end <= all);
+    let fits =
+        |at: usize, length: usize, all: usize| at.checked_add(length).is_some_and(|end| end <= all);
     let found = || format!("{width} × {height} with the image at ({x}, {y})");
     if !fits(x, wide, width) || !fits(y, high, height) {
         let expected = format!("room for the {wide} × {high} pixels of the image");

@@ -75,9 +75,9 @@ impl Mask {
     ///
     /// # Errors
     /// Those of [`ReadOptions::read`], and [`Error::Invalid`] when no pixel is marked.
-    pub fn read(path: impl AsRef<Path>, from: MaskFrom, options: &ReadOptions) -> Result<Self> {
+    pub fn read(path: impl AsRef<Path>, from: MaskFrom, options: ReadOptions) -> Result<Self> {
         let over = |background: [u8; 3]| {
-            let read = options.clone().background(background).read(&path);
+            let read = options.background(background).read(&path);
             read.map(|read| read.pixels)
         };
         match from {
@@ -228,8 +228,11 @@ pub(super) fn kept_at(kept: &[bool], latent: Grid, map: Grid) -> Vec<bool> {
             taps(i / map.columns, map.rows, latent.rows),
             taps(i % map.columns, map.columns, latent.columns),
         );
-        let value = |row: usize, column: usize| f64::from(u8::from(kept[row * latent.columns + column]));
-        let row = |row: usize| columns.iter().map(|&(column, share)| share * value(row, column)).sum::<f64>();
+        let value =
+            |row: usize, column: usize| f64::from(u8::from(kept[row * latent.columns + column]));
+        let row = |row: usize| {
+            columns.iter().map(|&(column, share)| share * value(row, column)).sum::<f64>()
+        };
         rows.iter().map(|&(at, share)| share * row(at)).sum::<f64>()
     };
     (0..map.cells()).map(|i| share(i) > 0.5).collect()

@@ -83,7 +83,11 @@ impl Edit {
     ///
     /// # Errors
     /// [`Error::Invalid`] when it does not lie on the canvas, or fills it.
-    pub fn outpaint(image: Pixels, [width, height]: [usize; 2], [x, y]: [usize; 2]) -> Result<Self> {
+    pub fn outpaint(
+        image: Pixels,
+        [width, height]: [usize; 2],
+        [x, y]: [usize; 2],
+    ) -> Result<Self> {
         let (canvas, mask) = frame::on_canvas(&image, [width, height], [x, y])?;
         Ok(Self::new(canvas, Kind::Outpaint { mask }))
     }
@@ -113,7 +117,8 @@ impl Edit {
     /// Changes what `from` says of an image into what `to` says, and keeps the rest (VARIN): the noise is
     /// looked for under which the model makes this image of the first prompt, and used with the second.
     pub fn change(image: Pixels, from: impl Into<String>, to: impl Into<String>) -> Self {
-        let kind = Kind::Change { from: from.into(), margin: change::MARGIN, strength: change::STRENGTH };
+        let kind =
+            Kind::Change { from: from.into(), margin: change::MARGIN, strength: change::STRENGTH };
         Self::new(image, kind).prompt(to)
     }
 
@@ -150,8 +155,9 @@ impl Edit {
 
     /// For [`Self::change`]: how much is new, from 0 to 1 (default 8/14), as in [`Self::variation`].
     pub fn strength(mut self, share: f64) -> Self {
-        if let Kind::Variation { strength } | Kind::Restyle { strength } | Kind::Change { strength, .. } =
-            &mut self.kind
+        if let Kind::Variation { strength }
+        | Kind::Restyle { strength }
+        | Kind::Change { strength, .. } = &mut self.kind
         {
             *strength = share;
         }
@@ -209,7 +215,9 @@ impl Edit {
                 }
                 Ok(())
             }
-            Kind::Variation { strength } | Kind::Restyle { strength } => in_unit("strength", *strength),
+            Kind::Variation { strength } | Kind::Restyle { strength } => {
+                in_unit("strength", *strength)
+            }
             Kind::Change { margin, strength, .. } => {
                 if !(margin.is_finite() && *margin >= 0.0) {
                     return Err(Error::invalid("the margin", margin, "a number, 0 or above"));

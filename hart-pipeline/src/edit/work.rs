@@ -60,12 +60,13 @@ impl<B: HartBackend> HartPipeline<B> {
         let name = edit.settings().kind;
         match &edit.kind {
             Kind::Change { from, margin, .. } => {
-                let explain = Explain::new(&source, kept.scales, scales.count());
+                let mut explain = Explain::new(&source, kept.scales, scales.count());
                 let text = self.text_encoder().encode(&[from])?.text;
-                let settings =
-                    request.settings(scales, &about.diffusion_steps, &about.defaults)?;
+                let settings = request.settings(scales, &about.diffusion_steps, &about.defaults)?;
                 let draws = hart_core::random::SeededDraws::new([0]);
-                let explained = explain.run(model.generation(&text, &settings, &draws))?;
+                let generation = model.generation(&text, &settings, &draws);
+                let end = generation.hook(&mut explain).run();
+                let explained = explain.finish(end)?;
                 let mut hook = ChangeByPrompt::new(&source, &explained, *margin, scales.count());
                 self.finished(&request, &mut hook, &finish, observer)
             }
@@ -90,8 +91,7 @@ impl<B: HartBackend> HartPipeline<B> {
         finish: &Finish<'_>,
         observer: &mut dyn Observer,
     ) -> Result<Vec<Outcome>> {
-        let mut finishing =
-            Finishing { observer, finish, images: BTreeMap::new(), failure: None };
+        let mut finishing = Finishing { observer, finish, images: BTreeMap::new(), failure: None };
         let outcomes = self.generate_with_hook(request, hook, &mut finishing)?;
         if let Some(error) = finishing.failure {
             return Err(error);

@@ -1,0 +1,132 @@
+//! Edits of a whole image: variations, restyling, enlarging, changes by prompt.
+
+use burn::tensor::{DType, Tensor, TensorData};
+use hart_pipeline::backend::{Flex, default_device};
+use hart_pipeline::edit::Edit;
+use hart_pipeline::{Error, Grid, Pixels};
+
+use crate::{HEART, PIPELINE, difference, made, noise};
+
+fn edited(edit: &Edit) -> Pixels {
+    PIPELINE.edit(edit).expect("an edited image")[0].pixels().clone()
+}
+
+/// An image as the tokenizer gives it back.
+fn reconstructed(image: &Pixels) -> Pixels {
+    let tokenizer = &PIPELINE.model().expect("a model").tokenizer;
+    let planes = TensorData::new(image.to_planes(), [1, 3, image.height(), image.width()]);
+    let planes = Tensor::<Flex, 4>::from_data(planes, (&default_device(), DType::F32));
+    let latent = tokenizer.encode_latent(planes, &mut ());
+    let decoded: Vec<f32> =
+        tokenizer.decode_latent(latent, &mut ()).into_data().iter::<f32>().collect();
+    Pixels::from_planes(Grid::new(image.height(), image.width()), &decoded).expect("pixels")
+}
+
+#[test]
+fn without_strength_the_image_is_only_encoded_and_decoded() {
+    let expected = reconstructed(&HEART);
+    for edit in [
+        Edit::variation(HEART.clone(), 0.0),
+        Edit::restyle(HEART.clone(), "a robot, 3D style", 0.0),
+    ] {
+        assert_eq!(edited(&edit), expected);
+    }
+}
+
+#[test]
+fn with_all_strength_it_is_an_image_of_the_prompt() {
+    let prompt = "a green apple, flat style";
+    let edit = Edit::restyle(HEART.clone(), prompt, 1.0).seed(9);
+    assert_eq!(edited(&edit), made(prompt, 9));
+}
+
+#[test]
+fn the_stronger_the_further_from_the_source() {
+    let prompts = ["a red heart, flat style", "a robot, 3D style", "a parrot, cartoon style"];
+    let distance = |strength: f64| {
+        let mut sum = 0.0;
+        for (seed, prompt) in (0..).zip(prompts) {
+            let source = made(prompt, 100 + seed);
+            for other in 0..4 {
+                let edit = Edit::variation(source.clone(), strength).prompt(prompt).seed(other);
+                sum += difference(&edited(&edit), &source);
+            }
+        }
+        sum
+    };
+    let distances = [0.0, 0.34, 0.67, 1.0].map(distance);
+    assert!(distances.windows(2).all(|pair| pair[0] < pair[1]), "{distances:?}");
+}
+
+#[test]
+fn any_size_comes_out_as_it_came_in() {
+    for (width, height) in [(1, 1), (300, 20), (33, 64), (5000, 2)] {
+        let edit = Edit::variation(noise(width, height), 0.5);
+        let result = edited(&edit);
+        assert_eq!((result.width(), result.height()), (width, height));
+    }
+}
+
+#[test]
+fn small_images_are_enlarged_and_large_ones_refused() {
+    for (size, expected) in [((16, 16), (32, 32)), ((16, 8), (32, 16)), ((1, 3), (11, 32))] {
+        let edit = Edit::enlarge(noise(size.0, size.1)).prompt("a red heart, flat style");
+        let result = edited(&edit);
+        assert_eq!((result.width(), result.height()), expected, "{size:?}");
+    }
+    for (width, height) in [(32, 32), (40, 5)] {
+        let error = PIPELINE.edit(&Edit::enlarge(noise(width, height))).expect_err("large already");
+        assert!(error.to_string().contains("32 × 32"), "{error}");
+    }
+}
+
+#[test]
+fn an_enlarged_image_is_that_image() {
+    // Half of it, by the mean of four pixels.
+    let half = |y: usize, x: usize, channel: usize| {
+        let sum: usize = [(0, 0), (0, 1), (1, 0), (1, 1)]
+            .iter()
+            .map(|(dy, dx)| usize::from(HEART.at(2 * x + dx, 2 * y + dy)[channel]))
+            .sum();
+        (sum / 4) as u8
+    };
+    let pixels = (0..256).flat_map(|i| [0, 1, 2].map(|channel| half(i / 16, i % 16, channel)));
+    let small = Pixels::new(16, 16, pixels.collect()).expect("pixels");
+    let large = edited(&Edit::enlarge(small).prompt("a red heart, flat style"));
+    let (own, other) =
+        (difference(&large, &HEART), difference(&large, &made("a robot, 3D style", 1)));
+    assert!(own < 15.0 && own < other / 3.0, "{own}, another image {other}");
+}
+
+#[test]
+fn the_noise_of_the_source_keeps_more_of_it_than_another_prompt_alone() {
+    let (from, to) = ("a red heart, flat style", "a red heart, cartoon style");
+    let (mut kept, mut plain, mut same) = (0.0, 0.0, 0.0);
+    for seed in 0..6 {
+        let source = made(from, 50 + seed);
+        let change = Edit::change(source.clone(), from, to).seed(seed);
+        let restyle = Edit::restyle(source.clone(), to, 8.0 / 14.0).seed(seed);
+        let again = Edit::change(source.clone(), from, from).seed(seed);
+        kept += difference(&edited(&change), &source);
+        plain += difference(&edited(&restyle), &source);
+        same += difference(&edited(&again), &source);
+    }
+    assert!(same < kept && kept < plain, "same prompt {same}, change {kept}, restyle {plain}");
+}
+
+#[test]
+fn strengths_outside_of_their_range_are_refused() {
+    for strength in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
+        for edit in [
+            Edit::variation(HEART.clone(), strength),
+            Edit::change(HEART.clone(), "a heart", "a cat").strength(strength),
+        ] {
+            let refused = PIPELINE.edit(&edit).map(|_| ());
+            assert!(matches!(refused, Err(Error::Invalid { .. })), "{strength}");
+        }
+    }
+    let edit = Edit::variation(HEART.clone(), 0.5).with(|request| request.size(64, 64));
+    assert!(PIPELINE.edit(&edit).expect_err("a size").to_string().contains("size"));
+    let edit = Edit::variation(HEART.clone(), 0.5).prompt(" ");
+    assert!(PIPELINE.edit(&edit).is_err(), "a blank prompt");
+}
