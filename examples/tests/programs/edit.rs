@@ -53,7 +53,7 @@ fn what_cannot_be_done_is_said() {
         ("--variation 0.5 --enlarge", 1, "one edit at a time"),
         ("--restyle 0.5", 2, "PROMPT"),
         ("--from a+cat", 2, "--to"),
-        ("--variation 0.5 --out result.gif", 1, "gif"),
+        ("--variation 0.5 --out result.gif", 2, "gif"),
     ] {
         let (found, said) = fails(at, "edit", &format!("black.png {arguments}"));
         assert_eq!(found, code, "{arguments}: {said}");
