@@ -1,5 +1,6 @@
 //! The programs that the README names, as a user starts them.
 
+mod edit;
 mod inspect;
 mod models;
 #[cfg(feature = "hub")]
