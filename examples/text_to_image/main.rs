@@ -24,7 +24,8 @@ use hart_pipeline::image::ImageGrid;
 use hart_pipeline::observer::ScaleDone;
 use hart_pipeline::text::PaddingSide;
 use hart_pipeline::{
-    Event, HartPipeline, Image, PipelineBuilder, Pixels, Precision, Request, TransformerWeights,
+    Effort, Event, HartPipeline, Image, PipelineBuilder, Pixels, Precision, Request,
+    TransformerWeights,
 };
 
 /// Makes images of prompts.
@@ -41,7 +42,7 @@ struct Arguments {
         long,
         value_name = "FILE",
         conflicts_with_all = ["prompts", "seed", "count", "size", "guidance", "top_k", "top_p",
-            "smooth", "no_smooth", "mask_passes", "diffusion_steps", "temperature", "precision",
+            "smooth", "no_smooth", "mask_passes", "diffusion_steps", "temperature", "effort", "precision",
             "weights", "padding_side", "strip_height", "enlarge", "grid", "preview"]
     )]
     again: Option<PathBuf>,
@@ -88,6 +89,10 @@ struct Arguments {
     /// Factor of the noise of every diffusion step [default: what suits the model].
     #[arg(long, value_name = "X")]
     temperature: Option<f64>,
+    /// How much is computed at the two largest scales: exact, fast (without guidance) or faster (and for
+    /// a part of the tokens alone).
+    #[arg(long, value_name = "LEVEL", default_value = "exact")]
+    effort: Effort,
     /// Element type of the weights: f32, bf16, f16 or int8.
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     precision: Precision,
@@ -194,7 +199,8 @@ impl Arguments {
         let mut request = Request::batch(&self.prompts)
             .seed(self.seed.value)
             .count(self.count)
-            .mask_passes(self.mask_passes);
+            .mask_passes(self.mask_passes)
+            .effort(self.effort);
         if let Some([width, height]) = self.size {
             request = request.size(width, height);
         }

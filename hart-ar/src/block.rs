@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 use hart_core::nn::{Prepare, RmsNorm, RmsNormConfig};
-use hart_core::ops::Angles;
+use hart_core::ops::{Angles, pick_rows};
 use hart_core::tap::Tap;
 use hart_core::{HartBackend, Precision};
 
@@ -12,6 +12,7 @@ use crate::cache::{Keep, LayerCache};
 use crate::config::TransformerConfig;
 use crate::mlp::Mlp;
 use crate::modulation::{Modulation, ModulationValues};
+use crate::pruning::{most_active, pick_angles, put_rows};
 
 /// Attention and feed-forward part, each normalised, modulated and added to its input.
 #[derive(Module, Debug)]
@@ -50,7 +51,48 @@ impl<B: HartBackend> Block<B> {
         tap: &mut dyn Tap,
     ) -> Tensor<B, 3> {
         let attend = |x| self.attention.forward(x, angles, caches, keep);
-        self.run(x, modulation, attend, tap)
+        self.run(x, modulation, attend, &mut None, tap)
+    }
+
+    /// The same, and what both parts gave before it was added.
+    pub(crate) fn forward_kept(
+        &self,
+        x: Tensor<B, 3>,
+        modulation: Option<&ModulationValues<B>>,
+        angles: &Angles<B>,
+        caches: &mut [LayerCache<B>],
+        keep: Keep,
+        tap: &mut dyn Tap,
+    ) -> (Tensor<B, 3>, [Tensor<B, 3>; 2]) {
+        let attend = |x| self.attention.forward(x, angles, caches, keep);
+        let mut parts = Some(vec![]);
+        let x = self.run(x, modulation, attend, &mut parts, tap);
+        let parts = parts.unwrap_or_default().try_into();
+        (x, parts.expect("two parts"))
+    }
+
+    /// The same for `count` tokens of each row alone; the other ones take the results of `earlier`
+    /// (attention and feed-forward, `[rows, tokens, C]` each).
+    pub(crate) fn forward_pruned(
+        &self,
+        x: Tensor<B, 3>,
+        modulation: Option<&ModulationValues<B>>,
+        angles: &Angles<B>,
+        caches: &mut [LayerCache<B>],
+        keep: Keep,
+        (count, earlier): (usize, [Tensor<B, 3>; 2]),
+    ) -> Tensor<B, 3> {
+        let [attention, feed_forward] = earlier;
+        let places = most_active(&x, count);
+        let picked = self.normalize(pick_rows(x.clone(), &places), modulation, 0);
+        let angles = pick_angles(angles, &places);
+        let attended = self.attention.forward(picked, &angles, caches, keep);
+        let x = add(x, put_rows(attention, attended, &places), modulation, 0);
+
+        let places = most_active(&x, count);
+        let picked = self.normalize(pick_rows(x.clone(), &places), modulation, 1);
+        let transformed = self.mlp.forward(picked);
+        add(x, put_rows(feed_forward, transformed, &places), modulation, 1)
     }
 
     /// The same without a cache, under an additive mask broadcastable to `[batch, heads, tokens,
@@ -63,7 +105,7 @@ impl<B: HartBackend> Block<B> {
         mask: Option<Tensor<B, 4>>,
     ) -> Tensor<B, 3> {
         let attend = |x| self.attention.forward_masked(x, angles, mask);
-        self.run(x, modulation, attend, &mut ())
+        self.run(x, modulation, attend, &mut None, &mut ())
     }
 
     fn run(
@@ -71,12 +113,15 @@ impl<B: HartBackend> Block<B> {
         x: Tensor<B, 3>,
         modulation: Option<&ModulationValues<B>>,
         attend: impl FnOnce(Tensor<B, 3>) -> Tensor<B, 3>,
+        kept: &mut Option<Vec<Tensor<B, 3>>>,
         tap: &mut dyn Tap,
     ) -> Tensor<B, 3> {
         let attended = attend(self.normalize(x.clone(), modulation, 0));
         tap.record("attention", &|| attended.to_data());
+        kept.iter_mut().for_each(|kept| kept.push(attended.clone()));
         let x = add(x, attended, modulation, 0);
         let transformed = self.mlp.forward(self.normalize(x.clone(), modulation, 1));
+        kept.iter_mut().for_each(|kept| kept.push(transformed.clone()));
         let x = add(x, transformed, modulation, 1);
         tap.record("output", &|| x.to_data());
         x

@@ -49,7 +49,7 @@
 //!
 //! let positions = [vec![0, 1, 2, 3]];
 //! let step =
-//!     ScaleStep { scale: 1, positions: &positions, keep: Keep::Yes, halves: Halves::Both };
+//!     ScaleStep::whole(1, &positions, Keep::Yes, Halves::Both);
 //! let image_so_far = Tensor::zeros([1, 4, 3], &device);
 //! let hidden = session.scale_step(step, image_so_far, &mut ())?;
 //! assert_eq!(session.guided_logits(&hidden, 4.5)?.dims(), [1, 4, 16]); // scale 1: four tokens
@@ -69,6 +69,7 @@ pub mod mask_passes;
 pub mod mlp;
 pub mod modulation;
 mod names;
+pub mod pruning;
 pub mod rotary;
 pub mod sampling;
 pub mod session;
@@ -78,6 +79,7 @@ pub mod transformer;
 pub use condition::TextCondition;
 pub use config::{LevelEmbeddingKind, MlpKind, ModulationKind, PoolingKind, TransformerConfig};
 pub use names::NAMES;
+pub use pruning::Computed;
 pub use session::{Halves, Hidden, ScaleStep, Session};
 pub use teacher_forcing::{Predictions, cross_entropy, kept_tokens, scale_weights};
 pub use transformer::{Transformer, TransformerSize};

@@ -4,8 +4,8 @@ use burn::tensor::{Tensor, TensorData};
 use hart_ar::cache::Keep;
 use hart_ar::sampling::{TokenRule, sample_tokens};
 use hart_ar::{
-    Halves, ScaleStep, Session, TextCondition, Transformer, TransformerConfig, TransformerSize,
-    scale_weights,
+    Computed, Halves, ScaleStep, Session, TextCondition, Transformer, TransformerConfig,
+    TransformerSize, scale_weights,
 };
 use hart_core::config::ConfigReader;
 use hart_core::random::{Draws, SeededDraws};
@@ -46,6 +46,15 @@ fn text(prompts: &[usize]) -> TextCondition<Flex> {
 
 /// The guided logits of every step for some prompts, `[prompts, tokens · V]` a step.
 fn logits(transformer: &Transformer<Flex>, prompts: &[usize]) -> Vec<Vec<Vec<f32>>> {
+    logits_of(transformer, prompts, |_| Computed::All)
+}
+
+/// The same where not all tokens of a scale go through the blocks.
+fn logits_of(
+    transformer: &Transformer<Flex>,
+    prompts: &[usize],
+    computed: impl Fn(usize) -> Computed,
+) -> Vec<Vec<Vec<f32>>> {
     let batch = prompts.len();
     let text = text(prompts);
     let session = Session::new(transformer, &text, 0, Halves::Both, &mut ());
@@ -60,7 +69,8 @@ fn logits(transformer: &Transformer<Flex>, prompts: &[usize]) -> Vec<Vec<Vec<f32
             let input = Tensor::cat(inputs.collect(), 0);
             let keep = if scale == scales.last() { Keep::No } else { Keep::Yes };
             let positions = vec![(0..tokens).collect(); batch];
-            let step = ScaleStep { scale, positions: &positions, keep, halves: Halves::Both };
+            let step = ScaleStep::whole(scale, &positions, keep, Halves::Both);
+            let step = ScaleStep { computed: computed(scale), ..step };
             session.scale_step(step, input, &mut ()).expect("a step")
         };
         let logits = session.guided_logits(&hidden, scale as f64).expect("logits");
@@ -81,6 +91,45 @@ fn an_image_has_the_same_logits_to_the_last_bit_in_every_batch() {
             assert_eq!(differ, 0, "scale {scale} of a batch of {}", batch.len());
         }
     }
+}
+
+#[test]
+fn tokens_that_are_not_computed_take_earlier_results() {
+    let transformer = transformer();
+    let pruned = |count: usize| {
+        logits_of(&transformer, &[0, 1], |scale| match scale {
+            2 => Computed::AllKept,
+            3 => Computed::Most(count),
+            _ => Computed::All,
+        })
+    };
+    let all = logits(&transformer, &[0, 1]);
+    // With all 256 tokens of the last scale nothing is taken from the one before.
+    assert!(pruned(256) == all && pruned(1000) == all);
+    let some = pruned(64);
+    assert!(some[..3] == all[..3], "earlier scales have changed");
+    assert!(some[3] != all[3]);
+    assert!(some[3].iter().flatten().all(|logit| logit.is_finite()));
+    let alone = logits_of(&transformer, &[1], |scale| match scale {
+        2 => Computed::AllKept,
+        3 => Computed::Most(64),
+        _ => Computed::All,
+    });
+    assert!(alone[3][0] == some[3][1], "an image depends on its batch");
+}
+
+#[test]
+fn results_that_were_not_kept_cannot_be_taken() {
+    let transformer = transformer();
+    let text = text(&[0]);
+    let mut session =
+        Session::new(&transformer, &text, 0, Halves::Both, &mut ()).expect("a session");
+    session.context_step(&mut ()).expect("the first step");
+    let positions = vec![(0..9).collect()];
+    let step = ScaleStep::whole(1, &positions, Keep::Yes, Halves::Both);
+    let step = ScaleStep { computed: Computed::Most(3), ..step };
+    let refused = session.scale_step(step, normal(1, [1, 9, 8]), &mut ()).map(|_| ());
+    assert!(matches!(refused, Err(Error::Invalid { .. })), "{refused:?}");
 }
 
 #[test]

@@ -89,6 +89,7 @@ impl<B: HartBackend> ImageBatch<'_, B> {
             mask_passes: settings.mask_passes,
             diffusion_steps: schedule.map(|schedule| schedule.respacing().to_string()),
             temperature: settings.temperature,
+            effort: settings.effort.to_string(),
             hook,
             system_prompt: Some(encoder.system_prompt().to_settings()),
             padding_side: Some(encoder.tokenizer().padding_side().name().to_string()),

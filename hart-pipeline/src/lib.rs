@@ -65,7 +65,7 @@ pub use builder::PipelineBuilder;
 pub use defaults::ModelDefaults;
 #[cfg(feature = "embedded")]
 pub use embedded::EMBEDDED;
-pub use generation::{GenerationHook, GenerationSettings};
+pub use generation::{Effort, GenerationHook, GenerationSettings};
 pub use hart_core::{Error, Grid, HartBackend, Precision, Result};
 pub use image::{Image, ImageSettings, Pixels};
 pub use model::{HartModel, ModelCheckpoints, ModelConfig, TransformerWeights};

@@ -44,7 +44,9 @@ impl<B: HartBackend> Run<'_, B> {
         } else {
             let input = to_tokens(quantizer.scale_input(scale, latent.clone()));
             let halves = self.halves(scale);
-            let step = ScaleStep { scale, positions: &positions, keep: Keep::Yes, halves };
+            let computed = self.computed(scale);
+            let keep = Keep::Yes;
+            let step = ScaleStep { scale, positions: &positions, keep, halves, computed };
             session.scale_step(step, gather(input, &positions), around.tap)?
         };
         let sampling = Sampling { scale, pass: 0, positions: &positions, latent: &latent };

@@ -57,7 +57,8 @@ impl<B: HartBackend> Run<'_, B> {
     ) -> Result<Tensor<B, 3>> {
         let input = gather(to_tokens(at.latent.clone()), at.positions);
         let halves = self.halves(at.scale);
-        let step = ScaleStep { scale: at.scale, positions: at.positions, keep, halves };
+        let (scale, positions, computed) = (at.scale, at.positions, self.computed(at.scale));
+        let step = ScaleStep { scale, positions, keep, halves, computed };
         let hidden = session.scale_step(step, input, around.tap)?;
         let tokens = self.sample(at, session, &hidden, around)?;
         let Some(schedule) = &self.settings.noise_schedule else { return Ok(tokens.vectors) };

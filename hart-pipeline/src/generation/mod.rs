@@ -5,6 +5,7 @@
 //! | [`coarse`] | all scales but the last: discrete tokens |
 //! | [`last`] | the last scale: masked passes, and the residual of the diffusion head |
 //! | [`hook`] | the one seam: what may be changed on the way, for editing and research |
+//! | [`effort`] | how much is computed at the largest scales |
 //! | [`settings`] | guidance, sampling, diffusion steps |
 //!
 //! ```
@@ -24,6 +25,7 @@
 //! ```
 
 pub mod coarse;
+pub mod effort;
 pub mod hook;
 pub mod last;
 mod positions;
@@ -31,12 +33,13 @@ pub mod settings;
 mod step;
 
 use burn::tensor::{DType, Tensor, backend::Backend};
-use hart_ar::{Halves, Session, TextCondition};
+use hart_ar::{Computed, Halves, Session, TextCondition};
 use hart_core::random::Draws;
 use hart_core::tap::{Prefixed, Tap};
 use hart_core::{HartBackend, Result, ScaleSchedule};
 
 use crate::model::HartModel;
+pub use effort::Effort;
 pub use hook::{Batch, GenerationHook, ResidualSampling, ScaleTokens, Step};
 pub use settings::GenerationSettings;
 
@@ -120,7 +123,10 @@ impl<'a, B: HartBackend> Generation<'a, B> {
         let draws = hook.draws(Box::new(draws));
         let text = &hook.text(text.clone());
         let scales = model.transformer.scales();
-        let ratios = (0..scales.count()).map(|scale| settings.guidance * scales.ratio(scale));
+        let ratios = (0..scales.count()).map(|scale| {
+            let guided = settings.effort.is_guided(scales, scale);
+            if guided { settings.guidance * scales.ratio(scale) } else { 0.0 }
+        });
         let guidance: Vec<f64> =
             ratios.enumerate().map(|(scale, usual)| hook.guidance(scale, usual)).collect();
         let run = Run {
@@ -189,6 +195,11 @@ impl<B: HartBackend> Run<'_, B> {
 
     fn scales(&self) -> &ScaleSchedule {
         self.model.transformer.scales()
+    }
+
+    /// Which tokens of a scale go through the blocks.
+    fn computed(&self, scale: usize) -> Computed {
+        self.settings.effort.computed(self.scales(), scale)
     }
 
     /// The halves of guidance that are computed at a scale: later guidance needs the keys and

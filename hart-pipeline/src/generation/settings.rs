@@ -4,6 +4,7 @@ use hart_ar::sampling::{COARSE_SCALES, RELEASE_TOP_K, Smoothing, TokenRule};
 use hart_core::{Error, Result, ScaleSchedule};
 use hart_diffusion::NoiseSchedule;
 
+use super::effort::Effort;
 use crate::defaults::ModelDefaults;
 
 /// The checked settings of a generation.
@@ -24,6 +25,8 @@ pub struct GenerationSettings {
     pub noise_schedule: Option<NoiseSchedule>,
     /// Factor of the noise of every diffusion step.
     pub temperature: f64,
+    /// How much is computed.
+    pub effort: Effort,
 }
 
 impl GenerationSettings {
@@ -46,6 +49,7 @@ impl GenerationSettings {
             mask_passes: 1,
             noise_schedule: Some(NoiseSchedule::respaced(diffusion_steps)?),
             temperature: defaults.temperature,
+            effort: Effort::Exact,
         };
         settings.check_numbers()?;
         Ok(settings)
@@ -60,6 +64,10 @@ impl GenerationSettings {
         let tokens = scales.tokens(scales.last());
         if self.mask_passes == 0 || self.mask_passes > tokens {
             let expected = format!("from 1 to {tokens}, the tokens of the last scale");
+            return Err(Error::invalid("the number of mask passes", self.mask_passes, expected));
+        }
+        if self.effort == Effort::Faster && self.mask_passes > 1 {
+            let expected = "1 at the effort `faster`, which leaves out tokens of the last scale";
             return Err(Error::invalid("the number of mask passes", self.mask_passes, expected));
         }
         Ok(())

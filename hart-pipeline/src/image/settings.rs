@@ -58,7 +58,7 @@ pub struct ImageSettings {
     pub diffusion_steps: Option<String>,
     /// Factor of the noise of every diffusion step.
     pub temperature: f64,
-    /// How much was computed: `exact`, the only level so far.
+    /// How much was computed: `exact`, `fast` or `faster`.
     pub effort: String,
     /// Name of the hook that changed the generation, if there was one.
     pub hook: Option<String>,

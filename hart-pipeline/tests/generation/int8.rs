@@ -55,7 +55,7 @@ fn guided_logits(name: &str, precision: Precision) -> Vec<f64> {
         let keep = if scale == scales.last() { Keep::No } else { Keep::Yes };
         let image = values(1 + scale as u64, [1, count, channels]);
         let positions = [(0..count).collect()];
-        let step = ScaleStep { scale, positions: &positions, keep, halves: Halves::Both };
+        let step = ScaleStep::whole(scale, &positions, keep, Halves::Both);
         let hidden = session.scale_step(step, image, &mut ()).expect("a step");
         add(&session, hidden);
     }

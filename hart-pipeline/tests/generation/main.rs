@@ -1,5 +1,6 @@
 //! Whole generations on the toy model.
 
+mod effort;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod hostile;

@@ -4,7 +4,7 @@ use hart_core::HartBackend;
 use hart_pipeline::backend::DefaultBackend;
 use hart_pipeline::text::{PaddingSide, SystemPrompt};
 use hart_pipeline::{
-    Error, GenerationHook, Image, ImageSettings, PipelineBuilder, Precision, Request,
+    Effort, Error, GenerationHook, Image, ImageSettings, PipelineBuilder, Precision, Request,
     TransformerWeights,
 };
 
@@ -37,6 +37,8 @@ fn everything_that_makes_an_image_is_enough_to_make_it_again() {
         (builder(), heart().guidance(0.0).top_k(3).smooth(false).mask_passes(3)),
         (builder(), heart().residual(false).top_p(0.7)),
         (builder(), heart().diffusion_steps("3").temperature(0.5)),
+        (builder(), heart().effort(Effort::Fast)),
+        (builder().precision(Precision::Int8), heart().effort(Effort::Faster)),
         (builder().system_prompt(SystemPrompt::None), heart()),
         (builder().system_prompt(custom).padding_side(PaddingSide::Left), heart()),
         (builder().weights(TransformerWeights::Raw).strip_height(4), heart()),

@@ -2,7 +2,7 @@
 //!
 //! Rows of every doubled batch are ordered with the conditional half first.
 
-use std::ops::Range;
+mod blocks;
 
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 use hart_core::nn::context_angles;
@@ -14,7 +14,9 @@ use crate::cache::{Keep, LayerCache};
 use crate::condition::TextCondition;
 use crate::head::HeadModulation;
 use crate::modulation::{ModulationValues, pool_context, pool_max};
+use crate::pruning::{Computed, KeptResults};
 use crate::transformer::Transformer;
+use blocks::{Pruned, Work};
 
 /// The base of the rotary frequencies of context tokens.
 pub(crate) const CONTEXT_BASE: f64 = 10_000.0;
@@ -39,6 +41,15 @@ pub struct ScaleStep<'a> {
     pub keep: Keep,
     /// Which halves are computed. A half that was left out cannot be taken up again.
     pub halves: Halves,
+    /// Which of the tokens go through the blocks.
+    pub computed: Computed,
+}
+
+impl<'a> ScaleStep<'a> {
+    /// A step in which every token goes through all blocks.
+    pub fn whole(scale: usize, positions: &'a [Vec<usize>], keep: Keep, halves: Halves) -> Self {
+        Self { scale, positions, keep, halves, computed: Computed::All }
+    }
 }
 
 /// The last block's output for the tokens of a step.
@@ -67,6 +78,8 @@ pub struct Session<'a, B: Backend> {
     head: HeadModulation<B>,
     /// For each block the cache of the conditional half, and that of the unconditional one.
     caches: Vec<Vec<LayerCache<B>>>,
+    /// What blocks gave at the last scale whose results are kept.
+    results: Option<KeptResults<B>>,
 }
 
 impl Halves {
@@ -145,6 +158,7 @@ impl<'a, B: HartBackend> Session<'a, B> {
             head: transformer.head.modulate(largest),
             caches: transformer.blocks.iter().map(|_| caches()).collect(),
             levels,
+            results: None,
         };
         let context = session.with_level(embedded, 0);
         let mut inputs = vec![context.clone().narrow(0, 0, batch)];
@@ -171,7 +185,8 @@ impl<'a, B: HartBackend> Session<'a, B> {
             let [_, tokens, _] = x.dims();
             let angles = self.context_angles(&positions[half], &x.device());
             let mut tap = Prefixed { prefix: names[half].to_string(), tap: &mut *tap };
-            let hidden = self.blocks(x, &angles, half..half + 1, Keep::Yes, &mut tap);
+            let work = Work { halves: half..half + 1, keep: Keep::Yes, pruned: Pruned::No };
+            let hidden = self.blocks(x, &angles, work, &mut tap);
             tap.record("logits", &|| self.logits(hidden.clone(), half).to_data());
             last.push(hidden.narrow(1, tokens - 1, 1));
         }
@@ -182,7 +197,8 @@ impl<'a, B: HartBackend> Session<'a, B> {
     /// positions, Z]`. Returns the hidden states of these tokens.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a half that was left out before.
+    /// [`Error::Invalid`] for a half that was left out before, and for tokens to be left out of the
+    /// blocks when no earlier results are kept, or not all tokens are asked for.
     pub fn scale_step(
         &mut self,
         step: ScaleStep<'_>,
@@ -199,7 +215,9 @@ impl<'a, B: HartBackend> Session<'a, B> {
         let words = if halves > 1 { words.repeat_dim(0, halves) } else { words };
         let x = self.with_level(words, step.scale);
         let angles = self.visual_angles(&step, &x.device());
-        let states = self.blocks(x, &angles, 0..halves, step.keep, tap);
+        let pruned = self.pruned(&step)?;
+        let work = Work { halves: 0..halves, keep: step.keep, pruned };
+        let states = self.blocks(x, &angles, work, tap);
         let hidden = Hidden { states, batch: self.batch };
         tap.record("logits", &|| {
             let conditional = self.logits(hidden.conditional(), 0);
@@ -234,28 +252,6 @@ impl<'a, B: HartBackend> Session<'a, B> {
         let head = &self.transformer.head;
         let modulation = self.head.rows(half * self.batch, self.batch);
         head.logits(head.features(hidden, &modulation))
-    }
-
-    /// All blocks on the rows of some halves of guidance.
-    fn blocks(
-        &mut self,
-        mut x: Tensor<B, 3>,
-        angles: &Angles<B>,
-        halves: Range<usize>,
-        keep: Keep,
-        tap: &mut dyn Tap,
-    ) -> Tensor<B, 3> {
-        tap.record("input", &|| x.to_data());
-        let (first, rows) = (halves.start * self.batch, halves.len() * self.batch);
-        let layers = self.transformer.blocks.iter().zip(&self.modulations).zip(&mut self.caches);
-        for (i, ((block, modulation), caches)) in layers.enumerate() {
-            let mut tap = Prefixed { prefix: format!("block.{i}."), tap: &mut *tap };
-            let modulation = modulation.as_ref().map(|values| values.rows(first, rows));
-            let caches = &mut caches[halves.clone()];
-            x = block.forward(x, modulation.as_ref(), angles, caches, keep, &mut tap);
-        }
-        tap.record("hidden", &|| x.to_data());
-        x
     }
 
     /// Adds the embedding of a level to embedded tokens.

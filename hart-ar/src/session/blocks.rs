@@ -1,0 +1,98 @@
+//! All blocks in one step, and which tokens they leave out.
+
+use std::ops::Range;
+
+use burn::tensor::Tensor;
+use hart_core::ops::Angles;
+use hart_core::tap::{Prefixed, Tap};
+use hart_core::{Error, Grid, HartBackend, Result};
+
+use super::{ScaleStep, Session};
+use crate::cache::Keep;
+use crate::pruning::{Computed, KeptResults};
+
+/// What blocks do in one step.
+pub(super) struct Work {
+    pub(super) halves: Range<usize>,
+    pub(super) keep: Keep,
+    pub(super) pruned: Pruned,
+}
+
+/// Which tokens blocks leave out.
+#[derive(Clone, Copy)]
+pub(super) enum Pruned {
+    No,
+    /// None, and their results are kept.
+    Kept {
+        grid: Grid,
+    },
+    /// All but the most active ones.
+    To {
+        count: usize,
+        grid: Grid,
+    },
+}
+
+impl<B: HartBackend> Session<'_, B> {
+    /// What a step leaves out of the blocks.
+    pub(super) fn pruned(&self, step: &ScaleStep<'_>) -> Result<Pruned> {
+        let grid = self.transformer.scales().grid(step.scale);
+        let count = match step.computed {
+            Computed::All => return Ok(Pruned::No),
+            Computed::AllKept => return Ok(Pruned::Kept { grid }),
+            Computed::Most(count) => count,
+        };
+        let fits = |kept: &KeptResults<B>| {
+            let rows = kept.parts.first().map_or(0, |parts| parts[0].dims()[0]);
+            kept.grid.rows <= grid.rows
+                && kept.grid.columns <= grid.columns
+                && rows >= step.halves.count() * self.batch
+        };
+        let is_whole = step.positions.iter().all(|cells| cells.len() == grid.cells());
+        if is_whole && self.results.as_ref().is_some_and(fits) {
+            return Ok(Pruned::To { count: count.min(grid.cells()), grid });
+        }
+        let what = format!("the tokens that are computed at scale {}", step.scale);
+        let expected = "all of them: a part needs a whole scale, and an earlier one that was kept";
+        Err(Error::invalid(what, count, expected))
+    }
+
+    /// All blocks on the rows of some halves of guidance.
+    pub(super) fn blocks(
+        &mut self,
+        mut x: Tensor<B, 3>,
+        angles: &Angles<B>,
+        work: Work,
+        tap: &mut dyn Tap,
+    ) -> Tensor<B, 3> {
+        tap.record("input", &|| x.to_data());
+        let Work { halves, keep, pruned } = work;
+        let (first, rows) = (halves.start * self.batch, halves.len() * self.batch);
+        let mut kept = vec![];
+        let layers = self.transformer.blocks.iter().zip(&self.modulations).zip(&mut self.caches);
+        for (i, ((block, modulation), caches)) in layers.enumerate() {
+            let mut tap = Prefixed { prefix: format!("block.{i}."), tap: &mut *tap };
+            let modulation = modulation.as_ref().map(|values| values.rows(first, rows));
+            let modulation = modulation.as_ref();
+            let caches = &mut caches[halves.clone()];
+            x = match (pruned, &self.results) {
+                (Pruned::To { count, grid }, Some(results)) => {
+                    let earlier = (count, results.resized(i, rows, grid));
+                    block.forward_pruned(x, modulation, angles, caches, keep, earlier)
+                }
+                (Pruned::Kept { .. }, _) => {
+                    let (x, parts) =
+                        block.forward_kept(x, modulation, angles, caches, keep, &mut tap);
+                    kept.push(parts);
+                    x
+                }
+                _ => block.forward(x, modulation, angles, caches, keep, &mut tap),
+            };
+        }
+        if let Pruned::Kept { grid } = pruned {
+            self.results = Some(KeptResults { grid, parts: kept });
+        }
+        tap.record("hidden", &|| x.to_data());
+        x
+    }
+}
