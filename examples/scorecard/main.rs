@@ -10,6 +10,7 @@
 //! images that the numbers were computed from.
 #![allow(clippy::print_stdout)]
 
+mod captioned;
 mod finish;
 mod frechet;
 mod painter;
@@ -47,6 +48,9 @@ struct Arguments {
     /// Records of things the model was taught later, to be measured too.
     #[arg(long, value_name = "FILE")]
     new: Option<PathBuf>,
+    /// Prompts as people type them, a JSON object a line, such as examples/data/prompts.jsonl.
+    #[arg(long, value_name = "FILE")]
+    prompts: Option<PathBuf>,
     /// The most images for one score; they are spread evenly over the records.
     #[arg(long, value_name = "N", default_value_t = 1200)]
     most: usize,
@@ -83,8 +87,8 @@ impl OnBackend for Program {
         std::fs::create_dir_all(&arguments.out)?;
         let pipeline = open::<B>(&arguments, device)?;
         let painter = Painter::new(&pipeline, &arguments.out, arguments.guidance, arguments.seed);
-        let scores =
-            Scores::open(&arguments.data, arguments.new.as_deref(), painter, arguments.most)?;
+        let files = [&arguments.new, &arguments.prompts].map(Option::as_deref);
+        let scores = Scores::open(&arguments.data, files, painter, arguments.most)?;
         let mut table = Table::default();
         scores.compute(&arguments.only, &mut table)?;
         table.save(&arguments.out)?;

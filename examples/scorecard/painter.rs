@@ -34,6 +34,11 @@ impl<'a, B: HartBackend> Painter<'a, B> {
         Self { pipeline, folder: folder.to_path_buf(), guidance, seed }
     }
 
+    /// The folder of its sheets.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The side of its images, in pixels.
     pub(crate) fn side(&self) -> anyhow::Result<u32> {
         let size = self.pipeline.image_size();

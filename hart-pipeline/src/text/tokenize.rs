@@ -112,12 +112,17 @@ impl PromptTokenizer {
     /// A prompt as exactly `length` tokens: its first ones, padded when there are fewer.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a prompt without any visible character, or when the tokenizer fails.
+    /// [`Error::Invalid`] for a prompt without any visible character or any token, or when the
+    /// tokenizer fails.
     pub fn tokenize(&self, prompt: &str, length: usize) -> Result<TokenizedPrompt> {
         if prompt.trim().is_empty() {
             return Err(Error::invalid("the prompt", "empty", "some text"));
         }
         let mut tokens = self.ids(reachable(prompt, length))?;
+        if tokens.is_empty() {
+            let found = format!("`{}`", prompt.trim());
+            return Err(Error::invalid("the prompt", found, "a word or more"));
+        }
         let count = tokens.len();
         tokens.truncate(length);
         let pads = std::iter::repeat_n(self.pad, length - tokens.len());

@@ -34,12 +34,15 @@
 //! | `run` | that folder, its metrics and snapshots, and the loop over steps |
 //! | `optimizer` | AdamW in two groups, clipping, the running mean of the weights |
 //! | `data` | images with captions |
+//! | `captions` | captions as people write them, made anew for every step |
 //!
 //! A run is a folder. It holds the experiment, `metrics.csv`, images made during training, and
 //! snapshots from which it is continued exactly: every random draw has an address made of the seed
 //! and the step, so a run that was killed gives the losses that an uninterrupted one would have
 //! given. Nothing is printed: progress goes to a `TrainingObserver`.
 
+#[cfg(feature = "train")]
+pub mod captions;
 #[cfg(feature = "train")]
 pub mod data;
 #[cfg(feature = "train")]

@@ -12,6 +12,7 @@ use super::configs::Configs;
 use super::experiment::HartExperiment;
 use super::tokens::TokenCache;
 use super::words::TextFiles;
+use crate::training::captions::CaptionGrammar;
 use crate::training::data::Records;
 use crate::training::observer::TrainingObserver;
 use crate::training::run::Run;
@@ -56,12 +57,14 @@ pub(super) fn batches(
     words: &TextFiles,
     data: Arc<DataSet>,
     new: Option<Arc<DataSet>>,
+    grammar: Option<CaptionGrammar>,
 ) -> Result<Batches> {
     let config = &configs.model;
     let autoencoder = &config.autoencoder;
     Ok(Batches {
         data,
         new: new.map(|new| (new, experiment.data.new_share)),
+        grammar: grammar.map(Arc::new),
         prompts: words.tokenizer()?,
         system: vec![],
         shape: Shape {

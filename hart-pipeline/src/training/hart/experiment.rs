@@ -57,7 +57,11 @@ pub struct DataSettings {
     pub validation_images: usize,
     /// The folder of the tokenizer.
     pub tokenizer: PathBuf,
-    /// The share of steps in which an image has its first caption.
+    /// A grammar that makes captions as people write them, anew for every step
+    /// ([`CaptionGrammar`](crate::training::captions::CaptionGrammar)).
+    pub captions: Option<PathBuf>,
+    /// The share of steps in which an image has its first caption; with `captions`, the share in
+    /// which it has a caption of its own, by the same share its first one.
     #[serde(default = "half")]
     pub plain_captions: f64,
     /// A model to start from, with its text encoder in `text/`.
@@ -194,6 +198,7 @@ impl DataSettings {
             validation: validation.into(),
             validation_images: some(),
             tokenizer: tokenizer.into(),
+            captions: None,
             plain_captions: half(),
             start_from: None,
             new: None,

@@ -9,11 +9,13 @@ use serde_json::{Map, Value, json};
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::normalizers::{Lowercase, NFC, Sequence};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::{AddedToken, TokenizerBuilder};
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::{AddedToken, SplitDelimiterBehavior, TokenizerBuilder, pre_tokenizers};
 
 use super::experiment::HartExperiment;
 use crate::text::PromptTokenizer;
 use crate::text::words::words;
+use crate::training::captions::CaptionGrammar;
 use crate::training::data::Records;
 use crate::training::experiment::{check, refuse};
 use crate::training::run::Run;
@@ -25,22 +27,64 @@ const LEAST: usize = 257;
 
 /// Tokens of a vocabulary that is learned, when the experiment does not say.
 const VOCABULARY: usize = 2048;
+/// What is between words, as a regular expression.
+const APART: &str = r"[\p{P}\s]+";
+/// How many captions the grammar makes of each record for a vocabulary to be learned from.
+const MADE: u64 = 4;
 /// The file of a snapshot.
 pub(super) const FILE: &str = "words.json";
+
+/// Where captions come from.
+pub(super) struct Texts<'a> {
+    pub(super) train: &'a Records,
+    pub(super) new: Option<&'a Records>,
+    pub(super) grammar: Option<&'a CaptionGrammar>,
+}
+
+impl Texts<'_> {
+    /// The captions that records have of their own.
+    fn own(&self) -> impl Iterator<Item = &str> + Clone + Send {
+        self.train.captions().chain(self.new.into_iter().flat_map(Records::captions))
+    }
+
+    /// Some captions that the grammar makes of each record.
+    fn made(&self) -> impl Iterator<Item = String> {
+        let records = self.train.iter().chain(self.new.into_iter().flat_map(Records::iter));
+        let made = self.grammar.into_iter().flat_map(move |grammar| {
+            records.clone().enumerate().flat_map(move |(index, record)| {
+                let caption = move |draw| grammar.caption(record, 0, [index as u64, draw]);
+                (0..MADE).filter_map(caption)
+            })
+        });
+        made
+    }
+
+    /// All words of captions, but for those that are made up.
+    fn words(&self) -> BTreeSet<String> {
+        let mut found: BTreeSet<String> = self.own().flat_map(words).collect();
+        if let Some(grammar) = self.grammar {
+            let records = self.train.iter().chain(self.new.into_iter().flat_map(Records::iter));
+            found.extend(grammar.words(records));
+        }
+        found
+    }
+}
 
 /// The text tokenizer: of the run that is continued, of the model that is started from, or learned
 /// from the captions.
 pub(super) fn begin(
     experiment: &HartExperiment,
     run: &Run,
-    train: &Records,
-    new: Option<&Records>,
+    texts: &Texts<'_>,
 ) -> Result<TextFiles> {
-    let captions = train.captions().chain(new.into_iter().flat_map(Records::captions));
     match (&run.snapshot, &experiment.data.start_from) {
         (Some(snapshot), _) => TextFiles::from_bytes(&snapshot.read(FILE)?),
-        (None, Some(model)) => Ok(TextFiles::open(&model.join("text"))?.with_captions(captions)),
-        (None, None) => TextFiles::learn(captions, vocabulary(&experiment.text)?),
+        (None, Some(model)) => Ok(TextFiles::open(&model.join("text"))?.with_words(texts.words())),
+        (None, None) => {
+            let captions: Vec<String> =
+                texts.own().map(str::to_string).chain(texts.made()).collect();
+            TextFiles::learn(&captions, texts.words(), vocabulary(&experiment.text)?)
+        }
     }
 }
 
@@ -71,13 +115,15 @@ struct Saved {
 }
 
 impl TextFiles {
-    /// Byte-level BPE over captions in small letters, `vocabulary` tokens at most; the layout is
-    /// that of Qwen2.
+    /// Byte-level BPE over captions in small letters, `vocabulary` tokens at most. Every word is
+    /// spelled with a blank before it and without punctuation, so `cat`, `a cat` and `CAT!` have
+    /// the same token.
     ///
     /// # Errors
     /// [`Error::Config`] when the vocabulary is too small for all bytes.
-    pub(super) fn learn<'a>(
-        captions: impl Iterator<Item = &'a str> + Clone + Send,
+    pub(super) fn learn(
+        captions: &[String],
+        words: BTreeSet<String>,
         vocabulary: usize,
     ) -> Result<Self> {
         let expected = format!("above {LEAST}, the bytes and the pad token");
@@ -92,28 +138,29 @@ impl TextFiles {
             .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
             .show_progress(false)
             .build();
-        let bytes = ByteLevel::new(false, true, true);
+        let apart = SplitPattern::Regex(APART.to_string());
+        let apart = Split::new(apart, SplitDelimiterBehavior::Removed, false).map_err(failed)?;
+        let bytes = ByteLevel::new(true, true, false);
         let mut tokenizer = TokenizerBuilder::new()
             .with_model(BPE::default())
             .with_normalizer(Some(Sequence::new(vec![NFC.into(), Lowercase.into()])))
-            .with_pre_tokenizer(Some(bytes))
+            .with_pre_tokenizer(Some(pre_tokenizers::sequence::Sequence::new(vec![
+                apart.into(),
+                bytes.into(),
+            ])))
             .with_post_processor(Some(ByteLevel::new(false, false, true)))
             .with_decoder(Some(bytes))
             .build()
             .map_err(failed)?;
-        let texts = captions.clone().map(str::to_string);
-        tokenizer.train(&mut trainer, texts).map_err(failed)?;
+        tokenizer.train(&mut trainer, captions.iter()).map_err(failed)?;
         let tokenizer = tokenizer.to_string(false).map_err(failed)?.into_bytes();
         let config = json!({ "pad_token": PAD, "padding_side": "right" });
-        let words: BTreeSet<String> = captions.flat_map(words).collect();
         Ok(Self { tokenizer, config: format!("{config:#}").into_bytes(), words: lines(words) })
     }
 
-    /// The same files with the words of more captions: the vocabulary spells them, and training
-    /// makes them known.
-    pub(super) fn with_captions<'a>(mut self, captions: impl Iterator<Item = &'a str>) -> Self {
-        let mut known: BTreeSet<String> = words(&self.words).collect();
-        known.extend(captions.flat_map(words));
+    /// The same files with more words: the vocabulary spells them, and training makes them known.
+    pub(super) fn with_words(mut self, mut known: BTreeSet<String>) -> Self {
+        known.extend(words(&self.words));
         self.words = lines(known);
         self
     }
