@@ -45,8 +45,8 @@ struct Found {
 
 /// Reads a file of prompts.
 pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Prompt>> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut prompts = vec![];
     for (line, text) in text.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
         let place = || format!("{}, line {}: not a prompt", path.display(), line + 1);
@@ -97,7 +97,8 @@ impl<B: HartBackend> Scores<'_, B> {
         table.add(score.chance(one / 3.0).ceiling(1.0).target(0.7));
         let coloured = self.those(&found, |prompt| prompt.background != Colour::White);
         let score = share(&coloured, |found| found.background);
-        let score = Score::new("natural prompts: on the background asked for", score, coloured.len());
+        let score =
+            Score::new("natural prompts: on the background asked for", score, coloured.len());
         table.add(score.chance(0.1).ceiling(1.0).target(0.95));
         self.detail_prompts(&found, table);
         Ok(())

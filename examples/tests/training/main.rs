@@ -1,6 +1,7 @@
 //! The programs as a user runs them: training on the sample of the repository, killed and continued,
 //! with damaged data and a full disk; models converted.
 
+mod captions;
 mod conversion;
 mod experiments;
 mod programs;

@@ -191,9 +191,8 @@ impl GrammarFile {
 }
 
 fn check_list(list: &Alternatives) -> Result<(), String> {
-    let fits = |alternative: &Alternative| {
-        alternative.weight().is_finite() && alternative.weight() >= 0.0
-    };
+    let fits =
+        |alternative: &Alternative| alternative.weight().is_finite() && alternative.weight() >= 0.0;
     if let Some(wrong) = list.iter().find(|alternative| !fits(alternative)) {
         let (text, weight) = (wrong.text(), wrong.weight());
         return Err(format!("the weight of `{text}` is {weight}, expected 0 or above"));

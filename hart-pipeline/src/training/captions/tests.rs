@@ -110,7 +110,11 @@ fn withheld_forms_are_apart_and_their_words_unknown() {
     let caption = grammar.withheld(&cheese("white"), 1, [0, 0]).unwrap();
     assert!(caption.starts_with("portrait of "), "{caption}");
     let words = grammar.words([&cheese("white"), &pair()].into_iter());
-    assert!(["draw", "emmentals", "pieces", "cherries", "beside", "on"].iter().all(|word| words.contains(*word)));
+    assert!(
+        ["draw", "emmentals", "pieces", "cherries", "beside", "on"]
+            .iter()
+            .all(|word| words.contains(*word))
+    );
     assert!(!words.contains("portrait"));
     assert!(grammar.withheld(&pair(), 1, [0, 0]).is_none());
 }

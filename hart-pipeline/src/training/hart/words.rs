@@ -220,3 +220,25 @@ impl TextFiles {
 fn lines(words: BTreeSet<String>) -> String {
     words.into_iter().fold(String::new(), |text, word| text + &word + "\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::TextFiles;
+
+    #[test]
+    fn a_word_has_the_same_token_wherever_it_stands() {
+        let captions = ["a cat, flat style", "cat", "Draw a cat!", "a flat cat"].map(String::from);
+        let files = TextFiles::learn(&captions, Default::default(), 300).expect("files");
+        let tokenizer = files.tokenizer().expect("a tokenizer");
+        let ids = |text: &str| tokenizer.ids(text).expect("ids");
+        let cat = ids("cat");
+        assert_eq!(cat.len(), 1);
+        for same in ["CAT", " cat", "cat.", "(Cat)", "\"cat\"!", "\tcat\n"] {
+            assert_eq!(ids(same), cat, "{same}");
+        }
+        assert_eq!(ids("a cat,flat style"), ids("A cat flat - Style."));
+        assert_eq!(ids("a cat")[1..], cat);
+        let refused = tokenizer.tokenize("?!", 4).expect_err("no word").to_string();
+        assert!(refused.contains("`?!`"), "{refused}");
+    }
+}
