@@ -1,12 +1,13 @@
 //! The grammar and the prompts of the repository.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hart_pipeline::training::captions::CaptionGrammar;
 use hart_pipeline::training::data::Record;
 
-fn file(name: &str) -> std::path::PathBuf {
+/// A file of the examples' data.
+pub(crate) fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(name)
 }
 

@@ -53,13 +53,14 @@ fn a_tokenizer_learns_and_goes_on_exactly_after_a_kill() {
 fn a_model_learns_goes_on_exactly_after_a_kill_and_makes_images() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let tokenizer = trained_tokenizer().join("tokenizer/tokenizer");
-    let experiment = hart_experiment(folder.path(), "whole", &tokenizer, "");
+    let made = format!("captions = {:?}", captions::file("captions.toml"));
+    let experiment = hart_experiment(folder.path(), "whole", &tokenizer, &made);
     succeeds("train_hart", &[&experiment]);
     let whole = folder.path().join("whole");
     let losses = column(&whole, "loss");
     assert!(mean(&losses[14..]) < mean(&losses[..4]), "{losses:?}");
 
-    let experiment = hart_experiment(folder.path(), "killed", &tokenizer, "");
+    let experiment = hart_experiment(folder.path(), "killed", &tokenizer, &made);
     let killed = folder.path().join("killed");
     kill_after_first_snapshot("train_hart", &experiment, &killed);
     succeeds("train_hart", &[&experiment]);
