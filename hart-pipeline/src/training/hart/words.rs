@@ -50,13 +50,12 @@ impl Texts<'_> {
     /// Some captions that the grammar makes of each record.
     fn made(&self) -> impl Iterator<Item = String> {
         let records = self.train.iter().chain(self.new.into_iter().flat_map(Records::iter));
-        let made = self.grammar.into_iter().flat_map(move |grammar| {
+        self.grammar.into_iter().flat_map(move |grammar| {
             records.clone().enumerate().flat_map(move |(index, record)| {
                 let caption = move |draw| grammar.caption(record, 0, [index as u64, draw]);
                 (0..MADE).filter_map(caption)
             })
-        });
-        made
+        })
     }
 
     /// All words of captions, but for those that are made up.
