@@ -8,20 +8,20 @@
 //! Loaded in the precision it was converted to, the copy makes the same images as the original does
 //! in that precision: its weights are rounded now instead of when they are loaded. No checkpoint is
 //! ever in memory as a whole, neither here nor when the copy is loaded.
-#![allow(clippy::print_stdout)]
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use clap::Parser;
 use hart_ar::Transformer;
-use hart_core::Precision;
 use hart_core::checkpoint::{Checkpoint, Container, StoredAs, convert, stored_formats};
+use hart_core::{Precision, StagedFolder, write_atomically};
 use hart_diffusion::ResidualNetwork;
-use hart_examples::exit;
+use hart_examples::interrupt::{Interrupt, Interrupted};
+use hart_examples::{exit, say};
 use hart_pipeline::backend::{DefaultBackend, default_device};
 use hart_pipeline::text::model::Qwen2;
 use hart_pipeline::text::{self, TextEncoderConfig, open_checkpoint};
@@ -56,37 +56,38 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let out = &arguments.out;
-    ensure!(!out.exists(), "{} is there already", out.display());
-    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty());
-    // Written beside its place and renamed, so that a copy with this name is complete.
-    let unfinished = tempfile::Builder::new()
-        .prefix(".convert-")
-        .tempdir_in(parent.unwrap_or(Path::new(".")))
-        .with_context(|| format!("cannot write beside {}", out.display()))?;
-    let copy = Copy { to: unfinished.path().to_path_buf(), precision: arguments.precision };
-    copy.model(&arguments.model)?;
-    let beside = arguments.model.join("text");
-    let encoder = arguments.text_encoder.clone().or_else(|| beside.is_dir().then_some(beside));
-    if let Some(encoder) = encoder {
-        copy.text_encoder(&encoder)?;
+    ensure!(fs::symlink_metadata(out).is_err(), "{} is there already", out.display());
+    let interrupt = Interrupt::watch()?;
+    let unfinished = StagedFolder::begin(out, ".convert-")?;
+    let to = unfinished.path().to_path_buf();
+    let copied = Copy { to, precision: arguments.precision, interrupt: &interrupt }.all(arguments);
+    if let Some(signal) = interrupt.received() {
+        return Err(Interrupted { signal, left: "nothing was written".to_string() }.into());
     }
-    let unfinished = unfinished.keep();
-    let done = fs::rename(&unfinished, out);
-    if let Err(error) = done {
-        let _ = fs::remove_dir_all(&unfinished);
-        bail!("cannot rename the finished copy to {}: {error}", out.display());
-    }
-    println!("{}", out.display());
-    Ok(())
+    copied?;
+    unfinished.finish()?;
+    say(out.display())
 }
 
 /// A copy of a model that is being written.
-struct Copy {
+struct Copy<'a> {
     to: PathBuf,
     precision: Precision,
+    interrupt: &'a Interrupt,
 }
 
-impl Copy {
+impl Copy<'_> {
+    /// The model, and the text encoder that was named or is in its folder.
+    fn all(&self, arguments: &Arguments) -> anyhow::Result<()> {
+        self.model(&arguments.model)?;
+        let beside = arguments.model.join("text");
+        let encoder = arguments.text_encoder.clone().or_else(|| beside.is_dir().then_some(beside));
+        match encoder {
+            Some(encoder) => self.text_encoder(&encoder),
+            None => Ok(()),
+        }
+    }
+
     fn model(&self, from: &Path) -> anyhow::Result<()> {
         let device = default_device();
         let config = ModelConfig::open(from)?;
@@ -152,13 +153,13 @@ impl Copy {
         convert(stored, formats, container, &path, &|done, count| {
             bar.set_length(count as u64);
             bar.set_position(done as u64);
+            self.interrupt.flow()
         })?;
         bar.finish_and_clear();
         let before = stored.names().filter_map(|name| stored.get(name));
         let before: usize = before.map(|tensor| tensor.bytes()).sum();
         let after = fs::metadata(&path)?.len() as f64 / 1e6;
-        println!("{name}: {:.1} MB became {after:.1} MB", before as f64 / 1e6);
-        Ok(())
+        say(format_args!("{name}: {:.1} MB became {after:.1} MB", before as f64 / 1e6))
     }
 
     /// Copies the files beside the weights: configurations, vocabularies, settings.
@@ -169,13 +170,19 @@ impl Copy {
             fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))?;
         for entry in entries {
             let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let kind = name.rsplit('.').next().is_some_and(|kind| ["json", "txt"].contains(&kind));
-            let small = fs::metadata(entry.path())?;
-            if kind && small.is_file() && small.len() <= MOST && !name.ends_with(".index.json") {
-                fs::copy(entry.path(), target.join(&name))
-                    .with_context(|| format!("cannot copy {}", entry.path().display()))?;
+            let (path, name) = (entry.path(), entry.file_name());
+            let kind = path.extension().is_some_and(|kind| kind == "json" || kind == "txt");
+            if !kind || name.to_string_lossy().ends_with(".index.json") {
+                continue;
             }
+            // Links that lead nowhere and the like are no part of a model: what it needs of them was
+            // missed already.
+            if !fs::metadata(&path).is_ok_and(|small| small.is_file() && small.len() <= MOST) {
+                continue;
+            }
+            let content = fs::read(&path);
+            let content = content.with_context(|| format!("cannot read {}", path.display()))?;
+            write_atomically(target.join(name), &content)?;
         }
         Ok(())
     }

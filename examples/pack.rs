@@ -11,7 +11,6 @@
 //! ```sh
 //! cargo run --release --example pack -- --unpack hart-pipeline/embedded/model.zip --out runs/embedded
 //! ```
-#![allow(clippy::print_stdout)]
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,8 +18,9 @@ use std::process::ExitCode;
 use anyhow::ensure;
 use clap::Parser;
 use hart_core::write_atomically;
-use hart_examples::exit;
-use hart_pipeline::archive;
+use hart_examples::interrupt::Interrupt;
+use hart_examples::{exit, say};
+use hart_pipeline::archive::{self, Existing};
 
 /// Packs a trained model into one small archive, or unpacks one.
 #[derive(Parser)]
@@ -33,6 +33,9 @@ struct Arguments {
     /// Unpack an archive into a folder.
     #[arg(long)]
     unpack: bool,
+    /// Replace files that are in the folder already, with `--unpack`.
+    #[arg(long, requires = "unpack")]
+    force: bool,
     /// The largest size of the archive, in bytes.
     #[arg(long, value_name = "N", default_value_t = 8_000_000)]
     most: usize,
@@ -47,13 +50,16 @@ fn pack(arguments: &Arguments) -> anyhow::Result<()> {
     let (bytes, parameters) = archive::pack(&arguments.model)?;
     let (length, most) = (bytes.len(), arguments.most);
     ensure!(length <= most, "the archive has {length} bytes, expected at most {most}");
+    // What has begun to be written is written to its end.
+    let _watched = Interrupt::watch()?;
     write_atomically(&arguments.out, &bytes)?;
-    println!("{}: {parameters} parameters in {length} bytes", arguments.out.display());
-    Ok(())
+    say(format_args!("{}: {parameters} parameters in {length} bytes", arguments.out.display()))
 }
 
 fn unpack(arguments: &Arguments) -> anyhow::Result<()> {
-    archive::unpack(&arguments.model, &arguments.out)?;
-    println!("{}", arguments.out.display());
-    Ok(())
+    let existing = if arguments.force { Existing::Replaced } else { Existing::Refused };
+    // What has begun to be written is written to its end.
+    let _watched = Interrupt::watch()?;
+    archive::unpack(&arguments.model, &arguments.out, existing)?;
+    say(arguments.out.display())
 }

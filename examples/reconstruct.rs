@@ -4,19 +4,19 @@
 //! ```text
 //! cargo run --release --example reconstruct -- --model fixtures/hart-tiny photo.png
 //! ```
-#![allow(clippy::print_stdout)]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use burn::tensor::{DType, Tensor, TensorData};
 use clap::Parser;
 use hart_core::checkpoint::{Checkpoint, LoadOptions};
 use hart_core::{Grid, HartBackend, Precision};
-use hart_examples::run_on;
+use hart_examples::images::to_rgb;
+use hart_examples::{Destination, note, run_on};
 use hart_pipeline::Pixels;
 use hart_pipeline::backend::OnBackend;
+use hart_pipeline::image::ReadOptions;
 use hart_tokenizer::{AutoencoderConfig, HybridTokenizer};
 use image::imageops::{FilterType, crop_imm, resize};
 
@@ -24,14 +24,21 @@ use image::imageops::{FilterType, crop_imm, resize};
 /// each is to the original, in decibels.
 #[derive(Parser)]
 struct Arguments {
-    /// The image file: PNG, JPEG or WebP. Its middle is used, in the shape that the tokenizer
-    /// encodes.
+    /// The image file: PNG, JPEG, WebP, GIF, BMP or TIFF. Its middle is used, in the shape that the
+    /// tokenizer encodes.
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
     /// Folder of the model, with `tokenizer/` in it.
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// File for the original, discrete and hybrid images, side by side.
+    /// Colour behind transparent parts, as RRGGBB.
+    #[arg(long, value_name = "COLOUR", default_value = "ffffff", value_parser = parse_colour)]
+    background: [u8; 3],
+    /// The most pixels that the image may have.
+    #[arg(long, value_name = "N", default_value_t = ReadOptions::default().max_pixels)]
+    max_pixels: u64,
+    /// File for the original, discrete and hybrid images, side by side: .png, .jpg or .webp, or `-`
+    /// for standard output.
     #[arg(long, value_name = "PATH", default_value = "reconstruction.png")]
     out: PathBuf,
     /// Element type of the weights: f32, bf16, f16 or int8.
@@ -56,7 +63,8 @@ impl OnBackend for Arguments {
         let folder = self.model.join("tokenizer");
         let config = AutoencoderConfig::open(folder.join("config.json"))?;
         let size = config.image_size();
-        let original = read_middle(&self.image, size)?;
+        let out = Destination::new(&self.out)?;
+        let original = self.read_middle(size)?;
         let checkpoint = Checkpoint::open_folder(&folder)?;
         let options = LoadOptions { precision: self.precision, prepare: true };
         let tokenizer =
@@ -67,26 +75,48 @@ impl OnBackend for Arguments {
         let discrete = bytes(tokenizer.decode_discrete(&tokens.indices)?);
         let hybrid = bytes(tokenizer.decode(&tokens)?);
 
-        println!("discrete tokens alone: {:.2} dB", psnr(&original, &discrete));
-        println!("with the residual:     {:.2} dB", psnr(&original, &hybrid));
-        side_by_side(&[original, discrete, hybrid], size)?.save(&self.out)?;
-        println!("{}", self.out.display());
-        Ok(())
+        let report = format!(
+            "discrete tokens alone: {:.2} dB\nwith the residual:     {:.2} dB\n{out}",
+            psnr(&original, &discrete),
+            psnr(&original, &hybrid)
+        );
+        let side_by_side = side_by_side(&[original, discrete, hybrid], size)?;
+        out.write(&side_by_side.encode(out.format())?)?;
+        out.say(report)
     }
 }
 
-/// The middle of an image file, in the shape and size of the tokenizer's images: `[rows, columns,
-/// 3]` bytes.
-fn read_middle(path: &Path, size: Grid) -> anyhow::Result<Vec<u8>> {
-    let image = image::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let image = image.to_rgb8();
-    let (width, height) = image.dimensions();
-    let (columns, rows) = (size.columns as u32, size.rows as u32);
-    // The largest part of the wanted shape.
-    let cut =
-        [width.min(height * columns / rows).max(1), height.min(width * rows / columns).max(1)];
-    let middle = crop_imm(&image, (width - cut[0]) / 2, (height - cut[1]) / 2, cut[0], cut[1]);
-    Ok(resize(&*middle, columns, rows, FilterType::Lanczos3).into_raw())
+impl Arguments {
+    /// The middle of the image file, in the shape and size of the tokenizer's images: `[rows,
+    /// columns, 3]` bytes.
+    fn read_middle(&self, size: Grid) -> anyhow::Result<Vec<u8>> {
+        let options =
+            ReadOptions::default().background(self.background).max_pixels(self.max_pixels);
+        let read = options.read(&self.image)?;
+        if read.is_animated {
+            note(format!("{} is animated: its first frame is used", self.image.display()));
+        }
+        let image = to_rgb(&read.pixels)?;
+        let (width, height) = image.dimensions();
+        let (columns, rows) = (size.columns as u32, size.rows as u32);
+        // The largest part of the wanted shape.
+        let side = |side: u32, other: u32, over: u32, under: u32| {
+            let longest = u64::from(other) * u64::from(over) / u64::from(under);
+            u64::from(side).min(longest).max(1) as u32
+        };
+        let cut = [side(width, height, columns, rows), side(height, width, rows, columns)];
+        let middle = crop_imm(&image, (width - cut[0]) / 2, (height - cut[1]) / 2, cut[0], cut[1]);
+        Ok(resize(&*middle, columns, rows, FilterType::Lanczos3).into_raw())
+    }
+}
+
+/// Six hexadecimal digits, with or without a `#`.
+fn parse_colour(text: &str) -> Result<[u8; 3], String> {
+    let digits = text.strip_prefix('#').unwrap_or(text);
+    let number = u32::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 6);
+    let [_, red, green, blue] =
+        number.ok_or("expected six hexadecimal digits, such as 80c0ff")?.to_be_bytes();
+    Ok([red, green, blue])
 }
 
 /// `[rows, columns, 3]` bytes to `[3, rows, columns]` values in [0, 1].

@@ -7,8 +7,8 @@
 //!
 //! The run's folder gets `metrics.csv` with its plot, images of fixed prompts made during training,
 //! and at every save `model/`, a model in the released layout that `text_to_image --model` takes.
-//! Start the same command again to continue a run that was stopped or killed. With `start_from` a
-//! trained model is taught more.
+//! Start the same command again to continue a run that was stopped or killed; Ctrl-C and SIGTERM leave
+//! a snapshot first. With `start_from` a trained model is taught more.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,6 +29,9 @@ struct Arguments {
     /// The backend to run on, one of those compiled in
     #[arg(long)]
     device: Option<String>,
+    /// Go on with a run though its experiment or its data has changed since it was begun
+    #[arg(long)]
+    accept_changes: bool,
 }
 
 fn main() -> ExitCode {
@@ -42,10 +45,11 @@ impl OnBackend for Program {
     type Output = anyhow::Result<()>;
 
     fn run<B: HartBackend>(self, device: B::Device) -> Self::Output {
-        let experiment = HartExperiment::open(&self.0.experiment)?;
-        let mut progress = TrainingProgress::new(about_step, about_evaluation);
-        train_hart::<B>(&experiment, &device, &mut progress)?;
-        progress.finish()
+        let mut experiment = HartExperiment::open(&self.0.experiment)?;
+        experiment.run.accept_changes = self.0.accept_changes;
+        let mut progress = TrainingProgress::new(about_step, about_evaluation)?;
+        let trained = train_hart::<B>(&experiment, &device, &mut progress);
+        progress.finish(trained)
     }
 }
 

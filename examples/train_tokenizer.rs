@@ -7,7 +7,7 @@
 //! The run's folder gets `metrics.csv` with its plot, images made during training (source, discrete
 //! and continuous reconstruction, and that of the codes as generation adds them), and at every save
 //! `tokenizer/` in the released layout. Start the same command again to continue a run that was
-//! stopped or killed.
+//! stopped or killed; Ctrl-C and SIGTERM leave a snapshot first.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,6 +28,9 @@ struct Arguments {
     /// The backend to run on, one of those compiled in
     #[arg(long)]
     device: Option<String>,
+    /// Go on with a run though its experiment or its data has changed since it was begun
+    #[arg(long)]
+    accept_changes: bool,
 }
 
 fn main() -> ExitCode {
@@ -41,10 +44,11 @@ impl OnBackend for Program {
     type Output = anyhow::Result<()>;
 
     fn run<B: HartBackend>(self, device: B::Device) -> Self::Output {
-        let experiment = TokenizerExperiment::open(&self.0.experiment)?;
-        let mut progress = TrainingProgress::new(about_step, about_evaluation);
-        train_tokenizer::<B>(&experiment, &device, &mut progress)?;
-        progress.finish()
+        let mut experiment = TokenizerExperiment::open(&self.0.experiment)?;
+        experiment.run.accept_changes = self.0.accept_changes;
+        let mut progress = TrainingProgress::new(about_step, about_evaluation)?;
+        let trained = train_tokenizer::<B>(&experiment, &device, &mut progress);
+        progress.finish(trained)
     }
 }
 

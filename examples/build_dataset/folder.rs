@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use hart_core::StagedFolder;
 use image::RgbImage;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use tempfile::TempDir;
 
 /// A folder that is being written, beside its final place.
 pub(crate) struct Unfinished {
-    folder: TempDir,
+    folder: StagedFolder,
     place: PathBuf,
 }
 
@@ -33,9 +34,7 @@ impl Unfinished {
         let parent = parent(place);
         std::fs::create_dir_all(parent)
             .with_context(|| format!("cannot create the folder {}", parent.display()))?;
-        let folder = TempDir::with_prefix_in(".unfinished-", parent)
-            .with_context(|| format!("cannot write into the folder {}", parent.display()))?;
-        set_shared_permissions(folder.path())?;
+        let folder = StagedFolder::begin(place, ".unfinished-")?;
         Ok(Self { folder, place: place.to_path_buf() })
     }
 
@@ -53,28 +52,13 @@ impl Unfinished {
             std::fs::rename(place, old.path().join("old"))
                 .with_context(|| format!("cannot replace {}", place.display()))?;
         }
-        let made = self.folder.keep();
-        std::fs::rename(&made, place)
-            .with_context(|| format!("cannot rename {} to {}", made.display(), place.display()))
+        Ok(self.folder.finish()?)
     }
 }
 
 /// The parent folder of a path.
 pub(crate) fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Gives a folder the usual permissions: temporary folders are private to their owner.
-fn set_shared_permissions(folder: &Path) -> anyhow::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))
-            .with_context(|| format!("cannot set the mode of folder {}", folder.display()))?;
-    }
-    #[cfg(not(unix))]
-    let _ = folder;
-    Ok(())
 }
 
 /// Writes a file.

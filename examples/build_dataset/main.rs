@@ -8,7 +8,6 @@
 //! The drawings come from pinned npm packages, which `npm pack` fetches once. The result is a
 //! folder of PNG files and a JSONL file for each use (`train`, `tokenizer` and four that are held
 //! out); the same command gives the same bytes.
-#![allow(clippy::print_stderr)]
 
 mod captions;
 mod concepts;
@@ -26,7 +25,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::Parser;
-use hart_examples::exit;
+use hart_examples::{exit, note};
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 
@@ -89,7 +88,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let unfinished = Unfinished::begin(place, mark, arguments.force)?;
     let packages = arguments.packages.clone().unwrap_or_else(|| parent(place).join("packages"));
-    eprintln!("reading the packages in {}", packages.display());
+    note(format_args!("reading the packages in {}", packages.display()));
     if arguments.sample.is_some() {
         sample::build(unfinished.path(), &packages)?;
     } else {
@@ -124,7 +123,7 @@ fn build(arguments: &Arguments, folder: &Path, packages: &Path) -> anyhow::Resul
     bar.finish_and_clear();
     describe::describe(folder, &plan, &sets, &concepts)?;
     for set in &sets {
-        eprintln!("{}.jsonl: {} records", set.name, set.images.len());
+        note(format_args!("{}.jsonl: {} records", set.name, set.images.len()));
     }
     Ok(())
 }

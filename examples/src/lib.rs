@@ -1,14 +1,17 @@
 //! What the example programs share: progress on a terminal, exit codes, training.
-#![allow(clippy::print_stderr)]
 
 pub mod images;
+pub mod interrupt;
+pub mod named;
+mod output;
 #[cfg(feature = "train")]
 mod plot;
 pub mod scene;
 #[cfg(feature = "train")]
 pub mod training;
 
-use std::io::IsTerminal;
+use std::cell::RefCell;
+use std::io::{self, ErrorKind, IsTerminal};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 
@@ -16,6 +19,12 @@ use hart_core::Error;
 use hart_pipeline::Event;
 use hart_pipeline::backend::{OnBackend, compiled_in, on_device};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::interrupt::Interrupted;
+pub use output::{Destination, note, say, tell};
+
+/// What shells give for a program that was ended by SIGPIPE.
+const CLOSED_PIPE: u8 = 141;
 
 /// Runs a program on the device called `name`, or on the fastest backend compiled in, and gives its
 /// exit code as [`exit`] does.
@@ -25,11 +34,20 @@ pub fn run_on(name: Option<String>, work: impl OnBackend<Output = anyhow::Result
 }
 
 /// The exit code of a program: 0, or 1 with the reason on standard error, or 2 when an argument was
-/// out of its range (as for arguments that cannot be parsed).
+/// out of its range (as for arguments that cannot be parsed), 130 or 143 when it was interrupted, or
+/// 141 without a word when nobody reads standard output any more.
 pub fn exit(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else {
         return ExitCode::SUCCESS;
     };
+    let closed = |cause: &io::Error| cause.kind() == ErrorKind::BrokenPipe;
+    if error.downcast_ref::<io::Error>().is_some_and(closed) {
+        return ExitCode::from(CLOSED_PIPE);
+    }
+    if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+        note(interrupted);
+        return interrupted.signal.exit_code();
+    }
     // Some causes are quoted by what they caused.
     let mut reason = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
@@ -37,18 +55,24 @@ pub fn exit(result: anyhow::Result<()>) -> ExitCode {
             reason = format!("{reason}: {cause}");
         }
     }
-    eprintln!("error: {reason}");
+    note(format_args!("error: {reason}"));
     match error.downcast_ref::<Error>() {
         Some(Error::Invalid { .. }) => ExitCode::from(2),
         _ => ExitCode::FAILURE,
     }
 }
 
-/// Shows the progress of a generation: a bar over the scales on a terminal, plain lines elsewhere.
+/// Shows the progress of a generation or a download: a bar over the scales or the bytes on a
+/// terminal, plain lines elsewhere.
 pub struct Progress {
     bar: ProgressBar,
     plain: bool,
+    /// The file that is being fetched.
+    file: RefCell<String>,
 }
+
+/// The bar of a download.
+const BYTES: &str = "{prefix} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
 
 impl Progress {
     /// Begins to show progress on standard error.
@@ -59,7 +83,7 @@ impl Progress {
         let bar = ProgressBar::with_draw_target(None, target);
         let style = ProgressStyle::with_template("{prefix} [{bar:30}] {msg} {elapsed}");
         bar.set_style(style.expect("a valid template").progress_chars("=> "));
-        Self { bar, plain }
+        Self { bar, plain, file: RefCell::default() }
     }
 
     /// Shows one event.
@@ -83,7 +107,7 @@ impl Progress {
                     images => format!("image {}", images.first().unwrap_or(&0)),
                 };
                 if self.plain {
-                    eprintln!("{prefix}: {scales} scales");
+                    note(format_args!("{prefix}: {scales} scales"));
                 }
                 self.bar.set_prefix(prefix);
             }
@@ -92,23 +116,53 @@ impl Progress {
                 self.bar.set_position(scale as u64);
                 self.bar.set_message(format!("{grid} tokens"));
                 if self.plain {
-                    eprintln!("scale {scale} of {scales}: {grid} tokens");
+                    note(format_args!("scale {scale} of {scales}: {grid} tokens"));
                 }
             }
             Event::MaskPass { pass, passes } => {
                 self.bar.set_message(format!("pass {} of {passes}", pass + 1));
                 if self.plain {
-                    eprintln!("pass {} of {passes} over the last scale", pass + 1);
+                    note(format_args!("pass {} of {passes} over the last scale", pass + 1));
                 }
+            }
+            Event::Download { repository, file, done, size } => {
+                self.show_download(&format!("{repository}/{file}"), *done, *size);
+            }
+            Event::FromCache { repository, reason } => {
+                self.line(&format!("{repository}: {reason}; what was fetched earlier is used"))
             }
             _ => {}
         }
         ControlFlow::Continue(())
     }
 
+    /// How far a file is; the first event of each begins another bar.
+    fn show_download(&self, file: &str, done: u64, size: u64) {
+        if *self.file.borrow() != file {
+            self.file.replace(file.to_string());
+            let style = ProgressStyle::with_template(BYTES).expect("a valid template");
+            self.bar.set_style(style.progress_chars("=> "));
+            self.bar.reset();
+            self.bar.set_length(size);
+            self.bar.set_prefix(file.to_string());
+            // The speed is that of what is fetched now, not of what was here.
+            self.bar.set_position(done);
+            self.bar.reset_eta();
+            if self.plain {
+                let bytes = indicatif::HumanBytes(size);
+                let from = match done {
+                    0 => String::new(),
+                    _ => format!(", {} of it here already", indicatif::HumanBytes(done)),
+                };
+                note(format_args!("fetching {file}: {bytes}{from}"));
+            }
+        }
+        self.bar.set_position(done);
+    }
+
     /// A line above the bar.
     pub fn line(&self, text: &str) {
-        if self.plain { eprintln!("{text}") } else { self.bar.println(text) }
+        if self.plain { note(text) } else { self.bar.println(text) }
     }
 
     /// Removes the bar.

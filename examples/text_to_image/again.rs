@@ -5,9 +5,11 @@ use std::path::Path;
 use anyhow::{Context, bail, ensure};
 use hart_examples::Progress;
 use hart_examples::images::enlarge;
+use hart_examples::named::{fetch, with_model, with_text_encoder};
 use hart_pipeline::backend::compiled_in;
+use hart_pipeline::image::FileFormat;
 use hart_pipeline::text::{PaddingSide, SystemPrompt};
-use hart_pipeline::{Event, HartPipeline, Image, ImageSettings, PipelineBuilder, Request};
+use hart_pipeline::{Event, HartPipeline, Image, ImageSettings, PipelineBuilder, Pixels, Request};
 use serde_json::Value;
 
 use crate::Arguments;
@@ -19,9 +21,9 @@ use crate::Arguments;
 /// what is missing or different.
 pub(crate) fn make_again(file: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     let settings = ImageSettings::read(file)?;
-    arguments.check_outputs()?;
+    let out = arguments.destination(1)?;
     let request = Request::again(&settings)?;
-    let pipeline = builder(&settings, arguments)?.open(&device(&settings, arguments))?;
+    let pipeline = fetch(builder(&settings, arguments)?)?.open(&device(&settings, arguments))?;
     let progress = Progress::start();
     let outcomes = pipeline.generate_with(&request, &mut |event: Event<'_>| progress.show(&event));
     progress.finish();
@@ -31,22 +33,23 @@ pub(crate) fn make_again(file: &Path, arguments: &Arguments) -> anyhow::Result<(
         outcomes.into_iter().next().context("a request for one image gave none")?.into_image()?;
     let factor = enlargement(file, &settings, &image)?;
     let image = enlarge(&image, factor)?;
-    image.save(&arguments.out)?;
-    println!("{}", arguments.out.display());
+    out.write(&image.encode(out.format())?)?;
+    progress.line(&out.to_string());
 
     let before = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    if before == image.to_png()? {
-        println!("the same bytes as {}", file.display());
-        return Ok(());
-    }
-    compare(file, &settings, &image)
+    let line = if before == image.encode(FileFormat::of(file)?)? {
+        format!("the same bytes as {}", file.display())
+    } else {
+        compare(file, &settings, &image)?
+    };
+    out.say(line)
 }
 
 /// The pipeline that the settings ask for.
 fn builder(settings: &ImageSettings, arguments: &Arguments) -> anyhow::Result<PipelineBuilder> {
     let mut builder = match &arguments.model {
-        Some(folder) => {
-            let mut builder = HartPipeline::builder().model(folder);
+        Some(model) => {
+            let mut builder = with_model(HartPipeline::builder(), model);
             if let Some(weights) = &settings.weights {
                 builder = builder.weights(weights.parse()?);
             }
@@ -61,14 +64,14 @@ fn builder(settings: &ImageSettings, arguments: &Arguments) -> anyhow::Result<Pi
         #[cfg(feature = "embedded")]
         None if settings.model == hart_pipeline::EMBEDDED => HartPipeline::builder().embedded(),
         None => bail!(
-            "the image was made with the model `{}`, which is missing: name its folder with \
-             `--model`, and that of its text encoder with `--text-encoder`",
+            "the image was made with the model `{}`, which is missing: give its folder, or its \
+             name at the hub, with `--model`, and that of its text encoder with `--text-encoder`",
             settings.model
         ),
     };
     builder = builder.precision(settings.precision.parse()?);
-    if let Some(folder) = &arguments.text_encoder {
-        builder = builder.text_encoder(folder);
+    if let Some(encoder) = &arguments.text_encoder {
+        builder = with_text_encoder(builder, encoder);
     }
     if let Some(rows) = settings.strip_height {
         builder = builder.strip_height(rows);
@@ -88,16 +91,16 @@ fn enlargement(file: &Path, settings: &ImageSettings, image: &Image) -> anyhow::
     if settings.version > 0 {
         return Ok(settings.enlarged);
     }
-    let (width, _) = image::image_dimensions(file)?;
-    let factor = width / image.width() as u32;
+    let width = Pixels::open(file)?.width();
+    let factor = (width / image.width()) as u32;
     ensure!(factor >= 1, "the image is smaller than the model makes them: {width} pixels wide");
     Ok(factor)
 }
 
-/// Says how the images and their settings differ.
-fn compare(file: &Path, settings: &ImageSettings, image: &Image) -> anyhow::Result<()> {
-    let old = image::open(file)?.into_rgb8();
-    let size = (image.width() as u32, image.height() as u32);
+/// How the images and their settings differ; an error when the pixels do.
+fn compare(file: &Path, settings: &ImageSettings, image: &Image) -> anyhow::Result<String> {
+    let old = Pixels::open(file)?;
+    let size = (image.width(), image.height());
     let mut reasons = differences(settings, image.settings())?;
     if settings.version == 0 {
         reasons.push(
@@ -108,20 +111,19 @@ fn compare(file: &Path, settings: &ImageSettings, image: &Image) -> anyhow::Resu
     }
     let reasons =
         if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) };
-    if old.dimensions() != size {
+    if (old.width(), old.height()) != size {
         bail!("the image has another size than {}{reasons}", file.display());
     }
-    let pairs = old.as_raw().iter().zip(image.pixels().rgb());
+    let pairs = old.rgb().iter().zip(image.pixels().rgb());
     let apart: Vec<u8> = pairs.map(|(a, b)| a.abs_diff(*b)).filter(|&d| d > 0).collect();
     match apart.iter().max() {
         None => {
-            println!("the same pixels as {}, beside other settings{reasons}", file.display());
-            Ok(())
+            Ok(format!("the same pixels as {}, beside other settings{reasons}", file.display()))
         }
         Some(most) => bail!(
             "{} of {} values differ from {}, by at most {most} of 255{reasons}",
             apart.len(),
-            old.as_raw().len(),
+            old.rgb().len(),
             file.display()
         ),
     }

@@ -5,21 +5,21 @@
 //!     --seed 7 --out heart.png "a red heart, flat style"
 //! cargo run --release --example text_to_image -- --again heart.png --out again.png
 //! ```
-#![allow(clippy::print_stdout)]
-
 mod again;
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
 use clap::{ArgAction, Parser};
+use hart_core::check_writable;
 use hart_examples::images::enlarge;
-use hart_examples::{Progress, exit};
+use hart_examples::named::{fetch, with_model, with_text_encoder};
+use hart_examples::{Destination, Progress, exit};
 use hart_pipeline::backend::compiled_in;
-use hart_pipeline::image::grid;
+use hart_pipeline::image::ImageGrid;
 use hart_pipeline::observer::ScaleDone;
 use hart_pipeline::text::PaddingSide;
 use hart_pipeline::{
@@ -44,15 +44,20 @@ struct Arguments {
             "weights", "padding_side", "strip_height", "enlarge", "grid", "preview"]
     )]
     again: Option<PathBuf>,
-    /// Folder of the model, with `llm/` and `tokenizer/` in it [default: the small model compiled in].
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the model, with `llm/` and `tokenizer/` in it, or its name at the Hugging Face hub,
+    /// `owner/name` or `owner/name@revision` [default: the small model compiled in].
+    #[arg(long, value_name = "DIR|NAME")]
     model: Option<PathBuf>,
-    /// Folder of the text encoder, a Qwen2 model [default: `text` in the model's folder].
-    #[arg(long, value_name = "DIR", requires = "model")]
+    /// Folder of the text encoder, a Qwen2 model, or its name at the hub [default: `text` in the
+    /// model's folder; for a model from the hub without one, that of the release].
+    #[arg(long, value_name = "DIR|NAME", requires = "model")]
     text_encoder: Option<PathBuf>,
-    /// Seed of the first image; later ones count on from it.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
+    /// Seed of the first image; later ones count on from it. `random` draws one and says it.
+    #[arg(
+        long, value_name = "N", default_value = "0", value_parser = parse_seed,
+        allow_hyphen_values = true
+    )]
+    seed: Seed,
     /// Images of each prompt.
     #[arg(long, value_name = "N", default_value_t = 1)]
     count: usize,
@@ -108,7 +113,8 @@ struct Arguments {
     /// Decode in strips of this many rows of pixels: large images in less memory.
     #[arg(long, value_name = "N")]
     strip_height: Option<usize>,
-    /// Where to write; several images get `-<index>-<seed>` before the ending.
+    /// Where to write, as .png, .jpg or .webp; several images get `-<index>-<seed>` before the
+    /// ending. `-` is standard output.
     #[arg(long, value_name = "PATH", default_value = "out.png")]
     out: PathBuf,
     /// Enlarge the images N times [default: 8 for the small model compiled in, else 1].
@@ -137,24 +143,26 @@ impl Arguments {
     fn make(&self) -> anyhow::Result<()> {
         let request = self.request();
         let items = request.items()?;
-        self.check_outputs()?;
+        let out = self.destination(items.len())?;
 
         let start = Instant::now();
-        let pipeline = self.builder()?.open(&self.device())?;
+        let pipeline = fetch(self.builder()?)?.open(&self.device())?;
         let loaded = start.elapsed().as_secs_f64();
 
         let progress = Progress::start();
+        if self.seed.is_drawn {
+            progress.line(&format!("seed {}", self.seed.value));
+        }
         let (mut failure, mut kept) = (None, vec![]);
         let start = Instant::now();
         let result = pipeline.generate_each(&request, &mut |event: Event<'_>| {
             let handled = match &event {
                 Event::Scale(done) => self.save_previews(done, |image| items[image].seed),
-                Event::Image { image, .. } if self.grid => self.enlarged(image).map(|image| {
-                    kept.push(image.pixels().clone());
-                }),
+                Event::Image { image, .. } if self.grid => {
+                    self.enlarged(image).map(|image| kept.push(image))
+                }
                 Event::Image { index, image } => {
-                    let path = self.path_of(*index, image, items.len());
-                    self.save(image, &path, &progress)
+                    self.save(image, &out, (items.len() > 1).then_some(*index), &progress)
                 }
                 _ => Ok(()),
             };
@@ -172,11 +180,12 @@ impl Arguments {
         }
         let summary = result?;
         if self.grid && !kept.is_empty() {
-            grid(&kept)?.save(&self.out)?;
-            println!("{}", self.out.display());
+            out.write(&ImageGrid::new(&kept)?.encode(out.format())?)?;
+            progress.line(&out.to_string());
         }
         let seconds = start.elapsed().as_secs_f64();
-        println!("{} made in {seconds:.2} s, after {loaded:.2} s of loading", summary.made);
+        let made = summary.made;
+        out.say(format!("{made} made in {seconds:.2} s, after {loaded:.2} s of loading"))?;
         if summary.refused > 0 {
             bail!("{} of {} images were refused", summary.refused, items.len());
         }
@@ -185,7 +194,7 @@ impl Arguments {
 
     fn request(&self) -> Request {
         let mut request = Request::batch(&self.prompts)
-            .seed(self.seed)
+            .seed(self.seed.value)
             .count(self.count)
             .mask_passes(self.mask_passes);
         if let Some([width, height]) = self.size {
@@ -219,15 +228,15 @@ impl Arguments {
     /// The model that was named, or the one compiled in.
     fn builder(&self) -> anyhow::Result<PipelineBuilder> {
         let mut builder = match &self.model {
-            Some(folder) => HartPipeline::builder().model(folder).weights(self.weights),
+            Some(model) => with_model(HartPipeline::builder(), model).weights(self.weights),
             #[cfg(feature = "embedded")]
             None => HartPipeline::builder().embedded(),
             #[cfg(not(feature = "embedded"))]
             None => bail!("`--model` is needed: this program was built without a model"),
         };
         builder = builder.precision(self.precision).keep_text_encoder(!self.drop_text_encoder);
-        if let Some(folder) = &self.text_encoder {
-            builder = builder.text_encoder(folder);
+        if let Some(encoder) = &self.text_encoder {
+            builder = with_text_encoder(builder, encoder);
         }
         if let Some(side) = self.padding_side {
             builder = builder.padding_side(side);
@@ -241,23 +250,18 @@ impl Arguments {
         Ok(builder)
     }
 
-    /// Finds out before any work whether the results can be written.
-    fn check_outputs(&self) -> anyhow::Result<()> {
-        let folder = match self.out.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        if !folder.is_dir() {
-            bail!("cannot write {}: there is no folder {}", self.out.display(), folder.display());
-        }
-        if self.out.is_dir() || self.out.file_name().is_none() {
-            bail!("cannot write {}: it is a folder", self.out.display());
+    /// Finds out before any work whether the results can be written, and where.
+    fn destination(&self, images: usize) -> anyhow::Result<Destination> {
+        let out = Destination::new(&self.out)?;
+        if out.is_standard_output() && images > 1 && !self.grid {
+            bail!("standard output takes one image: `--grid` writes all {images} in one");
         }
         if let Some(preview) = &self.preview {
             std::fs::create_dir_all(preview)
                 .with_context(|| format!("cannot make the folder {}", preview.display()))?;
+            check_writable(preview.join("preview.png"))?;
         }
-        Ok(())
+        Ok(out)
     }
 
     /// An image as it is written: those of the embedded model are too small to be seen.
@@ -266,9 +270,20 @@ impl Arguments {
         enlarge(image, self.enlarge.unwrap_or(usual))
     }
 
-    fn save(&self, image: &Image, path: &Path, progress: &Progress) -> anyhow::Result<()> {
-        self.enlarged(image)?.save(path)?;
-        progress.line(&path.display().to_string());
+    /// Writes an image, one of several if it has an index.
+    fn save(
+        &self,
+        image: &Image,
+        out: &Destination,
+        index: Option<usize>,
+        progress: &Progress,
+    ) -> anyhow::Result<()> {
+        let out = match index {
+            Some(index) => out.with_suffix(format!("{index}-{}", image.settings().seed))?,
+            None => out.clone(),
+        };
+        out.write(&self.enlarged(image)?.encode(out.format())?)?;
+        progress.line(&out.to_string());
         Ok(())
     }
 
@@ -285,19 +300,26 @@ impl Arguments {
         }
         Ok(())
     }
+}
 
-    /// Where one of several images is written.
-    fn path_of(&self, index: usize, image: &Image, images: usize) -> PathBuf {
-        if images == 1 {
-            return self.out.clone();
-        }
-        let stem = self.out.file_stem().unwrap_or_default().to_string_lossy();
-        let mut name = format!("{stem}-{index}-{}", image.settings().seed);
-        if let Some(ending) = self.out.extension() {
-            name = format!("{name}.{}", ending.to_string_lossy());
-        }
-        self.out.with_file_name(name)
+/// The seed of the first image.
+#[derive(Debug, Clone, Copy)]
+struct Seed {
+    value: u64,
+    is_drawn: bool,
+}
+
+/// A number, or `random` for one from the operating system, small enough that others can be counted
+/// on from it.
+fn parse_seed(text: &str) -> Result<Seed, String> {
+    if text != "random" {
+        let value = text.parse();
+        let value = value.map_err(|_| "expected a whole number from 0, or `random`")?;
+        return Ok(Seed { value, is_drawn: false });
     }
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes).map_err(|error| error.to_string())?;
+    Ok(Seed { value: u32::from_le_bytes(bytes).into(), is_drawn: true })
 }
 
 /// Width and height around an `x`.

@@ -4,6 +4,7 @@ use hart_core::checkpoint::NameTable;
 
 /// The names of the released transformer. The diffusion head lies in the same file.
 pub const NAMES: NameTable = NameTable {
+    part: "the transformer",
     scope: "",
     rows: &[
         ("word_embed.weight", "words.weight"),

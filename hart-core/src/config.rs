@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::{Error, Result};
+use crate::{Error, Result, stand_in};
 
 /// The largest configuration file that is read, in bytes.
 const MAX_BYTES: u64 = 16 << 20;
@@ -48,7 +48,10 @@ impl ConfigReader {
         match serde_json::from_slice(json) {
             Ok(Value::Object(map)) => Ok(Self { path: path.to_path_buf(), map }),
             Ok(_) => Err(Error::malformed(path, "the configuration is not a JSON object")),
-            Err(error) => Err(Error::malformed(path, format!("not valid JSON: {error}"))),
+            Err(error) => {
+                let problem = stand_in(json).unwrap_or_else(|| format!("not valid JSON: {error}"));
+                Err(Error::malformed(path, problem))
+            }
         }
     }
 

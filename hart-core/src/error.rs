@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::WeightProblems;
+
 /// A result, by default with HART's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -40,8 +42,9 @@ pub enum Error {
         /// What would have been accepted.
         expected: String,
     },
-    /// The tensors of a checkpoint do not fit the configured model. Lists every one of them.
-    #[error("{}: the weights do not fit the configuration{problems}", path.display())]
+    /// The tensors of a checkpoint do not fit the configured model. The message has an example of each
+    /// kind, `problems` has all.
+    #[error("{}: the weights do not fit the configuration: {problems}", path.display())]
     Weights {
         /// The checkpoint file or folder.
         path: PathBuf,
@@ -67,6 +70,50 @@ pub enum Error {
         /// Where it was noticed.
         what: String,
     },
+    /// The operating system gave less than was needed, such as threads.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What could not be done.
+        what: String,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
+    /// A step of a training gave a loss, a gradient or weights that are not finite.
+    #[error(
+        "step {step}: {what} is not finite, the training has diverged; no weight of this step is kept, earlier snapshots are: go on from them with a lower learning rate"
+    )]
+    Diverged {
+        /// The step, counted from 1.
+        step: u64,
+        /// What was not finite, with its value where it has one.
+        what: String,
+    },
+    /// A folder is being written by another process.
+    #[error("another process trains in {}: wait for its end, or name another folder", path.display())]
+    Busy {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A run that was begun with one experiment or data set was to be continued with another.
+    #[error(
+        "{}: the run was begun otherwise: {}; name another folder, or accept the changes (`--accept-changes`)",
+        path.display(),
+        changes.join("; ")
+    )]
+    Changed {
+        /// The folder of the run.
+        path: PathBuf,
+        /// Each change in a few words.
+        changes: Vec<String>,
+    },
+    /// A model's files cannot be had from a model hub.
+    #[error("{what}: {problem}")]
+    Hub {
+        /// The repository, or a file in it.
+        what: String,
+        /// Why, and what to do.
+        problem: String,
+    },
     /// The observer asked to stop.
     #[error("cancelled")]
     Cancelled,
@@ -81,6 +128,11 @@ impl Error {
     /// A file that is not what it claims to be.
     pub fn malformed(path: impl AsRef<Path>, problem: impl fmt::Display) -> Self {
         Self::Malformed { path: path.as_ref().to_path_buf(), problem: problem.to_string() }
+    }
+
+    /// Something that a model hub does not give.
+    pub fn hub(what: impl fmt::Display, problem: impl fmt::Display) -> Self {
+        Self::Hub { what: what.to_string(), problem: problem.to_string() }
     }
 
     /// An argument out of its range.
@@ -104,39 +156,5 @@ impl Error {
     /// An argument of the wrong shape.
     pub fn shape(what: impl fmt::Display, found: &[usize], expected: impl fmt::Display) -> Self {
         Self::invalid(what, format!("{found:?}"), expected)
-    }
-}
-
-/// Every tensor of a checkpoint that does not fit the model it is loaded into, by its name in the
-/// checkpoint.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct WeightProblems {
-    /// Needed by the model, absent from the checkpoint.
-    pub missing: Vec<String>,
-    /// In the checkpoint, unknown to the model.
-    pub unexpected: Vec<String>,
-    /// In both, with different shapes or an unusable element type: name, found, expected.
-    pub mismatched: Vec<(String, String, String)>,
-}
-
-impl WeightProblems {
-    /// Whether every tensor fits.
-    pub fn is_empty(&self) -> bool {
-        self.missing.is_empty() && self.unexpected.is_empty() && self.mismatched.is_empty()
-    }
-}
-
-impl fmt::Display for WeightProblems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for name in &self.missing {
-            write!(f, "\n  missing    {name}")?;
-        }
-        for name in &self.unexpected {
-            write!(f, "\n  unexpected {name}")?;
-        }
-        for (name, found, expected) in &self.mismatched {
-            write!(f, "\n  mismatched {name}: found {found}, expected {expected}")?;
-        }
-        Ok(())
     }
 }

@@ -9,6 +9,7 @@
 //! | [`config`] | typed, range-checked reading of `config.json` files |
 //! | [`ScaleSchedule`], [`Grid`] | the token maps, coarse to fine |
 //! | [`checkpoint`] | safetensors (also sharded) and PyTorch state dictionaries into modules |
+//! | [`write_atomically`], [`StagedFolder`] | files and folders that are whole or not there |
 //! | [`initialize`] | fresh weights from a seed |
 //! | [`random`] | one seed an image, named streams of draws |
 //! | [`walk`] | the parameters of a module with the place of each |
@@ -45,15 +46,21 @@ pub mod ops;
 mod precision;
 pub mod random;
 mod schedule;
+mod staged;
+mod stand_in;
 pub mod tap;
 pub mod walk;
+mod weight_problems;
 
-pub use error::{Error, Result, WeightProblems};
-pub use folder::write_atomically;
+pub use error::{Error, Result};
+pub use folder::{check_writable, write_atomically};
 pub use grid::Grid;
 pub use ops::HartBackend;
 pub use precision::Precision;
 pub use schedule::ScaleSchedule;
+pub use staged::StagedFolder;
+pub use stand_in::stand_in;
+pub use weight_problems::WeightProblems;
 
 /// Compiles the code of the README.
 #[cfg(all(doctest, feature = "flex"))]

@@ -17,8 +17,14 @@ struct Layers<B: Backend> {
     map: Convolution<B>,
 }
 
-const NAMES: NameTable =
-    NameTable { scope: "", rows: &[], ignored: &[], full_precision: &[], rounded: &[] };
+const NAMES: NameTable = NameTable {
+    part: "the module",
+    scope: "",
+    rows: &[],
+    ignored: &[],
+    full_precision: &[],
+    rounded: &[],
+};
 
 fn plain() -> Layers<Flex> {
     let device = Default::default();

@@ -4,6 +4,7 @@ use hart_core::checkpoint::NameTable;
 
 /// The names of the released residual diffusion head.
 pub const NAMES: NameTable = NameTable {
+    part: "the residual head",
     scope: "diffloss.net.",
     rows: &[
         ("input_proj.weight", "input.weight"),

@@ -64,6 +64,29 @@ pub fn default_device() -> <DefaultBackend as burn::tensor::backend::BackendType
     Default::default()
 }
 
+/// Starts the threads that work on the CPU is divided among, unless they have been. rayon would
+/// start them when they are first needed, and panic when there are none to be had.
+pub(crate) fn start_threads() -> Result<()> {
+    let Err(error) = rayon::ThreadPoolBuilder::new().build_global() else { return Ok(()) };
+    // The other error is that there are threads already.
+    let source = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref());
+    let Some(source) = source.map(same_error) else { return Ok(()) };
+    let threads = match std::env::var("RAYON_NUM_THREADS") {
+        Ok(number) => number,
+        Err(_) => std::thread::available_parallelism().map_or(1, usize::from).to_string(),
+    };
+    let what = format!("start {threads} threads (RAYON_NUM_THREADS says how many)");
+    Err(Error::System { what, source })
+}
+
+/// An error of the operating system once more, which its type does not copy.
+fn same_error(error: &std::io::Error) -> std::io::Error {
+    match error.raw_os_error() {
+        Some(code) => std::io::Error::from_raw_os_error(code),
+        None => std::io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
 /// Work that runs on whichever backend the user names.
 ///
 /// ```
@@ -93,8 +116,10 @@ pub trait OnBackend {
 /// which one, such as `cuda:1`.
 ///
 /// # Errors
-/// [`Error::Invalid`] for a backend that is not compiled in.
+/// [`Error::Invalid`] for a backend that is not compiled in, [`Error::System`] when the threads
+/// that the CPU's work is divided among cannot be started.
 pub fn on_device<W: OnBackend>(name: &str, work: W) -> Result<W::Output> {
+    start_threads()?;
     let refuse = || {
         let expected = format!("one of {}", compiled_in().join(", "));
         Error::invalid("the device", format!("`{name}`"), expected)

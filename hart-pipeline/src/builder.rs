@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use hart_core::checkpoint::LoadOptions;
 use hart_core::{Error, HartBackend, Precision, Result};
 
-use crate::backend::{DefaultBackend, OnBackend, on_device};
+use crate::backend::{DefaultBackend, OnBackend, on_device, start_threads};
 use crate::defaults::ModelDefaults;
 use crate::model::{HartModel, ModelCheckpoints, ModelConfig, TransformerWeights};
 use crate::pipeline::{About, HartPipeline, LazyModel, batch_size, check_sizes};
@@ -16,23 +16,33 @@ use crate::text_to_image::TextToImage;
 /// chosen when the program is compiled, or in [`Self::open`], for one that is named when it runs.
 #[derive(Debug, Clone, Default)]
 pub struct PipelineBuilder {
-    source: Source,
-    text_encoder: Option<PathBuf>,
+    pub(crate) source: Source,
+    /// What images call the model; `None` for its folder's name.
+    pub(crate) name: Option<String>,
+    pub(crate) text_encoder: Option<PathBuf>,
     precision: Precision,
-    weights: TransformerWeights,
+    pub(crate) weights: TransformerWeights,
     padding_side: Option<PaddingSide>,
     system_prompt: Option<SystemPrompt>,
     batch_size: Option<usize>,
     strip_height: Option<usize>,
     drop_text_encoder: bool,
+    #[cfg(feature = "hub")]
+    pub(crate) hub: Option<crate::hub::Hub>,
+    /// The text encoder's name at the hub, in the place of its folder.
+    #[cfg(feature = "hub")]
+    pub(crate) text_encoder_name: Option<String>,
 }
 
 /// Where the model is.
 #[derive(Debug, Clone, Default)]
-enum Source {
+pub(crate) enum Source {
     #[default]
     Missing,
     Folder(PathBuf),
+    /// Its name at the hub.
+    #[cfg(feature = "hub")]
+    Hub(String),
     #[cfg(feature = "embedded")]
     Embedded,
 }
@@ -101,6 +111,10 @@ impl PipelineBuilder {
     /// model's folder, where the training programs put it).
     pub fn text_encoder(mut self, folder: impl AsRef<Path>) -> Self {
         self.text_encoder = Some(folder.as_ref().to_path_buf());
+        #[cfg(feature = "hub")]
+        {
+            self.text_encoder_name = None;
+        }
         self
     }
 
@@ -157,14 +171,22 @@ impl PipelineBuilder {
     /// # Errors
     /// [`Error::Invalid`] when no model was named or the precision is not supported by the device,
     /// and [`Error::Io`], [`Error::Malformed`], [`Error::Config`] or [`Error::Weights`] when a file
-    /// is missing, damaged or does not fit the others.
+    /// is missing, damaged or does not fit the others; [`Error::System`] without threads;
+    /// [`Error::Hub`] when a model that was named cannot be fetched.
     pub fn build<B: HartBackend>(self, device: &B::Device) -> Result<HartPipeline<B>> {
+        start_threads()?;
         B::check_precision(self.precision, device)?;
         check_sizes(self.batch_size, self.strip_height)?;
         match self.source.clone() {
             Source::Missing => Err(Error::invalid("the model", "not named", "a folder")),
             #[cfg(feature = "embedded")]
             Source::Embedded => self.load_embedded(device),
+            #[cfg(feature = "hub")]
+            Source::Hub(_) => self.fetch(&mut ())?.build(device),
+            #[cfg(feature = "hub")]
+            Source::Folder(_) if self.text_encoder_name.is_some() => {
+                self.fetch(&mut ())?.build(device)
+            }
             Source::Folder(folder) => self.load(&folder, device),
         }
     }
@@ -187,9 +209,18 @@ impl PipelineBuilder {
     }
 
     #[cfg(feature = "embedded")]
+    fn names_text_encoder(&self) -> bool {
+        #[cfg(feature = "hub")]
+        if self.text_encoder_name.is_some() {
+            return true;
+        }
+        self.text_encoder.is_some()
+    }
+
+    #[cfg(feature = "embedded")]
     fn load_embedded<B: HartBackend>(self, device: &B::Device) -> Result<HartPipeline<B>> {
         let unused = [
-            ("a text encoder's folder", self.text_encoder.is_some()),
+            ("a text encoder", self.names_text_encoder()),
             ("a system prompt", self.system_prompt.is_some()),
             ("a padding side", self.padding_side.is_some()),
         ];
@@ -221,7 +252,7 @@ impl PipelineBuilder {
         let encoder = TextEncoder::open(&text_folder, tokens, &text, device)?;
         check_width(folder, &config, &text_folder, encoder.width())?;
         let files = ModelCheckpoints::open(folder, self.weights)?;
-        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = self.name.or_else(|| Some(folder.file_name()?.to_string_lossy().into_owned()));
         let usual = batch_size(&config.transformer, self.precision);
         let about = About {
             scales: config.transformer.scales.clone(),

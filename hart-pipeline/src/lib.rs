@@ -23,6 +23,7 @@
 //! | [`image`] | images out, with the settings that made them |
 //! | [`generation`] | the loop over scales, and the hook that changes it |
 //! | [`text`] | the Qwen2 text encoder |
+//! | `hub` | with the feature `hub` models by their name at the Hugging Face hub |
 //! | [`HartModel`] | tokenizer, transformer and residual head |
 //! | [`training`] | their loss; with the feature `train` training and fine-tuning |
 //! | [`backend`] | the backends compiled in |
@@ -41,6 +42,8 @@ mod defaults;
 mod embedded;
 mod generate;
 pub mod generation;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod image;
 mod model;
 pub mod observer;

@@ -7,7 +7,7 @@ use hart_core::{Error, Grid, Result};
 use crate::image::{Image, Pixels};
 
 /// What happens while a request is worked on. Images are made in batches; `images` are the indices
-/// of a batch's images in the request.
+/// of a batch's images in the request. A model that is fetched by its name has events of its own.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -58,6 +58,24 @@ pub enum Event<'a> {
         /// The image.
         image: &'a Image,
     },
+    /// A file of a model is being fetched, by this process or by another one that is waited for.
+    Download {
+        /// The repository at the hub.
+        repository: &'a str,
+        /// The file in it.
+        file: &'a str,
+        /// Bytes that are here.
+        done: u64,
+        /// Bytes of the file.
+        size: u64,
+    },
+    /// The hub was not reached, and what was fetched earlier is used.
+    FromCache {
+        /// The repository at the hub.
+        repository: &'a str,
+        /// Why.
+        reason: &'a str,
+    },
 }
 
 /// A finished scale of a batch.
@@ -105,7 +123,7 @@ impl std::fmt::Debug for ScaleDone<'_> {
     }
 }
 
-/// Watches a generation; `ControlFlow::Break(())` cancels it.
+/// Watches a generation or the download of a model; `ControlFlow::Break(())` cancels it.
 ///
 /// Any closure of the right shape is an observer, and the unit type is the one that watches
 /// nothing.

@@ -87,7 +87,7 @@ impl<B: Backend> PatchDiscriminator<B> {
         tensors(self, &DISCRIMINATOR_NAMES)
     }
 
-    /// Images `[batch, 3, h, w]` in [-1, 1], at least 32 pixels a side, to logits `[batch, 1, h /
+    /// Images `[batch, 3, h, w]` in [-1, 1], at least 24 pixels a side, to logits `[batch, 1, h /
     /// 8 - 2, w / 8 - 2]`: the larger, the more real.
     pub fn forward(&self, images: Tensor<B, 4>) -> Tensor<B, 4> {
         let mut x = leaky_relu(self.input.forward(images), SLOPE);

@@ -6,6 +6,7 @@ use crate::config::SharedConvolutions;
 
 /// The names of the released tokenizer. The discriminator, `disc.`, is not needed to generate.
 pub const NAMES: NameTable = NameTable {
+    part: "the image tokenizer",
     scope: "vae.",
     rows: &[
         ("encoder.conv_in.weight", "encoder.input.weight"),
@@ -94,6 +95,7 @@ pub const NAMES: NameTable = NameTable {
 
 /// The names of the adversary.
 pub const DISCRIMINATOR_NAMES: NameTable = NameTable {
+    part: "the adversary",
     scope: "disc.",
     rows: &[
         ("main.0.weight", "input.weight"),

@@ -34,7 +34,7 @@ ema = 0.9
     path
 }
 
-/// An experiment with a tokenizer of 16 pixels.
+/// An experiment with a tokenizer of 24 pixels, the least that its adversary can judge.
 pub(crate) fn tokenizer_experiment(folder: &Path, run: &str, records: &Path) -> PathBuf {
     let own = format!(
         r#"
@@ -51,7 +51,7 @@ ch_mult = [1, 2, 2]
 norm_groups = 4
 z_channels = 4
 vocab_size = 32
-v_patch_nums = [1, 2, 4]
+v_patch_nums = [1, 2, 6]
 
 [loss]
 discrete_share = 0.4

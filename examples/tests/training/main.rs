@@ -4,6 +4,9 @@
 mod captions;
 mod conversion;
 mod experiments;
+#[cfg(unix)]
+mod interrupted;
+mod kills;
 mod programs;
 
 use std::fs;
@@ -18,7 +21,9 @@ use tempfile::TempDir;
 use crate::experiments::{
     assert_same_metrics, column, hart_experiment, mean, sample, spread, tokenizer_experiment,
 };
-use crate::programs::{fails, kill_after_first_snapshot, program, succeeds};
+use crate::programs::{
+    fails, kill_after_first_snapshot, program, start_until_first_snapshot, succeeds,
+};
 
 /// A folder with the finished run `tokenizer`, trained once for all tests.
 fn trained_tokenizer() -> &'static Path {
@@ -37,6 +42,7 @@ fn a_tokenizer_learns_and_goes_on_exactly_after_a_kill() {
     let whole = trained_tokenizer().join("tokenizer");
     let losses = column(&whole, "reconstruction");
     assert!(mean(&losses[14..]) < 0.7 * mean(&losses[..4]), "{losses:?}");
+    assert!(column(&whole, "discriminator")[3..].iter().all(|&loss| loss > 0.0));
 
     let folder = tempfile::tempdir().expect("a temporary folder");
     let experiment = tokenizer_experiment(folder.path(), "killed", &sample());
@@ -72,7 +78,7 @@ fn a_model_learns_goes_on_exactly_after_a_kill_and_makes_images() {
     let words = ["--model", "--out", "a red heart, flat style"].map(Path::new);
     succeeds("text_to_image", &[words[0], &model, words[1], &out, words[2]]);
     let image = image::open(&out).expect("an image");
-    assert_eq!((image.width(), image.height()), (16, 16));
+    assert_eq!((image.width(), image.height()), (24, 24));
 
     // And can be taught more, some of its parts kept as they are.
     let more = format!("start_from = {model:?}\nfreeze = [\"text\", \"residual\"]");
@@ -130,13 +136,13 @@ fn damaged_data_is_refused_by_name() {
     let said = refused("empty", "\n");
     assert!(said.contains("empty.jsonl: there are no records"), "{said}");
     let said = refused("columns", "{\"photo\": \"a.png\", \"caption\": \"a\"}\n");
-    assert!(said.contains("columns.jsonl: line 1") && said.contains("captions"), "{said}");
+    assert!(said.contains("columns.jsonl, line 1") && said.contains("captions"), "{said}");
     let said = refused("missing", "{\"image\": \"none.png\", \"captions\": [\"a\"]}\n");
-    assert!(said.contains("line 1") && said.contains("none.png"), "{said}");
+    assert!(said.contains("1 of 1 images") && said.contains("none.png: No such file"), "{said}");
     let said = refused("silent", "{\"image\": \"broken.png\", \"captions\": [\" \"]}\n");
-    assert!(said.contains("there is no caption"), "{said}");
+    assert!(said.contains("silent.jsonl, line 1: a caption is blank"), "{said}");
     let said = refused("unreadable", "{\"image\": \"broken.png\", \"captions\": [\"a\"]}\n");
-    assert!(said.contains("cannot read the image") && said.contains("broken.png"), "{said}");
+    assert!(said.contains("broken.png: the image is cut off"), "{said}");
 
     let changed = |name: &str, from: &str, to: &str| {
         let experiment = tokenizer_experiment(folder.path(), name, &sample());
@@ -192,4 +198,25 @@ fn a_full_disk_loses_nothing() {
     }
     succeeds("train_tokenizer", &[&experiment]);
     assert_same_metrics(&trained_tokenizer().join("tokenizer"), &run);
+}
+
+#[test]
+fn the_second_process_in_a_folder_is_refused_and_changes_may_be_accepted() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let experiment = tokenizer_experiment(folder.path(), "run", &sample());
+    let run = folder.path().join("run");
+    let mut first = start_until_first_snapshot("train_tokenizer", &experiment, &run);
+    let said = fails("train_tokenizer", &[&experiment]);
+    assert!(said.contains("another process trains in"), "{said}");
+    assert!(first.wait().expect("the program ends").success());
+    assert_same_metrics(&trained_tokenizer().join("tokenizer"), &run);
+    let snapshots = fs::read_dir(run.join("snapshots")).expect("snapshots").flatten();
+    assert!(snapshots.map(|e| e.file_name()).all(|e| e.to_string_lossy().starts_with("step-")));
+
+    let text = fs::read_to_string(&experiment).expect("an experiment");
+    fs::write(&experiment, text.replace("3e-3", "2e-3")).expect("a writable folder");
+    let said = fails("train_tokenizer", &[&experiment]);
+    assert!(said.contains("`optimizer.learning_rate` was 0.003 and is 0.002"), "{said}");
+    assert!(said.contains("--accept-changes"), "{said}");
+    succeeds("train_tokenizer", &["--accept-changes".as_ref(), &experiment]);
 }

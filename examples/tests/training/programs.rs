@@ -1,7 +1,7 @@
 //! The programs as a user starts them, and kills them.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long a program may take to reach its first snapshot.
@@ -35,9 +35,17 @@ pub(crate) fn fails(name: &str, arguments: &[&Path]) -> String {
 
 /// Starts a program and kills it as soon as its first snapshot is there.
 pub(crate) fn kill_after_first_snapshot(name: &str, experiment: &Path, run: &Path) {
+    let mut child = start_until_first_snapshot(name, experiment, run);
+    child.kill().expect("the program is killed");
+    child.wait().expect("the program has ended");
+    assert!(!run.join("snapshots/step-000000018").exists(), "{name} was faster than the kill");
+}
+
+/// Starts a program, and comes back as soon as its first snapshot is there.
+pub(crate) fn start_until_first_snapshot(name: &str, experiment: &Path, run: &Path) -> Child {
     let mut child = Command::new(program(name))
         .arg(experiment)
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts");
     let began = Instant::now();
@@ -46,7 +54,5 @@ pub(crate) fn kill_after_first_snapshot(name: &str, experiment: &Path, run: &Pat
         assert!(child.try_wait().expect("a child").is_none(), "{name} ended too early");
         std::thread::sleep(Duration::from_millis(5));
     }
-    child.kill().expect("the program is killed");
-    child.wait().expect("the program has ended");
-    assert!(!run.join("snapshots/step-000000018").exists(), "{name} was faster than the kill");
+    child
 }

@@ -127,6 +127,7 @@ fn gather<E: Element>(
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::ops::ControlFlow;
 
     use burn::tensor::{DType, TensorData};
 
@@ -192,7 +193,7 @@ mod tests {
             .collect();
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("model.safetensors");
-        write_safetensors(&path, &pieces, &|_, _| ()).expect("a file");
+        write_safetensors(&path, &pieces, &|_, _| ControlFlow::Continue(())).expect("a file");
         let checkpoint = Checkpoint::open_safetensors(&path).expect("a checkpoint");
         assert_eq!(checkpoint.names().count(), TYPES.len() + 1);
         for name in checkpoint.names() {

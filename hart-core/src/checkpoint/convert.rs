@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::rc::Rc;
 
 use burn::module::Module;
-use burn::tensor::{DType, TensorData, backend::Backend};
+use burn::tensor::{DType, backend::Backend};
 
 use super::layout::follows_precision;
 use super::write::{Piece, write_safetensors, write_torch};
@@ -68,17 +69,18 @@ fn stored_format(place: &Place, table: &NameTable, precision: Precision) -> Stor
 
 /// Writes the tensors of `checkpoint` that `formats` lists to `path`, each in its format, through a
 /// temporary file that is renamed at the end. No more than a tensor at a time is in memory;
-/// `progress` is given the number of tensors written so far and that of all.
+/// `progress` is given the number of tensors written so far and that of all, and may end the writing.
 ///
 /// # Errors
 /// [`Error::Malformed`] for a tensor that is not there, is not of floats, or holds a value that its
-/// format does not; [`Error::Io`] when the file cannot be written. Then nothing is left of it.
+/// format does not; [`Error::Io`] when the file cannot be written; [`Error::Cancelled`] when
+/// `progress` ended it. Then nothing is left of it.
 pub fn convert(
     checkpoint: &Checkpoint,
     formats: &BTreeMap<String, StoredAs>,
     container: Container,
     path: impl AsRef<Path>,
-    progress: &dyn Fn(usize, usize),
+    progress: &dyn Fn(usize, usize) -> ControlFlow<()>,
 ) -> Result<()> {
     let mut pieces = vec![];
     for (name, format) in formats {
@@ -117,8 +119,7 @@ fn pieces_of<'a>(
         (StoredAs::Same, StoredType::Float(dtype)) => dtype,
     };
     let bytes = move || {
-        let data = finite(checkpoint, name, checkpoint.read(name)?)?;
-        let data = finite(checkpoint, name, data.convert_dtype(dtype))?;
+        let data = checkpoint.read_finite(name, dtype)?;
         Ok(Cow::Owned(data.as_bytes().to_vec()))
     };
     Ok(vec![Piece { name: name.to_string(), dtype, shape, bytes: Box::new(bytes) }])
@@ -163,8 +164,8 @@ impl<'a> Quantized<'a> {
     }
 
     fn values(&self) -> Result<Vec<f32>> {
-        let data = finite(self.checkpoint, self.name, self.checkpoint.read(self.name)?)?;
-        Ok(data.convert_dtype(DType::F32).iter::<f32>().collect())
+        let data = self.checkpoint.read_finite(self.name, DType::F32)?;
+        Ok(data.iter::<f32>().collect())
     }
 
     fn scales_of(&self, values: &[f32]) -> &[f32] {
@@ -184,17 +185,4 @@ impl<'a> Quantized<'a> {
         };
         Ok(scales.iter().flat_map(|scale| scale.to_le_bytes()).collect())
     }
-}
-
-/// The same tensor.
-///
-/// # Errors
-/// [`Error::Malformed`] when it holds a value that is not finite, or was too large for its type.
-fn finite(checkpoint: &Checkpoint, name: &str, data: TensorData) -> Result<TensorData> {
-    if data.iter::<f32>().all(f32::is_finite) {
-        return Ok(data);
-    }
-    let dtype = data.dtype.name();
-    let problem = format!("tensor `{name}` holds values that are not finite as {dtype}");
-    Err(Error::malformed(checkpoint.path(), problem))
 }

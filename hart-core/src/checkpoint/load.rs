@@ -7,10 +7,9 @@ use burn::tensor::{Tensor, backend::Backend};
 
 use super::layout::{Layout, dtype_at};
 use super::{Checkpoint, NameTable};
-use crate::error::WeightProblems;
 use crate::nn::Prepare;
 use crate::walk::{self, Place};
-use crate::{Error, Precision, Result};
+use crate::{Error, Precision, Result, WeightProblems};
 
 /// How a checkpoint is loaded.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,7 +39,8 @@ impl LoadOptions {
 /// `[out, in]`, burn's layers `[in, out]`.
 ///
 /// # Errors
-/// [`Error::Weights`] with every missing, unexpected and mis-shaped tensor.
+/// [`Error::Weights`] with every missing, unexpected and mis-shaped tensor, and those of
+/// [`load_part`].
 pub fn load<B: Backend, M: Module<B>>(
     module: M,
     checkpoint: &Checkpoint,
@@ -72,8 +72,9 @@ pub fn check<B: Backend, M: Module<B>>(
 /// one part are freed before those of the next are read.
 ///
 /// # Errors
-/// [`Error::Malformed`] for a tensor that is missing or cannot be read, [`Error::Invalid`] when a
-/// layer of the part is prepared already.
+/// [`Error::Malformed`] for a tensor that is missing, cannot be read, or holds a value that is not
+/// finite or too large for the precision, [`Error::Invalid`] when a layer of the part is prepared
+/// already.
 pub fn load_part<B: Backend, M: Module<B>>(
     module: M,
     place: &str,
@@ -112,9 +113,10 @@ pub fn inspect<B: Backend, M: Module<B>>(
     checkpoint: &Checkpoint,
     table: &NameTable,
 ) -> WeightProblems {
-    let mut problems = WeightProblems::default();
+    let mut problems = WeightProblems { part: table.part, ..Default::default() };
     let mut used = BTreeSet::new();
     for parameter in list::<B, M>(module) {
+        problems.parameters += 1;
         let Some(name) = table.stored_name(&parameter.path, checkpoint) else {
             problems.missing.push(table.first_name(parameter.path));
             continue;
@@ -128,7 +130,7 @@ pub fn inspect<B: Backend, M: Module<B>>(
         used.insert(name);
     }
     let unexpected =
-        checkpoint.names().filter(|name| !used.contains(*name) && !table.ignores(name));
+        checkpoint.names().filter(|name| !used.contains(*name) && !table.ignores(name, checkpoint));
     problems.unexpected = unexpected.map(str::to_string).collect();
     problems
 }
@@ -192,7 +194,9 @@ impl<B: Backend> walk::Map<B> for Loader<'_> {
         // A missing one is read as well, by its first name: that gives the error.
         let name = name.unwrap_or_else(|| self.table.first_name(path));
         let dtype = dtype_at(place, self.table, self.options);
-        let data = match self.checkpoint.read_as(&name, dtype, Layout::of(place, D)) {
+        let read = self.checkpoint.read_as(&name, dtype, Layout::of(place, D));
+        let finite = |data| self.checkpoint.refuse_not_finite(&name, &data).map(|()| data);
+        let data = match read.and_then(finite) {
             Ok(data) => data,
             Err(error) => {
                 self.error.get_or_insert(error);

@@ -20,13 +20,15 @@ pub(super) enum MappedFile {
 impl MappedFile {
     /// Maps a file that is not empty.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|e| Error::io(path, e))?;
-        let metadata = file.metadata().map_err(|e| Error::io(path, e))?;
+        // Asked first, since to open a pipe waits for who writes into it.
+        let metadata = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
         if !metadata.is_file() {
-            return Err(Error::malformed(path, "not a file"));
+            return Err(Error::malformed(path, "a folder or device, expected a file"));
         }
+        let file = File::open(path).map_err(|e| Error::io(path, e))?;
         if metadata.len() == 0 {
-            return Err(Error::malformed(path, "the file is empty"));
+            let problem = crate::stand_in(&[]).unwrap_or_default();
+            return Err(Error::malformed(path, problem));
         }
         // SAFETY: the mapping is read-only and private. What it cannot exclude is that another
         // process shortens the file while it is read, which ends the process with a bus error;

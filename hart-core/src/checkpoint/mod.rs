@@ -24,9 +24,13 @@ mod map;
 mod names;
 mod pickle;
 mod pickled;
+mod program;
 mod safetensors;
 mod save;
+mod state_dict;
 mod torch;
+mod values;
+mod wrappers;
 mod write;
 
 use std::collections::BTreeMap;
@@ -38,16 +42,22 @@ use burn::tensor::{DType, TensorData};
 pub use convert::{Container, StoredAs, convert, stored_formats};
 pub use load::{LoadOptions, cast, check, inspect, load, load_part, load_parts, parameters};
 pub use names::NameTable;
+pub use safetensors::shards;
 pub use save::{save_safetensors, save_torch, tensors, to_safetensors};
+pub use values::check_values;
 
 use crate::{Error, Result};
 use map::MappedFile;
 
-/// The tensors of a checkpoint by name.
+/// The tensors of a checkpoint by name. A prefix that all names have from training, `module.`,
+/// `_orig_mod.` or `model.`, is taken off, also where several are nested; any other that all names have
+/// does not keep a [`NameTable`] from finding them.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
     path: PathBuf,
     tensors: BTreeMap<String, StoredTensor>,
+    /// What all names begin with, up to a dot: found by a [`NameTable`] that does not have it.
+    common: String,
 }
 
 /// A tensor in a file: its type and shape, and where its elements are.
@@ -77,7 +87,7 @@ pub enum StoredType {
 }
 
 impl Checkpoint {
-    /// Opens the weights in a folder: `model.safetensors`, or the shards listed in
+    /// Opens the weights in a folder: `model.safetensors`, or without it the shards listed in
     /// `model.safetensors.index.json`.
     ///
     /// # Errors
@@ -85,11 +95,13 @@ impl Checkpoint {
     /// about offsets or shapes, or lacks a tensor the index lists.
     pub fn open_folder(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
-        let index = folder.join("model.safetensors.index.json");
-        if index.is_file() {
+        let (whole, index) =
+            (folder.join("model.safetensors"), folder.join("model.safetensors.index.json"));
+        // An index beside a whole file is left over from another download.
+        if index.is_file() && !whole.is_file() {
             Self::open_sharded(&index)
         } else {
-            Self::open_safetensors(folder.join("model.safetensors"))
+            Self::open_safetensors(whole)
         }
     }
 
@@ -122,10 +134,12 @@ impl Checkpoint {
         Self::paired(path, safetensors::index_shards(path)?)
     }
 
-    /// Opens a PyTorch file that holds a dictionary of tensors, such as `ema_model.bin`.
+    /// Opens a PyTorch file that holds a dictionary of tensors, such as `ema_model.bin`, or the state
+    /// of a training with such a dictionary in it: `ema` or `model_ema`, else `state_dict` or `model`.
+    /// Files from before PyTorch 1.6 are read too.
     ///
     /// No code of the file is run: of its pickle only what a dictionary of tensors needs is
-    /// understood.
+    /// understood, and nothing is called.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Malformed`].
@@ -136,7 +150,9 @@ impl Checkpoint {
 
     fn paired(path: &Path, mut tensors: BTreeMap<String, StoredTensor>) -> Result<Self> {
         int8::pair(path, &mut tensors)?;
-        Ok(Self { path: path.to_path_buf(), tensors })
+        let tensors = wrappers::unwrap(tensors);
+        let common = wrappers::common(&tensors);
+        Ok(Self { path: path.to_path_buf(), tensors, common })
     }
 
     /// The file or index this was opened from.
@@ -158,6 +174,7 @@ impl Checkpoint {
     pub fn strip_prefix(mut self, prefix: &str) -> Self {
         let strip = |name: String| name.strip_prefix(prefix).map(str::to_string).unwrap_or(name);
         self.tensors = self.tensors.into_iter().map(|(name, t)| (strip(name), t)).collect();
+        self.common = wrappers::common(&self.tensors);
         self
     }
 

@@ -10,6 +10,8 @@ use super::Checkpoint;
 /// counts.
 #[derive(Debug, Clone, Copy)]
 pub struct NameTable {
+    /// What errors call the module: "the transformer".
+    pub part: &'static str,
     /// What is put before every checkpoint name of `rows` and `ignored`. Tensors of the checkpoint
     /// that begin otherwise belong to other modules and are ignored.
     pub scope: &'static str,
@@ -37,7 +39,10 @@ impl NameTable {
 
     /// The name under which `checkpoint` has the parameter at `path`.
     pub(super) fn stored_name(&self, path: &str, checkpoint: &Checkpoint) -> Option<String> {
-        self.candidates(path).into_iter().find(|name| checkpoint.get(name).is_some())
+        let candidates = self.candidates(path);
+        let is_there = |name: &String| checkpoint.get(name).is_some();
+        let prefixed = candidates.iter().map(|name| format!("{}{name}", checkpoint.common));
+        candidates.iter().cloned().chain(prefixed).find(is_there)
     }
 
     /// The name of the parameter at `path` in its first row, or its path if no row matches.
@@ -46,11 +51,19 @@ impl NameTable {
     }
 
     /// Whether a name of the checkpoint belongs to another module or is listed as ignored.
-    pub(super) fn ignores(&self, name: &str) -> bool {
-        match name.strip_prefix(self.scope) {
-            None => true,
-            Some(rest) => self.ignored.iter().any(|pattern| matches(pattern, rest).is_some()),
-        }
+    pub(super) fn ignores(&self, name: &str, checkpoint: &Checkpoint) -> bool {
+        let short = name.strip_prefix(checkpoint.common.as_str()).unwrap_or(name);
+        [name, short].into_iter().all(|name| self.is_foreign(name))
+            || [name, short].into_iter().any(|name| self.is_ignored(name))
+    }
+
+    fn is_foreign(&self, name: &str) -> bool {
+        !name.starts_with(self.scope)
+    }
+
+    fn is_ignored(&self, name: &str) -> bool {
+        name.strip_prefix(self.scope)
+            .is_some_and(|rest| self.ignored.iter().any(|pattern| matches(pattern, rest).is_some()))
     }
 
     /// Whether the parameter at `path` stays in 32 bits.
@@ -94,6 +107,7 @@ mod tests {
     use super::NameTable;
 
     const TABLE: NameTable = NameTable {
+        part: "the autoencoder",
         scope: "vae.",
         rows: &[
             ("down.*.block.*.conv1.weight", "levels.*.blocks.*.first.weight"),
@@ -115,10 +129,10 @@ mod tests {
 
     #[test]
     fn foreign_and_ignored_names_are_not_unexpected_ones() {
-        assert!(TABLE.ignores("disc.main.0.weight"));
-        assert!(TABLE.ignores("vae.hits"));
-        assert!(TABLE.ignores("vae.old.conv.bias"));
-        assert!(!TABLE.ignores("vae.hits.more"));
-        assert!(!TABLE.ignores("vae.new"));
+        assert!(TABLE.is_foreign("disc.main.0.weight"));
+        assert!(TABLE.is_ignored("vae.hits"));
+        assert!(TABLE.is_ignored("vae.old.conv.bias"));
+        assert!(!TABLE.is_ignored("vae.hits.more"));
+        assert!(!TABLE.is_ignored("vae.new") && !TABLE.is_foreign("vae.new"));
     }
 }

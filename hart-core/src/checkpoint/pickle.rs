@@ -1,42 +1,61 @@
-//! The part of Python's pickle format that a dictionary of tensors needs.
+//! The part of Python's pickle format that files of tensors need.
 //!
-//! A pickle is a program for a stack machine that may call anything. This interpreter knows the
-//! instructions that `torch.save` writes for a state dictionary, two callables (the rebuilding of a
-//! tensor and `OrderedDict`) and no others, so that a file can lie but not act.
+//! A pickle is a program for a stack machine that may call anything. This interpreter calls nothing:
+//! it knows what the few callables that rebuild dictionaries and tensors give, and keeps a name in
+//! place of what any other would have given, so that a file can lie but not act.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
-use super::pickled::{Pickled, call, check_depth, size, storage};
+use super::pickled::{Id, Value, Values};
+use super::program::Program;
 
-/// The most values a program may make in all, copies to and from the memo included, so that they
-/// cannot grow without end.
+/// The longest program that is run, in bytes: the names and shapes of a million tensors fit.
+pub(super) const MAX_PROGRAM: usize = 256 << 20;
+
+/// The most values a program may make in all, copies on its stack included. A value takes up to 64
+/// bytes, so that no program takes more than half a GiB besides its own strings.
 const MAX_VALUES: usize = 1 << 23;
+/// The values that a tensor counts as, for its shape and strides.
+const CALL: usize = 4;
 
-/// Runs a pickle program and returns the value it leaves.
-pub(super) fn parse(program: &[u8]) -> Result<Pickled, String> {
+/// What a program left.
+#[derive(Debug)]
+pub(super) struct Pickle {
+    /// All values it made.
+    pub(super) values: Values,
+    /// The one that it is for.
+    pub(super) root: Id,
+    /// The bytes of the program.
+    pub(super) length: usize,
+}
+
+/// Runs the pickle program at the beginning of `bytes`.
+pub(super) fn parse(bytes: &[u8]) -> Result<Pickle, String> {
     let mut machine = Machine {
-        program,
-        position: 0,
+        program: Program::new(&bytes[..bytes.len().min(MAX_PROGRAM)]),
+        values: Values::default(),
         stack: vec![],
         marks: vec![],
         memo: HashMap::new(),
         made: 0,
     };
     loop {
-        let opcode = machine.byte()?;
+        let opcode = machine.program.byte()?;
         if opcode == b'.' {
-            return machine.pop();
+            let root = machine.pop()?;
+            return Ok(Pickle { values: machine.values, root, length: machine.program.position() });
         }
         machine.step(opcode)?;
     }
 }
 
 struct Machine<'a> {
-    program: &'a [u8],
-    position: usize,
-    stack: Vec<Pickled>,
+    program: Program<'a>,
+    values: Values,
+    stack: Vec<Id>,
     marks: Vec<usize>,
-    memo: HashMap<u32, Pickled>,
+    memo: HashMap<u32, Id>,
     made: usize,
 }
 
@@ -45,103 +64,153 @@ impl Machine<'_> {
     fn step(&mut self, opcode: u8) -> Result<(), String> {
         match opcode {
             // PROTO, FRAME
-            0x80 => drop(self.take(1)?),
-            0x95 => drop(self.take(8)?),
-            // MARK
-            b'(' => self.marks.push(self.stack.len()),
-            // NONE, NEWTRUE, NEWFALSE
-            b'N' => self.push(Pickled::None)?,
-            0x88 => self.push(Pickled::Flag(true))?,
-            0x89 => self.push(Pickled::Flag(false))?,
-            // BININT1, BININT2, BININT, LONG1
-            b'K' => self.integer(1)?,
-            b'M' => self.integer(2)?,
-            b'J' => {
-                let value = i32::from_le_bytes(self.array()?);
-                self.push(Pickled::Integer(i64::from(value)))?;
+            0x80 => drop(self.program.take(1)?),
+            0x95 => drop(self.program.take(8)?),
+            // MARK, POP_MARK
+            b'(' => {
+                self.count(1)?;
+                self.marks.push(self.stack.len());
             }
-            0x8a => self.long()?,
-            // BINUNICODE, SHORT_BINUNICODE
-            b'X' => {
-                let length = u32::from_le_bytes(self.array()?);
-                self.text(length as usize)?;
+            b'1' => drop(self.since_mark()?),
+            // POP, DUP
+            b'0' if self.stack.len() == self.floor() && !self.marks.is_empty() => {
+                self.marks.pop();
             }
-            0x8c => {
-                let length = self.byte()?;
-                self.text(usize::from(length))?;
-            }
-            // EMPTY_TUPLE, TUPLE1, TUPLE2, TUPLE3, TUPLE
-            b')' => self.push(Pickled::Tuple(vec![]))?,
-            0x85 => self.tuple(1)?,
-            0x86 => self.tuple(2)?,
-            0x87 => self.tuple(3)?,
-            b't' => {
-                let items = self.since_mark()?;
-                self.push(Pickled::Tuple(items))?;
-            }
-            // EMPTY_DICT, SETITEM, SETITEMS
-            b'}' => self.push(Pickled::Dict(vec![]))?,
-            b's' => {
-                let (value, key) = (self.pop()?, self.pop()?);
-                self.extend_dict(vec![key, value])?;
-            }
-            b'u' => {
-                let items = self.since_mark()?;
-                self.extend_dict(items)?;
-            }
-            // BINPUT, LONG_BINPUT, MEMOIZE
-            b'q' => {
-                let slot = u32::from(self.byte()?);
-                self.memoize(slot)?;
-            }
-            b'r' => {
-                let slot = u32::from_le_bytes(self.array()?);
-                self.memoize(slot)?;
-            }
-            0x94 => self.memoize(self.memo.len() as u32)?,
-            // BINGET, LONG_BINGET
-            b'h' => {
-                let slot = u32::from(self.byte()?);
-                self.recall(slot)?;
-            }
-            b'j' => {
-                let slot = u32::from_le_bytes(self.array()?);
-                self.recall(slot)?;
-            }
-            // GLOBAL, STACK_GLOBAL
-            b'c' => {
-                let name = format!("{}.{}", self.line()?, self.line()?);
-                self.push(Pickled::Global(name))?;
-            }
-            0x93 => match (self.pop()?, self.pop()?) {
-                (Pickled::Text(name), Pickled::Text(module)) => {
-                    self.push(Pickled::Global(format!("{module}.{name}")))?;
-                }
-                _ => {
-                    return Err(
-                        "its pickle names a callable by something that is not a string".into()
-                    );
-                }
-            },
-            // BINPERSID, REDUCE, BUILD
+            b'0' => drop(self.pop()?),
+            b'2' => self.push(self.top()?)?,
+            // BINPERSID, REDUCE, NEWOBJ
             b'Q' => {
                 let reference = self.pop()?;
-                self.push(storage(reference)?)?;
+                let storage = self.values.storage(reference)?;
+                self.push(storage)?;
             }
-            b'R' => {
+            b'R' | 0x81 => {
                 let (arguments, callable) = (self.pop()?, self.pop()?);
-                self.push(call(&callable, arguments)?)?;
+                self.call(callable, arguments)?;
             }
-            // The state of an OrderedDict: attributes such as `_metadata`, of no use here.
+            // NEWOBJ_EX, OBJ, INST
+            0x92 => {
+                let (_, arguments, callable) = (self.pop()?, self.pop()?, self.pop()?);
+                self.call(callable, arguments)?;
+            }
+            b'o' => {
+                let items = self.since_mark()?;
+                let (callable, arguments) =
+                    items.split_first().ok_or("its pickle makes an object of nothing")?;
+                let arguments = self.values.add(Value::Sequence(arguments.to_vec()));
+                self.call(*callable, arguments)?;
+            }
+            b'i' => {
+                let callable = self.program.global()?;
+                let callable = self.values.add(callable);
+                let items = self.since_mark()?;
+                let arguments = self.values.add(Value::Sequence(items));
+                self.call(callable, arguments)?;
+            }
+            // BUILD: attributes of an object, such as `_metadata`, of no use here.
             b'b' => drop(self.pop()?),
-            other => return Err(format!("its pickle has an unsupported instruction {other:#04x}")),
+            // GLOBAL, STACK_GLOBAL
+            b'c' => {
+                let global = self.program.global()?;
+                self.make(global)?;
+            }
+            0x93 => self.stack_global()?,
+            // GET, BINGET, LONG_BINGET
+            b'g' | b'h' | b'j' => {
+                let slot = self.slot(opcode)?;
+                let value = self.memo.get(&slot).copied();
+                self.push(value.ok_or("its pickle recalls a value it did not remember")?)?;
+            }
+            // PUT, BINPUT, LONG_BINPUT, MEMOIZE
+            b'p' | b'q' | b'r' | 0x94 => {
+                let slot = self.slot(opcode)?;
+                let value = self.top()?;
+                self.count(1)?;
+                self.memo.insert(slot, value);
+            }
+            _ if self.collection(opcode)? => {}
+            _ => {
+                let value = self.program.literal(opcode)?;
+                self.make(value)?;
+            }
         }
         Ok(())
     }
 
-    fn push(&mut self, value: Pickled) -> Result<(), String> {
+    /// Tuples, lists, dictionaries and sets; whether the instruction is about one.
+    fn collection(&mut self, opcode: u8) -> Result<bool, String> {
+        match opcode {
+            // EMPTY_TUPLE, EMPTY_LIST, EMPTY_DICT, EMPTY_SET
+            b')' | b']' => self.make(Value::Sequence(vec![]))?,
+            b'}' => self.make(Value::Dict(vec![]))?,
+            0x8f => self.make(Value::Other)?,
+            // TUPLE1, TUPLE2, TUPLE3
+            0x85..=0x87 => {
+                let count = usize::from(opcode - 0x84);
+                let mut items = (0..count).map(|_| self.pop()).collect::<Result<Vec<_>, _>>()?;
+                items.reverse();
+                self.make(Value::Sequence(items))?;
+            }
+            // TUPLE, LIST
+            b't' | b'l' => {
+                let items = self.since_mark()?;
+                self.make(Value::Sequence(items))?;
+            }
+            // DICT
+            b'd' => {
+                let items = self.since_mark()?;
+                self.make(Value::Dict(vec![]))?;
+                self.set_items(&items)?;
+            }
+            // FROZENSET
+            0x91 => {
+                self.since_mark()?;
+                self.make(Value::Other)?;
+            }
+            // SETITEM, SETITEMS
+            b's' => {
+                let (value, key) = (self.pop()?, self.pop()?);
+                self.set_items(&[key, value])?;
+            }
+            b'u' => {
+                let items = self.since_mark()?;
+                self.set_items(&items)?;
+            }
+            // APPEND, APPENDS, ADDITEMS
+            b'a' => {
+                let item = self.pop()?;
+                self.append(&[item])?;
+            }
+            b'e' | 0x90 => {
+                let items = self.since_mark()?;
+                self.append(&items)?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// The number that a value is remembered by.
+    fn slot(&mut self, opcode: u8) -> Result<u32, String> {
+        match opcode {
+            b'h' | b'q' => Ok(u32::from(self.program.byte()?)),
+            b'j' | b'r' => Ok(u32::from_le_bytes(self.program.array()?)),
+            b'g' | b'p' => {
+                let slot = self.program.line()?.parse();
+                slot.map_err(|_| "its pickle remembers a value by something unknown".into())
+            }
+            _ => Ok(self.memo.len() as u32),
+        }
+    }
+
+    fn make(&mut self, value: Value) -> Result<(), String> {
+        let id = self.values.add(value);
+        self.push(id)
+    }
+
+    fn push(&mut self, id: Id) -> Result<(), String> {
         self.count(1)?;
-        self.stack.push(value);
+        self.stack.push(id);
         Ok(())
     }
 
@@ -153,111 +222,68 @@ impl Machine<'_> {
         Ok(())
     }
 
-    fn pop(&mut self) -> Result<Pickled, String> {
-        // Values below a mark belong to the collection that is being built around it.
-        let floor = self.marks.last().copied().unwrap_or(0);
-        if self.stack.len() <= floor {
-            return Err("its pickle takes more values than it makes".into());
+    /// Values below a mark belong to the collection that is being built around it.
+    fn floor(&self) -> usize {
+        self.marks.last().copied().unwrap_or(0)
+    }
+
+    fn top(&self) -> Result<Id, String> {
+        let above = self.stack.get(self.floor()..).and_then(<[Id]>::last);
+        above.copied().ok_or_else(|| "its pickle takes more values than it makes".into())
+    }
+
+    fn pop(&mut self) -> Result<Id, String> {
+        let top = self.top()?;
+        self.stack.pop();
+        Ok(top)
+    }
+
+    fn stack_global(&mut self) -> Result<(), String> {
+        let (name, module) = (self.pop()?, self.pop()?);
+        match (self.values.text(module), self.values.text(name)) {
+            (Some(module), Some(name)) => {
+                let global: Rc<str> = format!("{module}.{name}").into();
+                // Made of strings that may be recalled without end.
+                self.count(global.len() / 16)?;
+                self.make(Value::Global(global))
+            }
+            _ => Err("its pickle names a callable by something that is not a string".into()),
         }
-        Ok(self.stack.pop().expect("the stack is higher than its floor"))
     }
 
-    fn take(&mut self, length: usize) -> Result<&[u8], String> {
-        let end = self.position.checked_add(length).filter(|&end| end <= self.program.len());
-        let end = end.ok_or("its pickle is truncated")?;
-        let bytes = &self.program[self.position..end];
-        self.position = end;
-        Ok(bytes)
-    }
-
-    fn byte(&mut self) -> Result<u8, String> {
-        Ok(self.take(1)?[0])
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
-        Ok(self.take(N)?.try_into().expect("a slice of N bytes"))
-    }
-
-    fn integer(&mut self, length: usize) -> Result<(), String> {
-        let value =
-            self.take(length)?.iter().rev().fold(0, |sum, &byte| sum << 8 | i64::from(byte));
-        self.push(Pickled::Integer(value))
-    }
-
-    /// A little-endian two's complement integer of up to eight bytes.
-    fn long(&mut self) -> Result<(), String> {
-        let length = usize::from(self.byte()?);
-        if length > 8 {
-            return Err("its pickle has an integer that is too large".into());
-        }
-        let bytes = self.take(length)?;
-        let negative = bytes.last().is_some_and(|&byte| byte >= 0x80);
-        let mut padded = [if negative { 0xff } else { 0 }; 8];
-        padded[..length].copy_from_slice(bytes);
-        self.push(Pickled::Integer(i64::from_le_bytes(padded)))
-    }
-
-    fn text(&mut self, length: usize) -> Result<(), String> {
-        let text = std::str::from_utf8(self.take(length)?);
-        let text = text.map_err(|_| "its pickle has a string that is not UTF-8")?.to_string();
-        self.push(Pickled::Text(text))
-    }
-
-    fn line(&mut self) -> Result<String, String> {
-        let rest = &self.program[self.position..];
-        let length =
-            rest.iter().position(|&byte| byte == b'\n').ok_or("its pickle is truncated")?;
-        let line = String::from_utf8_lossy(&rest[..length]).into_owned();
-        self.position += length + 1;
-        Ok(line)
-    }
-
-    fn tuple(&mut self, length: usize) -> Result<(), String> {
-        let mut items = (0..length).map(|_| self.pop()).collect::<Result<Vec<_>, _>>()?;
-        items.reverse();
-        check_depth(&items)?;
-        self.push(Pickled::Tuple(items))
-    }
-
-    fn since_mark(&mut self) -> Result<Vec<Pickled>, String> {
-        let mark = self.marks.pop().ok_or("its pickle ends a collection that it did not begin")?;
-        let items = self.stack.split_off(mark);
-        check_depth(&items)?;
-        Ok(items)
-    }
-
-    fn extend_dict(&mut self, items: Vec<Pickled>) -> Result<(), String> {
-        let floor = self.marks.last().copied().unwrap_or(0);
-        let dict = self.stack.len() > floor;
-        let Some(Pickled::Dict(entries)) = self.stack.last_mut().filter(|_| dict) else {
-            return Err("its pickle sets items of something that is not a dictionary".into());
-        };
-        let mut items = items.into_iter();
-        while let Some(key) = items.next() {
-            let value = items.next().ok_or("its pickle has a key without a value")?;
-            check_depth(&[&key, &value])?;
-            entries.push((key, value));
-        }
-        Ok(())
-    }
-
-    /// Remembers the value on top. Dictionaries are never recalled in a state dictionary, so a
-    /// placeholder saves the copy.
-    fn memoize(&mut self, slot: u32) -> Result<(), String> {
-        let value =
-            match self.stack.last().ok_or("its pickle remembers a value that is not there")? {
-                Pickled::Dict(_) => Pickled::None,
-                value => value.clone(),
-            };
-        self.count(size(&value))?;
-        self.memo.insert(slot, value);
-        Ok(())
-    }
-
-    fn recall(&mut self, slot: u32) -> Result<(), String> {
-        let value = self.memo.get(&slot).cloned();
-        let value = value.ok_or("its pickle recalls a value it did not remember")?;
-        self.count(size(&value))?;
+    fn call(&mut self, callable: Id, arguments: Id) -> Result<(), String> {
+        let value = self.values.call(callable, arguments)?;
+        self.count(CALL)?;
         self.push(value)
+    }
+
+    fn since_mark(&mut self) -> Result<Vec<Id>, String> {
+        let mark = self.marks.pop().ok_or("its pickle ends a collection that it did not begin")?;
+        Ok(self.stack.split_off(mark))
+    }
+
+    fn set_items(&mut self, items: &[Id]) -> Result<(), String> {
+        if !items.len().is_multiple_of(2) {
+            return Err("its pickle has a key without a value".into());
+        }
+        let top = self.top()?;
+        match self.values.get_mut(top) {
+            Value::Dict(entries) => entries.extend(items.chunks(2).map(|pair| (pair[0], pair[1]))),
+            Value::Object(_) => {}
+            _ => {
+                return Err("its pickle sets items of something that is not a dictionary".into());
+            }
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, items: &[Id]) -> Result<(), String> {
+        let top = self.top()?;
+        match self.values.get_mut(top) {
+            Value::Sequence(list) => list.extend(items),
+            Value::Object(_) | Value::Other => {}
+            _ => return Err("its pickle appends to something that is not a list".into()),
+        }
+        Ok(())
     }
 }

@@ -1,23 +1,23 @@
 //! Taking the parameters out of a module and writing them in the layout they are read in.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use burn::module::{Module, Param};
-use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
-use safetensors::tensor::TensorView;
+use burn::tensor::{Tensor, TensorData, backend::Backend};
 
 use super::NameTable;
 use super::layout::Layout;
-use super::write::{Piece, write_safetensors, write_torch};
+use super::write::{Piece, safetensors_into, write_safetensors, write_torch};
+use crate::Result;
 use crate::walk::{self, Place};
-use crate::{Error, Result};
 
 /// Every parameter of a module as a checkpoint stores it: under its name there, weights of linear
 /// layers as `[out, in]`, in the type the module has it in.
 ///
 /// # Errors
-/// [`Error::Invalid`] when a layer is prepared: its weights are no longer there.
+/// [`Error::Invalid`](crate::Error::Invalid) when a layer is prepared: its weights are no longer there.
 pub fn tensors<B: Backend, M: Module<B>>(
     module: &M,
     table: &NameTable,
@@ -45,12 +45,12 @@ impl<B: Backend> walk::Visit<B> for Collector<'_> {
 /// Writes a safetensors file, through a temporary one that is renamed at the end.
 ///
 /// # Errors
-/// [`Error::Io`] when it cannot be written, and those of [`to_safetensors`].
+/// [`Error::Io`](crate::Error::Io) when it cannot be written, and those of [`to_safetensors`].
 pub fn save_safetensors(
     path: impl AsRef<Path>,
     tensors: &BTreeMap<String, TensorData>,
 ) -> Result<()> {
-    write_safetensors(path.as_ref(), &pieces(tensors), &|_, _| ())
+    write_safetensors(path.as_ref(), &pieces(tensors), &|_, _| ControlFlow::Continue(()))
 }
 
 /// Writes a PyTorch file with a dictionary of tensors, as `torch.save` does and
@@ -59,7 +59,7 @@ pub fn save_safetensors(
 /// # Errors
 /// As [`save_safetensors`].
 pub fn save_torch(path: impl AsRef<Path>, tensors: &BTreeMap<String, TensorData>) -> Result<()> {
-    write_torch(path.as_ref(), &pieces(tensors), &|_, _| ())
+    write_torch(path.as_ref(), &pieces(tensors), &|_, _| ControlFlow::Continue(()))
 }
 
 fn pieces(tensors: &BTreeMap<String, TensorData>) -> Vec<Piece<'_>> {
@@ -72,27 +72,14 @@ fn pieces(tensors: &BTreeMap<String, TensorData>) -> Vec<Piece<'_>> {
     tensors.collect()
 }
 
-/// The content of a safetensors file.
+/// The content of a safetensors file without metadata, as archives hold it.
 ///
 /// # Errors
-/// [`Error::Invalid`] for elements that are not floats of 16 or 32 bits.
+/// [`Error::Invalid`](crate::Error::Invalid) for elements that are not floats of 16 or 32 bits.
 pub fn to_safetensors(tensors: &BTreeMap<String, TensorData>) -> Result<Vec<u8>> {
-    let mut views = vec![];
-    for (name, data) in tensors {
-        let dtype = match data.dtype {
-            DType::F32 => safetensors::Dtype::F32,
-            DType::F16 => safetensors::Dtype::F16,
-            DType::BF16 => safetensors::Dtype::BF16,
-            other => return Err(unsupported(name, other)),
-        };
-        let view = TensorView::new(dtype, data.shape.to_vec(), data.as_bytes());
-        views.push((name, view.map_err(|error| Error::invalid(name, error, "a whole tensor"))?));
-    }
-    let bytes = safetensors::serialize(views, None);
-    bytes.map_err(|error| Error::invalid("the tensors", error, "tensors that a file can hold"))
-}
-
-fn unsupported(name: &str, dtype: DType) -> Error {
-    let found = format!("{dtype:?}");
-    Error::invalid(format!("the element type of `{name}`"), found, "floats of 16 or 32 bits")
+    let mut content = vec![];
+    let memory = Path::new("memory");
+    let go_on = &|_, _| ControlFlow::Continue(());
+    safetensors_into(&mut content, memory, &pieces(tensors), None, go_on)?;
+    Ok(content)
 }

@@ -1,13 +1,15 @@
 //! Writing tensors one after the other: safetensors, and PyTorch state dictionaries.
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufWriter, Write};
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use burn::tensor::DType;
-use safetensors::{Dtype, View};
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
@@ -47,85 +49,70 @@ impl Piece<'_> {
     }
 }
 
-/// What the safetensors crate calls for the bytes of one piece after the other. Its trait knows no
-/// failure and no progress, so the first failure is kept here and pieces are counted here.
-struct Writing<'a> {
-    failure: RefCell<Option<Error>>,
-    written: Cell<usize>,
-    count: usize,
-    progress: &'a dyn Fn(usize, usize),
-}
+/// Told how many pieces are written of how many; `Break` ends the writing with
+/// [`Error::Cancelled`].
+pub(super) type Progress<'a> = &'a dyn Fn(usize, usize) -> ControlFlow<()>;
 
-/// A piece as the safetensors crate takes it.
-struct Held<'a, 'b> {
-    piece: &'b Piece<'a>,
-    dtype: Dtype,
-    writing: &'b Writing<'b>,
-}
-
-impl View for Held<'_, '_> {
-    fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.piece.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        let writing = self.writing;
-        match (self.piece.bytes)() {
-            Ok(bytes) => {
-                writing.written.set(writing.written.get() + 1);
-                (writing.progress)(writing.written.get(), writing.count);
-                bytes
-            }
-            Err(error) => {
-                writing.failure.borrow_mut().get_or_insert(error);
-                vec![0; self.piece.length()].into()
-            }
-        }
-    }
-
-    fn data_len(&self) -> usize {
-        self.piece.length()
-    }
-}
-
-/// Writes a safetensors file, through a temporary one that is renamed at the end. `progress` is
-/// given the number of pieces written so far and that of all.
+/// Writes a safetensors file, through a temporary one that is renamed at the end. As PyTorch's
+/// libraries expect, its metadata say that the tensors are in PyTorch's layout.
 pub(super) fn write_safetensors(
     path: &Path,
     pieces: &[Piece<'_>],
-    progress: &dyn Fn(usize, usize),
+    progress: Progress<'_>,
 ) -> Result<()> {
-    let (failure, written) = (RefCell::new(None), Cell::new(0));
-    let writing = Writing { failure, written, count: pieces.len(), progress };
-    let mut held = vec![];
-    for piece in pieces {
-        let (dtype, _) = piece.element()?;
-        held.push((piece.name.as_str(), Held { piece, dtype, writing: &writing }));
-    }
-    write_atomically_by(path, |_, temporary| {
-        let written = safetensors::serialize_to_file(held, None, temporary);
-        if let Some(error) = writing.failure.take() {
-            return Err(error);
-        }
-        written.map_err(|error| match error {
-            safetensors::SafeTensorError::IoError(error) => Error::io(path, error),
-            other => Error::invalid("the tensors", other, "tensors that a file can hold"),
-        })
+    write_atomically_by(path, |file| {
+        let mut file = BufWriter::with_capacity(1 << 20, file);
+        let about = HashMap::from([("format".to_string(), "pt".to_string())]);
+        safetensors_into(&mut file, path, pieces, Some(about), progress)?;
+        file.flush().map_err(|error| Error::io(path, error))
     })
 }
 
-/// Writes a PyTorch file with a dictionary of tensors, through a temporary one that is renamed at
-/// the end. `progress` is given the number of pieces written so far and that of all.
-pub(super) fn write_torch(
+/// Writes the content of a safetensors file: the length of the header, the header, and the pieces,
+/// those with the widest elements first. The safetensors crate would make each piece without a way
+/// for it to fail.
+pub(super) fn safetensors_into(
+    out: &mut impl Write,
     path: &Path,
     pieces: &[Piece<'_>],
-    progress: &dyn Fn(usize, usize),
+    about: Option<HashMap<String, String>>,
+    progress: Progress<'_>,
 ) -> Result<()> {
-    write_atomically_by(path, |file, _| {
+    let mut typed = vec![];
+    for piece in pieces {
+        typed.push((piece.element()?.0, piece));
+    }
+    typed.sort_by(|(a, left), (b, right)| b.cmp(a).then(left.name.cmp(&right.name)));
+    let mut end = 0;
+    let listed = typed.iter().map(|&(dtype, piece)| {
+        let start = end;
+        end += piece.length();
+        let info = TensorInfo { dtype, shape: piece.shape.clone(), data_offsets: (start, end) };
+        (piece.name.clone(), info)
+    });
+    let header = Metadata::new(about, listed.collect());
+    let header = header
+        .map_err(|error| Error::invalid("the tensors", error, "tensors that a file can hold"))?;
+    let mut header = serde_json::to_vec(&header).map_err(|error| Error::malformed(path, error))?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let mut write = |bytes: &[u8]| out.write_all(bytes).map_err(|error| Error::io(path, error));
+    write(&(header.len() as u64).to_le_bytes())?;
+    write(&header)?;
+    for (index, (_, piece)) in typed.iter().enumerate() {
+        write(&(piece.bytes)()?)?;
+        went_on(progress(index + 1, pieces.len()))?;
+    }
+    Ok(())
+}
+
+fn went_on(flow: ControlFlow<()>) -> Result<()> {
+    if flow.is_break() { Err(Error::Cancelled) } else { Ok(()) }
+}
+
+/// Writes a PyTorch file with a dictionary of tensors, through a temporary one that is renamed at
+/// the end.
+pub(super) fn write_torch(path: &Path, pieces: &[Piece<'_>], progress: Progress<'_>) -> Result<()> {
+    write_atomically_by(path, |file| {
         let failed = |error: zip::result::ZipError| Error::io(path, error.into());
         let mut archive = ZipWriter::new(file);
         let mut add = |name: &str, bytes: &[u8]| -> Result<()> {
@@ -139,7 +126,7 @@ pub(super) fn write_torch(
         add("byteorder", b"little")?;
         for (index, piece) in pieces.iter().enumerate() {
             add(&format!("data/{index}"), &(piece.bytes)()?)?;
-            progress(index + 1, pieces.len());
+            went_on(progress(index + 1, pieces.len()))?;
         }
         add("version", b"3\n")?;
         archive.finish().map(|_: &mut File| ()).map_err(failed)

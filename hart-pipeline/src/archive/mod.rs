@@ -3,13 +3,15 @@
 
 mod pack;
 mod planes;
+mod unpack;
 
 use std::io::{Cursor, Read};
+use std::path::Path;
 
 use hart_ar::TransformerConfig;
 use hart_core::checkpoint::{Checkpoint, LoadOptions};
 use hart_core::config::ConfigReader;
-use hart_core::{Error, HartBackend, Result};
+use hart_core::{Error, HartBackend, Result, stand_in};
 use hart_diffusion::ResidualHeadConfig;
 use hart_tokenizer::AutoencoderConfig;
 
@@ -18,8 +20,9 @@ use crate::model::{HartModel, ModelCheckpoints, ModelConfig, TransformerWeights}
 use crate::pipeline::{HartPipeline, PipelineParts};
 use crate::text::{KnownWords, PromptTokenizer, Qwen2, TextEncoder, TextEncoderConfig};
 
-pub use pack::{pack, unpack};
+pub use pack::pack;
 use planes::join_planes;
+pub use unpack::{Existing, unpack};
 
 /// The most bytes of a file in an archive.
 const MAX_FILE: u64 = 1 << 30;
@@ -33,16 +36,13 @@ pub(crate) struct Archive<'a> {
 impl<'a> Archive<'a> {
     /// Opens an archive that errors call `name`.
     pub(crate) fn open(name: &'a str, bytes: &'a [u8]) -> Result<Self> {
-        let files = zip::ZipArchive::new(Cursor::new(bytes));
-        Ok(Self { name, files: files.map_err(|error| Error::malformed(name, error))? })
+        Ok(Self { name, files: open(Path::new(name), bytes)? })
     }
 
     fn file(&mut self, file: &str) -> Result<Vec<u8>> {
         let path = format!("{}/{file}", self.name);
         let file = self.files.by_name(file).map_err(|error| Error::malformed(&path, error))?;
-        let mut bytes = vec![];
-        file.take(MAX_FILE).read_to_end(&mut bytes).map_err(|error| Error::io(&path, error))?;
-        Ok(bytes)
+        content(file, Path::new(&path))
     }
 
     fn config(&mut self, file: &str) -> Result<ConfigReader> {
@@ -101,6 +101,25 @@ impl<'a> Archive<'a> {
         let encoder = TextEncoder::new(tokenizer, model, tokens, &defaults.system_prompt)?;
         Ok(encoder.with_known_words(KnownWords::parse(&words)))
     }
+}
+
+/// Opens an archive that errors call `path`.
+fn open<'a>(path: &Path, bytes: &'a [u8]) -> Result<zip::ZipArchive<Cursor<&'a [u8]>>> {
+    zip::ZipArchive::new(Cursor::new(bytes)).map_err(|error| {
+        let problem = stand_in(bytes);
+        Error::malformed(path, problem.unwrap_or_else(|| format!("not an archive: {error}")))
+    })
+}
+
+/// The whole content of a file of an archive, which errors call `path`.
+fn content<R: Read>(file: zip::read::ZipFile<'_, R>, path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = vec![];
+    let read = file.take(MAX_FILE + 1).read_to_end(&mut bytes);
+    read.map_err(|error| Error::malformed(path, format!("damaged: {error}")))?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(Error::malformed(path, "larger than 1 GiB, the most that is read"));
+    }
+    Ok(bytes)
 }
 
 impl<B: HartBackend> HartPipeline<B> {

@@ -1,23 +1,23 @@
-//! Packing a model's folder, and unpacking it.
+//! Packing a model's folder.
 
 use std::collections::BTreeMap;
-use std::io::{Cursor, Read, Write};
+use std::io::{Cursor, Write};
 use std::path::Path;
 
 use burn::tensor::{DType, TensorData};
-use hart_core::checkpoint::{Checkpoint, save_torch, to_safetensors};
-use hart_core::{Error, Result, write_atomically};
+use hart_core::checkpoint::{Checkpoint, to_safetensors};
+use hart_core::{Error, Result};
 use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
+use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use super::MAX_FILE;
-use super::planes::{join_planes, split_planes};
+use super::planes::split_planes;
 
 /// The ending of a weights file whose bytes are in planes.
-const PLANES: &str = "planes";
+pub(super) const PLANES: &str = "planes";
 
 /// Files that are taken as they are.
-const PLAIN: [&str; 7] = [
+pub(super) const PLAIN: [&str; 7] = [
     "generation.json",
     "llm/config.json",
     "tokenizer/config.json",
@@ -32,7 +32,7 @@ const PLAIN: [&str; 7] = [
 /// the archive and how many parameters it holds.
 ///
 /// # Errors
-/// [`Error::Io`] or [`Error::Malformed`] when a file is missing or damaged.
+/// [`Error::Io`] or [`Error::Malformed`] when a file is missing, damaged, or larger than 1 GiB.
 pub fn pack(folder: impl AsRef<Path>) -> Result<(Vec<u8>, usize)> {
     let folder = folder.as_ref();
     let mut files = BTreeMap::new();
@@ -53,52 +53,23 @@ pub fn pack(folder: impl AsRef<Path>) -> Result<(Vec<u8>, usize)> {
         let name = format!("{part}/model.safetensors.{PLANES}");
         files.insert(name, split_planes(&to_safetensors(&tensors)?));
     }
+    if let Some((name, _)) = files.iter().find(|(_, bytes)| bytes.len() as u64 > MAX_FILE) {
+        let problem = "larger than 1 GiB, the most that is read of an archive";
+        return Err(Error::malformed(folder.join(name), problem));
+    }
     let archive = write(&files);
     Ok((archive.map_err(|error| Error::malformed(folder, error))?, parameters))
 }
 
-/// Makes a model's folder of an archive again, in the released layout: the mean of the weights
-/// stands for the last ones too. Training can start from it.
-///
-/// # Errors
-/// [`Error::Malformed`] when the archive is damaged or its names lead out of the folder,
-/// [`Error::Io`] when the folder cannot be written.
-pub fn unpack(archive: impl AsRef<Path>, folder: impl AsRef<Path>) -> Result<()> {
-    let (path, folder) = (archive.as_ref(), folder.as_ref());
-    let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
-    let damaged = |error: zip::result::ZipError| Error::malformed(path, error);
-    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
-    for index in 0..archive.len() {
-        let mut file = archive.by_index(index).map_err(damaged)?;
-        let name = file.enclosed_name();
-        let name = name.ok_or_else(|| Error::malformed(path, "a name leads out of the folder"))?;
-        let mut content = vec![];
-        let limited = file.by_ref().take(MAX_FILE);
-        { limited }.read_to_end(&mut content).map_err(|error| Error::malformed(path, error))?;
-        if name.extension().is_some_and(|ending| ending == PLANES) {
-            write_file(&folder.join(name.with_extension("")), &join_planes(&content))?;
-        } else {
-            write_file(&folder.join(name), &content)?;
-        }
-    }
-    let weights = Checkpoint::open_safetensors(folder.join("llm/model.safetensors"))?;
-    save_torch(folder.join("llm/ema_model.bin"), &in_bits(&weights, DType::F32)?)
-}
-
-fn write_file(path: &Path, content: &[u8]) -> Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
-    }
-    write_atomically(path, content)
-}
-
 /// All weights of a checkpoint but those of the adversary, which generating does not need.
-fn in_bits(checkpoint: &Checkpoint, dtype: DType) -> Result<BTreeMap<String, TensorData>> {
+pub(super) fn in_bits(
+    checkpoint: &Checkpoint,
+    dtype: DType,
+) -> Result<BTreeMap<String, TensorData>> {
     let mut tensors = BTreeMap::new();
     for name in checkpoint.names().filter(|name| !name.starts_with("disc.")) {
         if checkpoint.get(name).is_some_and(|tensor| tensor.dtype().is_loadable()) {
-            let data = checkpoint.read(name)?.convert_dtype(dtype);
-            tensors.insert(name.to_string(), data);
+            tensors.insert(name.to_string(), checkpoint.read_finite(name, dtype)?);
         }
     }
     Ok(tensors)

@@ -1,15 +1,34 @@
-//! Images out: pixels, and the settings that made them.
+//! Images: pixels, the settings that made them, and files of both.
+//!
+//! With the feature `images` files of all usual kinds are read ([`ReadOptions`]), and JPEG and WebP
+//! files are written beside PNG.
 
+mod encode;
+#[cfg(feature = "images")]
+mod exif;
+#[cfg(feature = "images")]
+mod foreign;
+mod format;
+mod grid;
+#[cfg(feature = "images")]
+mod jpeg;
 mod pixels;
+#[cfg(feature = "images")]
+mod read;
 mod settings;
 
 use std::path::Path;
 
 use hart_core::{Result, write_atomically};
 
+use encode::{Texts, encode};
+pub use format::FileFormat;
 #[cfg(feature = "train")]
-pub(crate) use pixels::tile;
-pub use pixels::{Pixels, grid};
+pub(crate) use grid::tile;
+pub use grid::{ImageGrid, grid};
+pub use pixels::Pixels;
+#[cfg(feature = "images")]
+pub use read::{ReadImage, ReadOptions};
 pub use settings::ImageSettings;
 
 /// An image with the settings that made it.
@@ -51,15 +70,25 @@ impl Image {
     /// # Errors
     /// [`hart_core::Error::Invalid`] when the image cannot be encoded.
     pub fn to_png(&self) -> Result<Vec<u8>> {
-        self.pixels.encode(&self.settings.chunks())
+        self.encode(FileFormat::Png)
     }
 
-    /// Writes the image as a PNG file with its settings in text chunks. The file is complete or not
-    /// there at all.
+    /// The image as a file with its settings. Equal images give equal bytes.
     ///
     /// # Errors
-    /// [`hart_core::Error::Io`] when the file cannot be written.
+    /// [`hart_core::Error::Invalid`] when the image or its settings do not fit the format.
+    pub fn encode(&self, format: FileFormat) -> Result<Vec<u8>> {
+        encode(&self.pixels, Some(&Texts::of_image(&self.settings)), format)
+    }
+
+    /// Writes a file of the format that its ending asks for, with the settings in it. The file is
+    /// complete or not there at all.
+    ///
+    /// # Errors
+    /// Those of [`FileFormat::of`] and [`Self::encode`], [`hart_core::Error::Io`] when the file
+    /// cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        write_atomically(path, &self.to_png()?)
+        let path = path.as_ref();
+        write_atomically(path, &self.encode(FileFormat::of(path)?)?)
     }
 }

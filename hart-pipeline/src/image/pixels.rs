@@ -4,6 +4,9 @@ use std::path::Path;
 
 use hart_core::{Error, Grid, Result, write_atomically};
 
+use super::FileFormat;
+use super::encode::encode;
+
 /// Red, green and blue bytes, row by row.
 ///
 /// ```
@@ -96,40 +99,41 @@ impl Pixels {
         [self.rgb[first], self.rgb[first + 1], self.rgb[first + 2]]
     }
 
+    /// Reads an image file with the usual [`ReadOptions`](super::ReadOptions): on white, turned as
+    /// a viewer turns it.
+    ///
+    /// # Errors
+    /// Those of [`ReadOptions::read`](super::ReadOptions::read).
+    #[cfg(feature = "images")]
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Ok(super::ReadOptions::default().read(path)?.pixels)
+    }
+
     /// The pixels as a PNG file without settings.
     ///
     /// # Errors
     /// [`Error::Invalid`] when they cannot be encoded.
     pub fn to_png(&self) -> Result<Vec<u8>> {
-        self.encode(&[])
+        self.encode(FileFormat::Png)
     }
 
-    /// Writes the pixels as a PNG file without settings. The file is complete or not there at all.
+    /// The pixels as a file without settings.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file cannot be written.
+    /// [`Error::Invalid`] when they do not fit the format.
+    pub fn encode(&self, format: FileFormat) -> Result<Vec<u8>> {
+        encode(self, None, format)
+    }
+
+    /// Writes a file without settings, of the format that its ending asks for. The file is complete
+    /// or not there at all.
+    ///
+    /// # Errors
+    /// Those of [`FileFormat::of`] and [`Self::encode`], [`Error::Io`] when the file cannot be
+    /// written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        write_atomically(path, &self.to_png()?)
-    }
-
-    /// A PNG file with text chunks, each a keyword and its text.
-    pub(super) fn encode(&self, chunks: &[(&str, String)]) -> Result<Vec<u8>> {
-        self.write_png(chunks)
-            .map_err(|error| Error::invalid("the image", error, "one that fits a PNG file"))
-    }
-
-    fn write_png(&self, chunks: &[(&str, String)]) -> Result<Vec<u8>, png::EncodingError> {
-        let mut bytes = vec![];
-        let mut encoder = png::Encoder::new(&mut bytes, self.width as u32, self.height as u32);
-        encoder.set_color(png::ColorType::Rgb);
-        encoder.set_depth(png::BitDepth::Eight);
-        for (keyword, text) in chunks {
-            encoder.add_itxt_chunk(keyword.to_string(), text.clone())?;
-        }
-        let mut writer = encoder.write_header()?;
-        writer.write_image_data(&self.rgb)?;
-        writer.finish()?;
-        Ok(bytes)
+        let path = path.as_ref();
+        write_atomically(path, &self.encode(FileFormat::of(path)?)?)
     }
 }
 
@@ -137,35 +141,4 @@ impl std::fmt::Debug for Pixels {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Pixels({} × {})", self.width, self.height)
     }
-}
-
-/// Several images of equal size side by side in a nearly square grid, on a white ground.
-///
-/// # Errors
-/// [`Error::Invalid`] when there are none, or their sizes differ.
-pub fn grid(images: &[Pixels]) -> Result<Pixels> {
-    tile(images, (1..).find(|n| n * n >= images.len()).unwrap_or(1))
-}
-
-/// Several images of equal size, `columns` of them a row, on a white ground. Errors as for [`grid`].
-pub(crate) fn tile(images: &[Pixels], columns: usize) -> Result<Pixels> {
-    let Some(first) = images.first() else {
-        return Err(Error::invalid("the number of images of a grid", 0, "at least one"));
-    };
-    let (width, height) = (first.width, first.height);
-    if let Some(other) = images.iter().find(|image| (image.width, image.height) != (width, height))
-    {
-        let found = format!("{} × {}", other.width, other.height);
-        return Err(Error::invalid("an image of the grid", found, format!("{width} × {height}")));
-    }
-    let rows = images.len().div_ceil(columns);
-    let stride = columns * width * 3;
-    let mut rgb = vec![255; rows * height * stride];
-    for (i, image) in images.iter().enumerate() {
-        let corner = i / columns * height * stride + i % columns * width * 3;
-        for (y, row) in image.rgb.chunks_exact(width * 3).enumerate() {
-            rgb[corner + y * stride..][..width * 3].copy_from_slice(row);
-        }
-    }
-    Pixels::new(columns * width, rows * height, rgb)
 }

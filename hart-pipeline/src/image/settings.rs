@@ -1,14 +1,21 @@
 //! What made an image, as its file carries it.
 
-use std::fs::File;
-use std::io::{BufReader, Cursor};
+use std::io::Cursor;
 use std::path::Path;
 
 use hart_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// The keyword of the PNG text chunk that holds the settings as JSON.
+use super::encode::Texts;
+
+/// The keyword of the settings of an image.
 const KEYWORD: &str = "hart";
+
+/// The keyword of the list of settings of a grid of images.
+const GRID_KEYWORD: &str = "hart-grid";
+
+/// What PNG files begin with.
+const PNG_SIGNATURE: [u8; 8] = *b"\x89PNG\r\n\x1a\n";
 
 /// The most memory that reading a file's text chunks may take, in bytes.
 const MAX_BYTES: usize = 64 << 20;
@@ -109,46 +116,103 @@ impl ImageSettings {
     /// Reads back the settings that an image was saved with.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file cannot be read, [`Error::Malformed`] when it is not a PNG file,
-    /// has no settings of ours, or some of a later version than this library knows.
+    /// [`Error::Io`] when the file cannot be read, [`Error::Malformed`] when it is not an image of
+    /// a kind that [`FileFormat`](super::FileFormat) has, holds no settings of ours, those of several
+    /// images ([`Self::read_all`]), or some of a later version than this library knows.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let file = File::open(path).map_err(|e| Error::io(path, e))?;
-        Self::read_from(path, BufReader::new(file))
+        Self::parse(path, &std::fs::read(path).map_err(|error| Error::io(path, error))?)
     }
 
-    /// Reads the settings of a PNG file whose content is in memory; `name` is what errors call it.
+    /// Reads the settings of a file whose content is in memory; `name` is what errors call it.
     ///
     /// # Errors
     /// As [`Self::read`].
-    pub fn parse(name: impl AsRef<Path>, png: &[u8]) -> Result<Self> {
-        Self::read_from(name.as_ref(), Cursor::new(png))
+    pub fn parse(name: impl AsRef<Path>, file: &[u8]) -> Result<Self> {
+        let name = name.as_ref();
+        let mut all = Self::parse_all(name, file)?;
+        match (all.pop(), all.len()) {
+            (Some(settings), 0) => Ok(settings),
+            (_, others) => {
+                let problem = format!("it is a grid of {} images, expected one image", others + 1);
+                Err(Error::malformed(name, problem))
+            }
+        }
     }
 
-    fn read_from(path: &Path, file: impl std::io::BufRead + std::io::Seek) -> Result<Self> {
-        let limits = png::Limits { bytes: MAX_BYTES };
-        let reader = png::Decoder::new_with_limits(file, limits)
-            .read_info()
-            .map_err(|error| Error::malformed(path, format!("not a readable PNG file: {error}")))?;
-        let chunk = reader.info().utf8_text.iter().find(|chunk| chunk.keyword == KEYWORD);
-        let chunk = chunk.ok_or_else(|| Error::malformed(path, "it has no settings of HART"))?;
+    /// Reads the settings of every image of a file, row by row: one, or those of an
+    /// [`ImageGrid`](super::ImageGrid).
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_all(path: impl AsRef<Path>) -> Result<Vec<Self>> {
+        let path = path.as_ref();
+        Self::parse_all(path, &std::fs::read(path).map_err(|error| Error::io(path, error))?)
+    }
+
+    fn parse_all(path: &Path, file: &[u8]) -> Result<Vec<Self>> {
         let unreadable =
             |problem: String| Error::malformed(path, format!("its settings: {problem}"));
-        let text = chunk.get_text().map_err(|error| unreadable(error.to_string()))?;
-        let settings: Self =
-            serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
-        if settings.version > Self::VERSION {
-            let (found, known) = (settings.version, Self::VERSION);
-            return Err(unreadable(format!("version {found}, expected at most {known}")));
+        let mut texts = texts(file).map_err(|problem| Error::malformed(path, problem))?;
+        let parsed = match (texts.remove(KEYWORD), texts.remove(GRID_KEYWORD)) {
+            (Some(one), _) => serde_json::from_value(one).map(|settings| vec![settings]),
+            (None, Some(grid)) => serde_json::from_value(grid),
+            (None, None) => return Err(Error::malformed(path, "it has no settings of HART")),
+        };
+        let all: Vec<Self> = parsed.map_err(|error| unreadable(error.to_string()))?;
+        let (newest, known) = (all.iter().map(|one| one.version).max(), Self::VERSION);
+        match newest {
+            Some(found) if found > known => {
+                Err(unreadable(format!("version {found}, expected at most {known}")))
+            }
+            _ => Ok(all),
         }
-        Ok(settings)
     }
 
-    /// The text chunks of a PNG file: keywords and texts.
-    pub(super) fn chunks(&self) -> Vec<(&'static str, String)> {
-        // A PNG text chunk ends at a NUL; JSON escapes them, the plain description cannot.
-        let description = self.prompt.replace('\0', "");
-        let json = serde_json::to_string(self).expect("settings are plain values");
-        vec![("Software", self.software.clone()), ("Description", description), (KEYWORD, json)]
+    fn json(&self) -> String {
+        serde_json::to_string(self).expect("settings are plain values")
     }
+}
+
+impl Texts {
+    /// What the file of an image carries.
+    pub(super) fn of_image(settings: &ImageSettings) -> Self {
+        let (software, description) = (settings.software.clone(), settings.prompt.clone());
+        Self { software, description, settings: (KEYWORD, settings.json()) }
+    }
+
+    /// What the file of several images carries.
+    pub(super) fn of_grid(settings: &[ImageSettings]) -> Self {
+        let mut prompts: Vec<&str> = settings.iter().map(|one| one.prompt.as_str()).collect();
+        prompts.dedup();
+        let all: Vec<String> = settings.iter().map(ImageSettings::json).collect();
+        Self {
+            software: settings.first().map(|one| one.software.clone()).unwrap_or_default(),
+            description: prompts.join("\n"),
+            settings: (GRID_KEYWORD, format!("[{}]", all.join(","))),
+        }
+    }
+}
+
+/// The settings in a file by their keywords; the error says what is wrong with it.
+fn texts(file: &[u8]) -> Result<serde_json::Map<String, serde_json::Value>, String> {
+    if !file.starts_with(&PNG_SIGNATURE) {
+        #[cfg(feature = "images")]
+        return Ok(super::exif::read(file)?.unwrap_or_default());
+        #[cfg(not(feature = "images"))]
+        return Err("not a PNG file".to_string());
+    }
+    let limits = png::Limits { bytes: MAX_BYTES };
+    let reader = png::Decoder::new_with_limits(Cursor::new(file), limits)
+        .read_info()
+        .map_err(|error| format!("not a readable PNG file: {error}"))?;
+    let chunks = reader.info().utf8_text.iter();
+    let ours = chunks.filter(|chunk| [KEYWORD, GRID_KEYWORD].contains(&chunk.keyword.as_str()));
+    ours.map(|chunk| {
+        let unreadable = |problem: String| format!("its settings: {problem}");
+        let text = chunk.get_text().map_err(|error| unreadable(error.to_string()))?;
+        let value = serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
+        Ok((chunk.keyword.clone(), value))
+    })
+    .collect()
 }

@@ -8,6 +8,7 @@ use hart_core::checkpoint::{Checkpoint, NameTable};
 /// The names of a Qwen2 model, without the prefixes that [`open_checkpoint`] removes. The
 /// vocabulary head and a vision tower are not needed.
 pub const NAMES: NameTable = NameTable {
+    part: "the text encoder",
     scope: "",
     rows: &[
         ("embed_tokens.weight", "embedding.weight"),

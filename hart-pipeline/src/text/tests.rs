@@ -145,6 +145,8 @@ fn prompts_are_padded_or_cut_on_the_end_that_is_asked_for() {
     for empty in ["", " \t\n"] {
         assert!(matches!(left.tokenize(empty, 4), Err(Error::Invalid { .. })));
     }
+    let far = format!("{}are\r\n", " ".repeat(100_000));
+    assert_eq!(left.tokenize(&far, 4).expect("tokens"), left.tokenize("are", 4).expect("tokens"));
     let endless = "a red heart ".repeat(10_000);
     let cut = right.tokenize(&endless, 4).expect("tokens");
     assert!(cut.length > 10_000 && cut.tokens == [0, 26, 27, 3]);

@@ -109,19 +109,21 @@ impl PromptTokenizer {
         Ok(ids)
     }
 
-    /// A prompt as exactly `length` tokens: its first ones, padded when there are fewer.
+    /// A prompt as exactly `length` tokens: its first ones, padded when there are fewer. Line ends
+    /// and runs of blanks count as one blank, those around the prompt as none: how somebody typed
+    /// or stored it makes no difference.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a prompt without any visible character or any token, or when the
     /// tokenizer fails.
     pub fn tokenize(&self, prompt: &str, length: usize) -> Result<TokenizedPrompt> {
-        if prompt.trim().is_empty() {
+        let prompt = single_blanks(prompt);
+        if prompt.is_empty() {
             return Err(Error::invalid("the prompt", "empty", "some text"));
         }
-        let mut tokens = self.ids(reachable(prompt, length))?;
+        let mut tokens = self.ids(reachable(&prompt, length))?;
         if tokens.is_empty() {
-            let found = format!("`{}`", prompt.trim());
-            return Err(Error::invalid("the prompt", found, "a word or more"));
+            return Err(Error::invalid("the prompt", format!("`{prompt}`"), "a word or more"));
         }
         let count = tokens.len();
         tokens.truncate(length);
@@ -137,6 +139,11 @@ impl PromptTokenizer {
         });
         Ok(TokenizedPrompt { positions: positions.collect(), mask, tokens, length: count })
     }
+}
+
+/// The words of a text with one blank between them.
+fn single_blanks(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The beginning of a text that can reach a context of `length` tokens.

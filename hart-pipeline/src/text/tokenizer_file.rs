@@ -4,7 +4,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use hart_core::config::ConfigReader;
-use hart_core::{Error, Result};
+use hart_core::{Error, Result, stand_in};
 use serde::Deserialize;
 use tokenizers::Tokenizer;
 
@@ -105,8 +105,10 @@ pub(super) fn open(folder: &Path) -> Result<Tokenizer> {
 
 /// As [`open`], from the content of the file `path`.
 pub(super) fn parse(path: &Path, bytes: Vec<u8>) -> Result<Tokenizer> {
+    let stand_in = stand_in(&bytes);
     let unusable = |problem: String| {
-        Error::malformed(path, format!("not a tokenizer of a Qwen2 model: {problem}"))
+        let problem = format!("not a tokenizer of a Qwen2 model: {problem}");
+        Error::malformed(path, stand_in.clone().unwrap_or(problem))
     };
     let layout: Layout = serde_json::from_slice(&bytes).map_err(|e| unusable(e.to_string()))?;
     layout.check().map_err(unusable)?;

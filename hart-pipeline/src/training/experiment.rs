@@ -53,6 +53,20 @@ pub(super) fn check_shares(table: &str, values: &[(&str, f64)]) -> Result<()> {
         .try_for_each(|(key, value)| check(is_share(*value), table, key, value, "from 0 to 1"))
 }
 
+/// Checks values of a table that are finite and above 0, also in 32 bits but for the largest.
+pub(super) fn check_positive(table: &str, values: &[(&str, f64)]) -> Result<()> {
+    let expected = "a finite number above 0";
+    let fits = |value: f64| value.is_finite() && value as f32 > 0.0;
+    values.iter().try_for_each(|(key, value)| check(fits(*value), table, key, value, expected))
+}
+
+/// Checks values of a table that are weights of something.
+pub(super) fn check_weights(table: &str, values: &[(&str, f64)]) -> Result<()> {
+    let expected = "a finite number, 0 or above";
+    let fits = |value: f64| value.is_finite() && value >= 0.0;
+    values.iter().try_for_each(|(key, value)| check(fits(*value), table, key, value, expected))
+}
+
 /// The error about a table, with the file that the table is in.
 fn in_file(file: &Path, error: Error) -> Error {
     match error {

@@ -39,7 +39,8 @@
 //! A run is a folder. It holds the experiment, `metrics.csv`, images made during training, and
 //! snapshots from which it is continued exactly: every random draw has an address made of the seed
 //! and the step, so a run that was killed gives the losses that an uninterrupted one would have
-//! given. Nothing is printed: progress goes to a `TrainingObserver`.
+//! given. A snapshot is whole or not there, and one that was damaged later is passed over; a run whose
+//! data or settings have changed is not continued unless that is asked for. Nothing is printed: progress goes to a `TrainingObserver`.
 
 #[cfg(feature = "train")]
 pub mod captions;
@@ -54,11 +55,17 @@ mod experiment;
 pub mod fine_tune;
 #[cfg(feature = "train")]
 pub mod hart;
+#[cfg(feature = "train")]
+mod hash;
 mod loss;
+#[cfg(feature = "train")]
+mod notice;
 #[cfg(feature = "train")]
 mod observer;
 #[cfg(feature = "train")]
 pub mod optimizer;
+#[cfg(feature = "train")]
+mod prepare;
 #[cfg(feature = "train")]
 pub mod run;
 #[cfg(feature = "train")]
@@ -70,5 +77,7 @@ mod values;
 
 pub use draws::StepDraws;
 pub use loss::{HartTerms, TokenBatch, hart_loss};
+#[cfg(feature = "train")]
+pub use notice::Notice;
 #[cfg(feature = "train")]
 pub use observer::{Measurements, TrainingEvent, TrainingObserver};

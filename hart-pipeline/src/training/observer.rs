@@ -5,10 +5,22 @@ use std::path::Path;
 
 use hart_core::{Error, Result};
 
+use super::notice::Notice;
+
 /// Something that happened in a training.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum TrainingEvent<'a> {
+    /// Something that a user should know of; the training goes on.
+    Notice(&'a Notice),
+    /// The images of all records are being read, to find those that cannot be read before any work.
+    #[non_exhaustive]
+    Checking {
+        /// Images that were read.
+        done: usize,
+        /// All of them.
+        images: usize,
+    },
     /// The images of some records are being turned into tokens, before the first step.
     #[non_exhaustive]
     Encoding {

@@ -15,8 +15,8 @@ pub(super) fn save_sheet(path: &Path, images: &[f32], size: Grid, columns: usize
         let pixel = |place: usize| [0, 1, 2].map(|channel| byte(planes[channel * cells + place]));
         Pixels::new(size.columns, size.rows, (0..cells).flat_map(pixel).collect())
     };
-    let images: Result<Vec<Pixels>> = images.chunks_exact(3 * cells).map(pixels).collect();
-    let sheet = tile(&images?, columns)?;
+    let images = images.chunks_exact(3 * cells).map(pixels).collect::<Result<Vec<Pixels>>>()?;
+    let sheet = tile(&images.iter().collect::<Vec<_>>(), columns)?;
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
     }

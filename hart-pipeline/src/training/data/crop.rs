@@ -1,11 +1,13 @@
-//! Images of any size as training images: cut to the model's aspect, resized, on white.
+//! Images of any size as training images: cut to the model's aspect, resized.
 
-use hart_core::Grid;
 use hart_core::random::{generator, uniform};
+use hart_core::{Grid, Result};
 use image::RgbImage;
 use image::imageops::{FilterType, crop_imm, flip_horizontal_in_place, resize};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
+
+use crate::training::experiment::{check, check_shares};
 
 /// The stream of a seed that augmentation draws from.
 const AUGMENTATION: u64 = 120;
@@ -19,6 +21,19 @@ pub struct Augmentation {
     pub mirror: f64,
     /// Of the largest piece of the model's aspect at least this share is kept along each side.
     pub least_crop: f64,
+}
+
+impl Augmentation {
+    /// Checks both values, as those of the table `[data.augmentation]`.
+    ///
+    /// # Errors
+    /// [`Error::Config`](hart_core::Error::Config) for the first that is out of its range.
+    pub fn check(&self) -> Result<()> {
+        let (mirror, least) = (self.mirror, self.least_crop);
+        check_shares("data.augmentation", &[("mirror", mirror)])?;
+        let fits = least > 0.0 && least <= 1.0;
+        check(fits, "data.augmentation", "least_crop", least, "above 0, up to 1")
+    }
 }
 
 impl Default for Augmentation {
@@ -84,22 +99,6 @@ impl Crop {
         let tight = if wide { (height, rows) } else { (width, columns) };
         [side(tight.0, columns, tight.1, width), side(tight.0, rows, tight.1, height)]
     }
-}
-
-/// An image without its alpha channel: transparent parts become white.
-pub(super) fn on_white(image: image::DynamicImage) -> RgbImage {
-    if !image.color().has_alpha() {
-        return image.into_rgb8();
-    }
-    let image = image.into_rgba8();
-    RgbImage::from_fn(image.width(), image.height(), |x, y| {
-        let [r, g, b, a] = image.get_pixel(x, y).0;
-        let over = |value: u8| {
-            let value = u32::from(value) * u32::from(a) + 255 * (255 - u32::from(a));
-            ((value + 127) / 255) as u8
-        };
-        image::Rgb([over(r), over(g), over(b)])
-    })
 }
 
 #[cfg(test)]

@@ -10,11 +10,13 @@
 //! # Ok::<(), hart_pipeline::Error>(())
 //! ```
 
+mod check;
 mod crop;
 mod order;
 mod prefetch;
 mod records;
 
+pub(super) use check::check_images;
 pub use crop::Augmentation;
 pub use order::Order;
 pub use prefetch::Prefetch;

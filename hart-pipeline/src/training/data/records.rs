@@ -1,17 +1,18 @@
 //! Records: images with their captions, a JSONL file beside a folder of images or all in memory.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use hart_core::random::{generator, uniform};
 use hart_core::{Error, Grid, Result};
-use image::{ImageError, RgbImage};
+use image::RgbImage;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::crop::{Augmentation, Crop, on_white};
+use super::crop::{Augmentation, Crop};
 use crate::image::Pixels;
+use crate::training::hash::Hash;
 
 /// The stream of a seed that captions are chosen from.
 const CAPTION: u64 = 122;
@@ -40,8 +41,13 @@ impl Record {
         self.details.get(key)?.as_str()
     }
 
-    fn has_caption(&self) -> bool {
-        self.captions.iter().any(|caption| !caption.trim().is_empty())
+    /// What is wrong with the captions, if anything is.
+    fn problem(&self) -> Option<&'static str> {
+        if self.captions.is_empty() {
+            return Some("there is no caption");
+        }
+        let is_blank = |caption: &String| caption.trim().is_empty();
+        self.captions.iter().any(is_blank).then_some("a caption is blank")
     }
 }
 
@@ -50,11 +56,15 @@ impl Record {
 pub struct Records {
     records: Vec<Record>,
     images: Images,
+    /// What errors call them: their file.
+    path: PathBuf,
+    /// Hashes of the images, once they were checked.
+    hashes: Vec<Hash>,
 }
 
 /// Where the images are.
 #[derive(Debug, Clone)]
-enum Images {
+pub(super) enum Images {
     /// In files, relative to this folder.
     Folder(PathBuf),
     /// In memory, one a record.
@@ -63,12 +73,16 @@ enum Images {
 
 impl Records {
     /// Reads a file of records, a JSON object with `image` and `captions` a line, and checks that
-    /// it has some, each with an image that is there and a caption.
+    /// it has some, each with an image that is there and with captions that are not blank.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Malformed`], naming the file and the line that is wrong.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
+        Self::read(path.as_ref(), true)
+    }
+
+    /// As [`Self::open`], but images may be missing when `images` is not set.
+    pub(in crate::training) fn read(path: &Path, images: bool) -> Result<Self> {
         let file = File::open(path).map_err(|error| Error::io(path, error))?;
         let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
         let mut records = vec![];
@@ -77,14 +91,20 @@ impl Records {
             if text.trim().is_empty() {
                 continue;
             }
-            let wrong =
-                |problem: String| Error::malformed(path, format!("line {}: {problem}", line + 1));
-            records.push(parse(&text, &folder).map_err(wrong)?);
+            let record = parse(&text).and_then(|record| {
+                let image = folder.join(&record.image);
+                let is_missing = images && !image.is_file();
+                let problem = || format!("there is no image {}", image.display());
+                if is_missing { Err(problem()) } else { Ok(record) }
+            });
+            let place = || format!("{}, line {}", path.display(), line + 1);
+            records.push(record.map_err(|problem| Error::malformed(place(), problem))?);
         }
         if records.is_empty() {
             return Err(Error::malformed(path, "there are no records"));
         }
-        Ok(Self { records, images: Images::Folder(folder) })
+        let images = Images::Folder(folder);
+        Ok(Self { records, images, path: path.to_path_buf(), hashes: vec![] })
     }
 
     /// Images in memory with their captions, the plainest first; they are called by their index.
@@ -95,19 +115,72 @@ impl Records {
         let (mut records, mut found) = (vec![], vec![]);
         for (pixels, captions) in images {
             let record = Record::new(records.len().to_string(), captions);
-            if !record.has_caption() {
+            if let Some(problem) = record.problem() {
                 let what = format!("the captions of image {}", records.len());
-                return Err(Error::invalid(what, "none", "at least one"));
+                let found = format!("{:?}: {problem}", record.captions);
+                return Err(Error::invalid(what, found, "at least one, and none blank"));
             }
             records.push(record);
-            let (width, height) = (pixels.width() as u32, pixels.height() as u32);
-            let image = RgbImage::from_raw(width, height, pixels.into_rgb());
-            found.push(image.expect("pixels have three bytes each"));
+            found.push(to_rgb(pixels));
         }
         if records.is_empty() {
             return Err(Error::invalid("the number of records", 0, "at least 1"));
         }
-        Ok(Self { records, images: Images::Memory(found) })
+        let path = PathBuf::from("the images in memory");
+        Ok(Self { records, images: Images::Memory(found), path, hashes: vec![] })
+    }
+
+    /// What errors call them.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where their images are.
+    pub(super) fn images(&self) -> &Images {
+        &self.images
+    }
+
+    /// The files of their images, one a record; none of those in memory.
+    pub(super) fn paths(&self) -> impl Iterator<Item = PathBuf> {
+        let folder = match &self.images {
+            Images::Folder(folder) => Some(folder),
+            Images::Memory(_) => None,
+        };
+        let folders = folder.into_iter();
+        folders.flat_map(|folder| self.records.iter().map(|record| folder.join(&record.image)))
+    }
+
+    /// The records whose images have a hash; `None` when there is none.
+    pub(super) fn with_hashes(mut self, hashes: Vec<Option<Hash>>) -> Option<Self> {
+        let keep = |index: &usize| hashes[*index].is_some();
+        let kept: Vec<usize> = (0..self.records.len()).filter(keep).collect();
+        if let Images::Memory(images) = &mut self.images {
+            *images = kept.iter().map(|&index| images[index].clone()).collect();
+        }
+        self.records = kept.iter().map(|&index| self.records[index].clone()).collect();
+        self.hashes = hashes.into_iter().flatten().collect();
+        (!self.records.is_empty()).then_some(self)
+    }
+
+    /// The hash of a record's image.
+    ///
+    /// # Panics
+    /// When the images were not checked.
+    pub(in crate::training) fn image_hash(&self, index: usize) -> &Hash {
+        &self.hashes[index]
+    }
+
+    /// A hash of all that is learned from them in their order: images, and with `captions` these.
+    ///
+    /// # Panics
+    /// When the images were not checked.
+    pub(in crate::training) fn fingerprint(&self, captions: bool) -> Hash {
+        let of = |(record, hash): (&Record, &Hash)| match captions {
+            true => Hash::of_all([hash.as_ref(), Hash::of_all(&record.captions).as_ref()]),
+            false => *hash,
+        };
+        assert_eq!(self.records.len(), self.hashes.len(), "the images were checked");
+        Hash::of_all(self.records.iter().zip(&self.hashes).map(of))
     }
 
     /// How many there are.
@@ -182,30 +255,23 @@ impl Records {
     }
 }
 
-/// One line of a file in `folder`; the error says what is wrong with it.
-fn parse(text: &str, folder: &Path) -> Result<Record, String> {
+/// One line of a file; the error says what is wrong with it.
+fn parse(text: &str) -> Result<Record, String> {
     let record: Record = serde_json::from_str(text).map_err(|error| {
         format!("expected an object with `image` and a list `captions`: {error}")
     })?;
-    if !record.has_caption() {
-        return Err("there is no caption".to_string());
+    match record.problem() {
+        Some(problem) => Err(problem.to_string()),
+        None => Ok(record),
     }
-    let image = folder.join(&record.image);
-    if !image.is_file() {
-        return Err(format!("there is no image {}", image.display()));
-    }
-    Ok(record)
 }
 
-fn read(path: &Path) -> Result<RgbImage> {
-    let image = image::open(path).map_err(|error| match error {
-        ImageError::IoError(error) if error.kind() != ErrorKind::UnexpectedEof => {
-            Error::io(path, error)
-        }
-        other => Error::malformed(path, format!("cannot read the image: {other}")),
-    })?;
-    if image.width() == 0 || image.height() == 0 {
-        return Err(Error::malformed(path, "the image has no pixels"));
-    }
-    Ok(on_white(image))
+/// An image file as the `image` crate holds it.
+pub(super) fn read(path: &Path) -> Result<RgbImage> {
+    Ok(to_rgb(Pixels::open(path)?))
+}
+
+fn to_rgb(pixels: Pixels) -> RgbImage {
+    let (width, height) = (pixels.width() as u32, pixels.height() as u32);
+    RgbImage::from_raw(width, height, pixels.into_rgb()).expect("pixels have three bytes each")
 }

@@ -36,10 +36,11 @@ pub use model::TrainableModel;
 use model::Unchanged;
 pub use settings::FineTuneSettings;
 
-use super::data::{Order, Records};
+use super::data::{Order, Records, check_images};
 use super::hart::{Batches, DataSet, Learned, Learner, Part, Rates, Shape, TokenCache};
 use super::observer::TrainingObserver;
 use super::optimizer::Trainee;
+use super::run::diverged;
 use crate::pipeline::HartPipeline;
 
 /// A model that is being taught more images.
@@ -74,8 +75,8 @@ impl<B: HartBackend> FineTune<B> {
     ///
     /// # Errors
     /// [`Error::Config`](hart_core::Error::Config) for a setting out of its range,
-    /// [`Error::Io`](hart_core::Error::Io) or [`Error::Malformed`](hart_core::Error::Malformed) for
-    /// an image that cannot be read, and [`Error::Cancelled`](hart_core::Error::Cancelled) when the
+    /// [`Error::Malformed`](hart_core::Error::Malformed) for images that cannot be read, with all of
+    /// them, and [`Error::Cancelled`](hart_core::Error::Cancelled) when the
     /// observer ends the encoding.
     pub fn start(
         model: TrainableModel<B>,
@@ -86,6 +87,8 @@ impl<B: HartBackend> FineTune<B> {
         settings.check()?;
         let TrainableModel { learner, unchanged } = model;
         let Unchanged { tokenizer, device, .. } = &unchanged;
+        let (mut checked, _) = check_images(vec![records], false, None, &mut *observer)?;
+        let records = checked.remove(0);
         let tokens = TokenCache::of(&records, tokenizer, device, observer)?;
         let order = Order::new(records.len(), settings.seed);
         let data = Arc::new(DataSet { records, tokens });
@@ -125,8 +128,13 @@ impl<B: HartBackend> FineTune<B> {
     ///
     /// # Errors
     /// [`Error::Invalid`](hart_core::Error::Invalid) for a caption that cannot be tokenized, and
-    /// [`Error::NonFinite`](hart_core::Error::NonFinite) when the training has diverged.
+    /// [`Error::Diverged`](hart_core::Error::Diverged) when a loss or the gradient is not finite:
+    /// the model is as it was before the step.
     pub fn step(&mut self) -> Result<StepMetrics> {
+        self.learn().map_err(|error| diverged(self.done + 1, error))
+    }
+
+    fn learn(&mut self) -> Result<StepMetrics> {
         let FineTuneSettings { steps, batch, optimizer, loss, .. } = &self.settings;
         let items = self.order.batch(self.done, *batch);
         let part = Part {
@@ -142,7 +150,7 @@ impl<B: HartBackend> FineTune<B> {
         accumulated.add(&self.learner.module, gradients);
         let rate = optimizer.rate(self.done, *steps);
         let loss = cross_entropy + diffusion * loss.diffusion;
-        let gradient = self.learner.step(accumulated, rate);
+        let gradient = self.learner.step(accumulated, rate)?;
         self.done += 1;
         Ok(StepMetrics { loss, cross_entropy, diffusion, accuracy, gradient })
     }

@@ -8,7 +8,7 @@ use hart_tokenizer::AutoencoderConfig;
 use serde_json::Value;
 
 use super::experiment::HartExperiment;
-use super::words::TextFiles;
+use super::words::vocabulary;
 use crate::model::ModelConfig;
 use crate::text::TextEncoderConfig;
 use crate::training::experiment::refuse;
@@ -25,12 +25,17 @@ pub(super) struct Configs {
 }
 
 impl Configs {
-    /// Reads them from the experiment and the tokenizer's folder; what one says for several is
-    /// filled in.
-    pub(super) fn read(experiment: &HartExperiment, words: &TextFiles) -> Result<Self> {
+    /// Checks them before any work, when the text tokenizer is not known yet.
+    pub(super) fn check(experiment: &HartExperiment) -> Result<()> {
+        Self::read(experiment, vocabulary(&experiment.text)?).map(drop)
+    }
+
+    /// Reads them from the experiment and the tokenizer's folder, for a text tokenizer of this many
+    /// tokens; what one says for several is filled in.
+    pub(super) fn read(experiment: &HartExperiment, vocabulary: usize) -> Result<Self> {
         let autoencoder = AutoencoderConfig::open(experiment.data.tokenizer.join("config.json"))?;
         let mut text_json = Value::from(experiment.text.clone());
-        text_json["vocab_size"] = words.tokenizer()?.vocabulary().into();
+        text_json["vocab_size"] = vocabulary.into();
         text_json["model_type"] = "qwen2".into();
         let mut model_json = Value::from(experiment.hart.clone());
         model_json["model_type"] = "hart_transformer_t2i".into();

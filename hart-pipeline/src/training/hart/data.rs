@@ -4,25 +4,76 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hart_core::checkpoint::{Checkpoint, LoadOptions};
-use hart_core::{Error, HartBackend, Result};
+use hart_core::{HartBackend, Result};
 use hart_tokenizer::HybridTokenizer;
 
 use super::batches::{Batches, DataSet, Rates, Shape};
 use super::configs::Configs;
 use super::experiment::HartExperiment;
 use super::tokens::TokenCache;
-use super::words::TextFiles;
+use super::words::{TextFiles, Texts};
 use crate::training::captions::CaptionGrammar;
 use crate::training::data::Records;
+use crate::training::hash::Hash;
 use crate::training::observer::TrainingObserver;
+use crate::training::prepare::{hash_folder, prepare};
 use crate::training::run::Run;
+
+/// The folder of the model in that of the run.
+pub(super) const MODEL: &str = "model";
+
+/// The records of an experiment, and what makes captions of them.
+pub(super) struct Sets {
+    pub(super) train: Records,
+    pub(super) validation: Records,
+    pub(super) new: Option<Records>,
+    pub(super) grammar: Option<CaptionGrammar>,
+}
+
+impl Sets {
+    /// Where captions to train on come from.
+    pub(super) fn texts(&self) -> Texts<'_> {
+        Texts { train: &self.train, new: self.new.as_ref(), grammar: self.grammar.as_ref() }
+    }
+}
+
+/// The run in its folder, with its records.
+pub(super) fn open_run(
+    experiment: &HartExperiment,
+    observer: &mut dyn TrainingObserver,
+) -> Result<(Run, Sets)> {
+    let data = &experiment.data;
+    let grammar = data.captions.as_ref().map(CaptionGrammar::open).transpose()?;
+    let paths = [Some(&data.records), Some(&data.validation), data.new.as_ref()];
+    let sets = paths.into_iter().flatten().map(|path| Records::read(path, false));
+    let sets = sets.collect::<Result<Vec<_>>>()?;
+    let (folder, sets, content) =
+        prepare(&experiment.run, MODEL, sets, data.skip_bad, &mut *observer)?;
+    let mut sets = sets.into_iter();
+    let train = sets.next().zip(sets.next());
+    let (train, validation) = train.expect("as many sets as were given");
+    let sets = Sets { train, validation, new: sets.next(), grammar };
+    let mut content = content
+        .with("records", sets.train.fingerprint(true))
+        .with("validation", sets.validation.fingerprint(true))
+        .with("tokenizer", hash_folder(&data.tokenizer)?);
+    if let Some(new) = &sets.new {
+        content = content.with("new", new.fingerprint(true));
+    }
+    if let Some(model) = data.start_from.as_ref().filter(|folder| folder.is_dir()) {
+        let parts = [hash_folder(&model.join("llm"))?, hash_folder(&model.join("text"))?];
+        content = content.with("start_from", Hash::of_all(parts));
+    }
+    let (run, optimizer) = (&experiment.run, &experiment.optimizer);
+    Ok((Run::open(folder, run, optimizer, experiment, content, observer)?, sets))
+}
 
 /// Turns records into tokens, kept in the run's folder.
 pub(super) struct Encoder<'a, B: HartBackend> {
     folder: &'a Path,
     tokenizer: &'a HybridTokenizer<B>,
-    /// The bytes of the tokenizer's file.
-    weights: Vec<u8>,
+    /// The hash of the tokenizer's files.
+    hash: Hash,
     device: &'a B::Device,
     observer: &'a mut dyn TrainingObserver,
 }
@@ -36,16 +87,15 @@ impl<'a, B: HartBackend> Encoder<'a, B> {
         device: &'a B::Device,
         observer: &'a mut dyn TrainingObserver,
     ) -> Result<Self> {
-        let path = experiment.data.tokenizer.join("model.safetensors");
-        let weights = std::fs::read(&path).map_err(|error| Error::io(&path, error))?;
-        Ok(Self { folder: run.folder.path(), tokenizer, weights, device, observer })
+        let hash = hash_folder(&experiment.data.tokenizer)?;
+        Ok(Self { folder: run.folder.path(), tokenizer, hash, device, observer })
     }
 
     /// Some records with their tokens; `name` is that of the file.
     pub(super) fn encode(&mut self, records: Records, name: &str) -> Result<Arc<DataSet>> {
         let path = self.folder.join(format!("{name}-tokens.safetensors"));
-        let Self { tokenizer, weights, device, observer, .. } = self;
-        let tokens = TokenCache::open(&path, &records, tokenizer, weights, device, *observer)?;
+        let Self { tokenizer, hash, device, observer, .. } = self;
+        let tokens = TokenCache::open(&path, &records, tokenizer, hash, device, *observer)?;
         Ok(Arc::new(DataSet { records, tokens }))
     }
 }

@@ -3,12 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use hart_core::Result;
+use hart_core::config::ConfigReader;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
+use super::configs::Configs;
+use super::words::vocabulary;
 use crate::defaults::ModelDefaults;
 use crate::text::SystemPrompt;
-use crate::training::experiment::{check, check_shares, read};
+use crate::training::experiment::{check, check_shares, check_weights, read};
 use crate::training::optimizer::OptimizerSettings;
 use crate::training::run::RunSettings;
 
@@ -74,6 +77,9 @@ pub struct DataSettings {
     /// Parts that stay as they are.
     #[serde(default)]
     pub freeze: Vec<LearnerPart>,
+    /// Whether records whose images cannot be read are left out; else nothing is trained.
+    #[serde(default)]
+    pub skip_bad: bool,
 }
 
 /// A part of what is trained.
@@ -168,7 +174,7 @@ impl HartExperiment {
     /// [`Error::Io`](hart_core::Error::Io), [`Error::Malformed`](hart_core::Error::Malformed) when
     /// it is not TOML or has unknown keys, and those of [`Self::check`], each naming the file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        read(path.as_ref(), Self::check)
+        read(path.as_ref(), Self::check_all)
     }
 
     /// Checks every value but those of `hart` and `text`, which depend on the tokenizer.
@@ -178,11 +184,21 @@ impl HartExperiment {
     /// table and key.
     pub fn check(&self) -> Result<()> {
         self.run.check()?;
-        let data = &self.data;
-        let shares = [("plain_captions", data.plain_captions), ("new_share", data.new_share)];
-        check_shares("data", &shares)?;
+        self.data.check()?;
         self.loss.check()?;
-        self.optimizer.check()
+        self.optimizer.check()?;
+        self.samples.check()?;
+        if self.data.start_from.is_none() {
+            vocabulary(&self.text)?;
+        }
+        Ok(())
+    }
+
+    /// As [`Self::check`], with `hart` and `text` if the tokenizer is there.
+    fn check_all(&self) -> Result<()> {
+        self.check()?;
+        let is_there = self.data.tokenizer.join("config.json").is_file();
+        if is_there { Configs::check(self) } else { Ok(()) }
     }
 }
 
@@ -204,16 +220,25 @@ impl DataSettings {
             new: None,
             new_share: half(),
             freeze: vec![],
+            skip_bad: false,
         }
+    }
+
+    fn check(&self) -> Result<()> {
+        let images = self.validation_images;
+        check(images > 0, "data", "validation_images", images, "at least 1")?;
+        let shares = [("plain_captions", self.plain_captions), ("new_share", self.new_share)];
+        check_shares("data", &shares)?;
+        let all = [LearnerPart::Text, LearnerPart::Transformer, LearnerPart::Residual];
+        let learns = all.iter().any(|part| !self.freeze.contains(part));
+        check(learns, "data", "freeze", "all parts", "some, or nothing would be learned")
     }
 }
 
 impl LossSettings {
     /// Checks every value, as those of the table `[loss]`.
     pub(in crate::training) fn check(&self) -> Result<()> {
-        let diffusion = self.diffusion;
-        let is_weight = diffusion >= 0.0 && diffusion.is_finite();
-        check(is_weight, "loss", "diffusion", diffusion, "a weight, 0 or above")?;
+        check_weights("loss", &[("diffusion", self.diffusion)])?;
         let shares = [("spoiled", self.spoiled), ("scale_balance", self.scale_balance)];
         check_shares("loss", &shares)
     }
@@ -231,6 +256,34 @@ impl Default for LossSettings {
 }
 
 impl SampleSettings {
+    /// Checks every value, the settings by the rules of the `generation.json` that they become.
+    fn check(&self) -> Result<()> {
+        for prompt in &self.prompts {
+            let found = format!("{prompt:?}: a prompt is blank");
+            check(!prompt.trim().is_empty(), "images", "prompts", found, "some text in each")?;
+        }
+        let numbers =
+            [("guidance", self.guidance), ("top_p", self.top_p), ("temperature", self.temperature)];
+        // JSON has no such numbers.
+        for (key, value) in numbers {
+            check(value.is_finite(), "images", key, value, "a finite number")?;
+        }
+        let file = self.generation_json().to_string();
+        ModelDefaults::read(&ConfigReader::parse("[images]", file.as_bytes())?).map(drop)
+    }
+
+    /// As `generation.json` of a model.
+    pub(super) fn generation_json(&self) -> Value {
+        json!({
+            "guidance": self.guidance,
+            "top_k": self.top_k,
+            "top_p": self.top_p,
+            "smooth": self.smooth,
+            "temperature": self.temperature,
+            "system_prompt": "",
+        })
+    }
+
     /// The settings as a model's defaults.
     pub(super) fn defaults(&self) -> ModelDefaults {
         ModelDefaults {

@@ -7,7 +7,7 @@ use burn::tensor::TensorData;
 use burn::tensor::backend::Backend;
 use hart_core::checkpoint::{save_safetensors, save_torch, tensors};
 use hart_core::{Error, Result, write_atomically};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::configs::Configs;
 use super::experiment::HartExperiment;
@@ -45,16 +45,7 @@ pub(super) fn export<B: Backend>(
     write_atomically(folder.join("text/tokenizer.json"), &words.tokenizer)?;
     write_atomically(folder.join("text/tokenizer_config.json"), &words.config)?;
     write_atomically(folder.join("text/words.txt"), words.words.as_bytes())?;
-    let samples = &experiment.samples;
-    let settings = json!({
-        "guidance": samples.guidance,
-        "top_k": samples.top_k,
-        "top_p": samples.top_p,
-        "smooth": samples.smooth,
-        "temperature": samples.temperature,
-        "system_prompt": "",
-    });
-    json("generation.json", &settings)
+    json("generation.json", &experiment.samples.generation_json())
 }
 
 fn model<B: Backend>(learner: &Learner<B>) -> hart_core::Result<BTreeMap<String, TensorData>> {

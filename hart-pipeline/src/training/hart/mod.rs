@@ -34,6 +34,7 @@ mod experiment;
 mod export;
 mod learner;
 mod part;
+mod token_files;
 mod tokens;
 mod training;
 mod words;
@@ -60,9 +61,11 @@ use training::HartTraining;
 /// [`Error::Config`](hart_core::Error::Config) for a value out of its range,
 /// [`Error::Io`](hart_core::Error::Io), [`Error::Malformed`](hart_core::Error::Malformed) or
 /// [`Error::Weights`](hart_core::Error::Weights) for data and weights that cannot be read and for a
-/// folder that cannot be written, [`Error::NonFinite`](hart_core::Error::NonFinite) when the
-/// training has diverged, and [`Error::Cancelled`](hart_core::Error::Cancelled) when the observer
-/// ends it before the images are encoded.
+/// folder that cannot be written, [`Error::Busy`](hart_core::Error::Busy) when another process trains
+/// in it, [`Error::Changed`](hart_core::Error::Changed) when its run was begun otherwise,
+/// [`Error::Diverged`](hart_core::Error::Diverged) when a step is not finite, and
+/// [`Error::Cancelled`](hart_core::Error::Cancelled) when the observer ends it before the images are
+/// encoded.
 pub fn train_hart<B: HartBackend>(
     experiment: &HartExperiment,
     device: &B::Device,

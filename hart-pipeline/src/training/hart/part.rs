@@ -9,7 +9,7 @@ use hart_tokenizer::HybridTokenizer;
 
 use super::batch::Batch;
 use super::learner::Learner;
-use crate::training::values::ScalarF64;
+use crate::training::values::{ScalarF64, finite};
 
 /// A batch, and what it takes to learn from it, all on one device.
 pub(in crate::training) struct Part<B: HartBackend> {
@@ -30,6 +30,9 @@ pub(in crate::training) struct Learned {
 impl<B: HartBackend> Part<B> {
     /// The losses, and the gradients of their sum as one of `parts`; `weight` is that of the
     /// diffusion loss, `balance` that of the scales ([`scale_weights`]).
+    ///
+    /// # Errors
+    /// Those of the loss, and [`NonFinite`](hart_core::Error::NonFinite) when it is not finite.
     pub(in crate::training) fn learn(
         self,
         diffusion: &DiffusionLoss,
@@ -42,9 +45,10 @@ impl<B: HartBackend> Part<B> {
         let kept = batch.kept();
         let weights = scale_weights(tokenizer.quantizer.scales(), kept, balance);
         let loss = terms.weighted_cross_entropy(&weights) + diffusion.clone() * weight;
+        let cross_entropy = terms.cross_entropy().into_scalar_f64();
         Ok(Learned {
-            cross_entropy: terms.cross_entropy().into_scalar_f64(),
-            diffusion: diffusion.into_scalar_f64(),
+            cross_entropy: finite("the cross entropy", cross_entropy)?,
+            diffusion: finite("the diffusion loss", diffusion.into_scalar_f64())?,
             accuracy: Batch::accuracy(&terms),
             gradients: (loss / parts).backward(),
         })

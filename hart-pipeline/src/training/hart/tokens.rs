@@ -1,24 +1,23 @@
 //! Images as tokens, computed once and kept on the disk.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::backend::Backend;
-use hart_core::{Error, HartBackend, Result, write_atomically};
+use hart_core::{HartBackend, Result};
 use hart_tokenizer::{HybridTokenizer, HybridTokens};
 use rayon::prelude::*;
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
-use sha2::{Digest, Sha256};
 
+use super::token_files::{Store, Tokens};
 use crate::training::data::Records;
+use crate::training::hash::Hash;
 use crate::training::observer::{TrainingEvent, TrainingObserver, report};
 use crate::training::values::tensor;
 
 /// Images encoded at a time.
 const BATCH: usize = 32;
-/// Batches between two reports.
-const REPORTED: usize = 32;
+/// Images of a piece: what is encoded between two reports, and kept whatever happens later.
+const PIECE: usize = 8 * BATCH;
 
 /// The tokens of all images of some records.
 #[derive(Debug)]
@@ -27,35 +26,52 @@ pub(in crate::training) struct TokenCache {
     images: Vec<usize>,
     /// For each image a record that has it.
     first: Vec<usize>,
-    /// For each image the codes of all scales.
-    codes: Vec<u16>,
-    /// For each image the residual, `[last tokens, Z]`.
-    residuals: Vec<f32>,
-    tokens: usize,
-    values: usize,
+    /// What each of the images became.
+    found: Tokens,
 }
 
 impl TokenCache {
-    /// Reads the cache file when it was made of these records by this tokenizer (`weights`, the
-    /// bytes of its file), else encodes all images and writes it.
+    /// Reads what was encoded before from the cache file, and from the pieces beside it that a start
+    /// which was stopped has left; encodes all else, and writes the file when that is anything.
+    /// Tokens are known by the content of their images and by `tokenizer_hash`, never by names.
     ///
     /// # Errors
-    /// When an image cannot be read, the file is damaged or cannot be written, or the observer
-    /// ends the encoding.
+    /// When an image cannot be read, a file cannot be written, or the observer ends the encoding:
+    /// pieces that were encoded are kept then.
+    ///
+    /// # Panics
+    /// When the images of the records were not checked.
     pub(super) fn open<B: HartBackend>(
         path: &Path,
         records: &Records,
         tokenizer: &HybridTokenizer<B>,
-        weights: &[u8],
+        tokenizer_hash: &Hash,
         device: &B::Device,
         observer: &mut dyn TrainingObserver,
     ) -> Result<Self> {
         let mut cache = Self::empty(records, tokenizer);
-        let key = cache.key(records, weights);
-        if !cache.read(path, &key)? {
-            cache.encode(records, tokenizer, device, observer)?;
-            cache.write(path, key)?;
+        let wide = tokenizer.quantizer.codebook_shape()[0] > usize::from(u16::MAX) + 1;
+        let store = Store::open(path, cache.found.sizes(), wide);
+        let first = cache.first.clone();
+        let key = |items: &[usize]| {
+            let images = items.iter().map(|&record| records.image_hash(record));
+            Hash::of_all(std::iter::once(tokenizer_hash).chain(images))
+        };
+        let keys: Vec<Hash> = first.chunks(PIECE).map(key).collect();
+        for (items, key) in first.chunks(PIECE).zip(&keys) {
+            let piece = match store.piece(key, items.len()) {
+                Some(piece) => piece,
+                None => {
+                    let done = cache.found.images();
+                    let progress = Progress { done, images: first.len(), observer: &mut *observer };
+                    let piece = cache.encode(records, items, tokenizer, device, progress)?;
+                    store.keep(key, &piece)?;
+                    piece
+                }
+            };
+            cache.found.append(piece);
         }
+        store.finish(&keys, PIECE, &cache.found)?;
         Ok(cache)
     }
 
@@ -70,19 +86,24 @@ impl TokenCache {
         observer: &mut dyn TrainingObserver,
     ) -> Result<Self> {
         let mut cache = Self::empty(records, tokenizer);
-        cache.encode(records, tokenizer, device, observer)?;
+        let first = cache.first.clone();
+        for items in first.chunks(PIECE) {
+            let done = cache.found.images();
+            let progress = Progress { done, images: first.len(), observer: &mut *observer };
+            let piece = cache.encode(records, items, tokenizer, device, progress)?;
+            cache.found.append(piece);
+        }
         Ok(cache)
     }
 
     /// The codes of a record's image.
     pub(super) fn codes(&self, record: usize) -> Vec<usize> {
-        let codes = &self.codes[self.images[record] * self.tokens..][..self.tokens];
-        codes.iter().map(|&code| usize::from(code)).collect()
+        self.found.codes(self.images[record])
     }
 
     /// The residual of a record's image, `[last tokens, Z]` row by row.
     pub(super) fn residual(&self, record: usize) -> &[f32] {
-        &self.residuals[self.images[record] * self.values..][..self.values]
+        self.found.residual(self.images[record])
     }
 
     fn empty<B: Backend>(records: &Records, tokenizer: &HybridTokenizer<B>) -> Self {
@@ -98,97 +119,57 @@ impl TokenCache {
         let scales = tokenizer.quantizer.scales();
         let tokens = scales.total_tokens();
         let values = scales.tokens(scales.last()) * tokenizer.quantizer.codebook_shape()[1];
-        Self { images, first, codes: vec![], residuals: vec![], tokens, values }
+        Self { images, first, found: Tokens::new([tokens, values]) }
     }
 
-    /// What the tokens follow from, in short.
-    fn key(&self, records: &Records, weights: &[u8]) -> String {
-        let mut hash = Sha256::new();
-        hash.update(weights);
-        for &record in &self.first {
-            hash.update(records.get(record).image.to_string_lossy().as_bytes());
-            hash.update([0]);
-        }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
+    /// The tokens of the images of some records.
     fn encode<B: HartBackend>(
-        &mut self,
+        &self,
         records: &Records,
+        items: &[usize],
         tokenizer: &HybridTokenizer<B>,
         device: &B::Device,
-        observer: &mut dyn TrainingObserver,
-    ) -> Result<()> {
+        progress: Progress<'_>,
+    ) -> Result<Tokens> {
         let size = tokenizer.image_size();
-        let first = self.first.clone();
-        for (part, items) in first.chunks(BATCH).enumerate() {
+        let mut found = Tokens::new(self.found.sizes());
+        for (part, items) in items.chunks(BATCH).enumerate() {
             let image = |&record: &usize| Ok(records.image(record, size)?.to_planes());
             let images: Result<Vec<Vec<f32>>> = items.par_iter().map(image).collect();
             let shape = [items.len(), 3, size.rows, size.columns];
             let images = tensor::<B, 4>(images?.concat(), shape, device);
-            self.add(tokenizer.quantizer.encode(tokenizer.encode_latent(images, &mut ())));
-            if part % REPORTED == 0 {
-                let done = part * BATCH + items.len();
-                report(observer, TrainingEvent::Encoding { done, images: first.len() })?;
+            add(&mut found, tokenizer.quantizer.encode(tokenizer.encode_latent(images, &mut ())));
+            if part == 0 {
+                let done = progress.done + items.len();
+                let event = TrainingEvent::Encoding { done, images: progress.images };
+                report(progress.observer, event)?;
             }
         }
-        Ok(())
+        Ok(found)
     }
+}
 
-    /// Adds the tokens of a batch of images.
-    fn add<B: Backend>(&mut self, tokens: HybridTokens<B>) {
-        let images = tokens.indices[0].dims()[0];
-        let scales = tokens.indices.iter().map(|indices| {
-            let codes = indices.to_data().iter::<i64>().map(|code| code as u16).collect();
-            (indices.dims()[1], codes)
-        });
-        let scales: Vec<(usize, Vec<u16>)> = scales.collect();
-        for image in 0..images {
-            for (count, codes) in &scales {
-                self.codes.extend(&codes[image * count..][..*count]);
-            }
-        }
-        self.residuals.extend(tokens.residual.into_data().iter::<f32>());
-    }
+/// What there is to report.
+struct Progress<'a> {
+    /// Images that were encoded before.
+    done: usize,
+    images: usize,
+    observer: &'a mut dyn TrainingObserver,
+}
 
-    fn write(&self, path: &Path, key: String) -> Result<()> {
-        let count = self.codes.len() / self.tokens;
-        let codes: Vec<u8> = self.codes.iter().flat_map(|code| code.to_le_bytes()).collect();
-        let residuals: Vec<u8> =
-            self.residuals.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let serialize = || {
-            let views = [
-                ("codes", TensorView::new(Dtype::U16, vec![count, self.tokens], &codes)?),
-                ("residuals", TensorView::new(Dtype::F32, vec![count, self.values], &residuals)?),
-            ];
-            let about = HashMap::from([("key".to_string(), key)]);
-            safetensors::serialize(views, Some(about))
-        };
-        let bytes = serialize().map_err(|error| Error::malformed(path, error))?;
-        write_atomically(path, &bytes)
-    }
-
-    /// Whether the file is there, of this key, and was read.
-    fn read(&mut self, path: &Path, key: &str) -> Result<bool> {
-        let Ok(bytes) = std::fs::read(path) else { return Ok(false) };
-        let Ok((_, about)) = SafeTensors::read_metadata(&bytes) else { return Ok(false) };
-        if about.metadata().as_ref().and_then(|about| about.get("key")).is_none_or(|k| k != key) {
-            return Ok(false);
+/// Adds the tokens of a batch of images.
+fn add<B: Backend>(found: &mut Tokens, tokens: HybridTokens<B>) {
+    let images = tokens.indices[0].dims()[0];
+    let scales = tokens.indices.iter().map(|indices| {
+        // Codes are positions in a codebook, which has far fewer entries than 32 bits can count.
+        let codes = indices.to_data().iter::<i64>().map(|code| code as u32).collect();
+        (indices.dims()[1], codes)
+    });
+    let scales: Vec<(usize, Vec<u32>)> = scales.collect();
+    for image in 0..images {
+        for (count, codes) in &scales {
+            found.codes.extend(&codes[image * count..][..*count]);
         }
-        let damaged = |problem: &dyn std::fmt::Display| {
-            Error::malformed(path, format!("{problem}: remove it"))
-        };
-        let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(&error))?;
-        let tensor = |name: &str| tensors.tensor(name).map_err(|error| damaged(&error));
-        let code = |b: &[u8]| u16::from_le_bytes([b[0], b[1]]);
-        self.codes = tensor("codes")?.data().chunks_exact(2).map(code).collect();
-        let value = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
-        self.residuals = tensor("residuals")?.data().chunks_exact(4).map(value).collect();
-        let count = self.first.len();
-        let expected = [count * self.tokens, count * self.values];
-        if [self.codes.len(), self.residuals.len()] == expected {
-            return Ok(true);
-        }
-        Err(damaged(&format!("expected {expected:?} codes and residuals")))
     }
+    found.residuals.extend(tokens.residual.into_data().iter::<f32>());
 }

@@ -12,20 +12,19 @@ use hart_tokenizer::{HybridTokenizer, to_pixels};
 use super::batch::Batch;
 use super::batches::Batches;
 use super::configs::Configs;
-use super::data::{Encoder, batches, open_tokenizer};
+use super::data::{Encoder, MODEL, Sets, batches, open_run, open_tokenizer};
 use super::experiment::HartExperiment;
 use super::export::export;
 use super::learner::Learner;
 use super::part::Part;
-use super::words::{self, TextFiles, Texts};
+use super::words::{self, TextFiles};
 use crate::generation::GenerationSettings;
 use crate::text::SystemPrompt;
-use crate::training::captions::CaptionGrammar;
-use crate::training::data::{Prefetch, Records};
+use crate::training::data::Prefetch;
 use crate::training::devices::Devices;
 use crate::training::observer::TrainingObserver;
 use crate::training::optimizer::Trainee;
-use crate::training::run::{Run, Training};
+use crate::training::run::{Run, Snapshot, Training};
 use crate::training::sheet::save_sheet;
 use crate::training::values::ScalarF64;
 
@@ -61,28 +60,17 @@ impl<B: HartBackend> HartTraining<B> {
     ) -> Result<Self> {
         let devices = Devices::open::<B>(device, experiment.run.devices)?;
         let device = devices.first();
-        let train = Records::open(&experiment.data.records)?;
-        let validation = Records::open(&experiment.data.validation)?;
-        let run = Run::open(&experiment.run, &experiment.optimizer, experiment)?;
-        let new = experiment.data.new.as_deref().map(Records::open).transpose()?;
-        let grammar = experiment.data.captions.as_deref().map(CaptionGrammar::open).transpose()?;
-        let texts = Texts { train: &train, new: new.as_ref(), grammar: grammar.as_ref() };
-        let words = words::begin(experiment, &run, &texts)?;
-        let configs = Configs::read(experiment, &words)?;
+        Configs::check(experiment)?;
+        let (mut run, sets) = open_run(experiment, observer)?;
+        let (words, configs, learner) =
+            run.restore(observer, |snapshot| begin(experiment, &sets, snapshot, device))?;
         let tokenizer = open_tokenizer(experiment, &configs, device)?;
         let mut encoder = Encoder::open(experiment, &run, &tokenizer, device, observer)?;
-        let train = encoder.encode(train, "train")?;
-        let new = new.map(|new| encoder.encode(new, "new")).transpose()?;
-        let validation = encoder.encode(validation, "validation")?;
-        let train = batches(experiment, &configs, &words, train, new, grammar)?;
+        let train = encoder.encode(sets.train, "train")?;
+        let new = sets.new.map(|new| encoder.encode(new, "new")).transpose()?;
+        let validation = encoder.encode(sets.validation, "validation")?;
+        let train = batches(experiment, &configs, &words, train, new, sets.grammar)?;
         let validation = train.for_validation(validation);
-        let start_from = experiment.data.start_from.as_deref();
-        let learner = Learner::start(&configs, experiment.run.seed, start_from, device)?;
-        let learner = learner.freeze(&experiment.data.freeze);
-        let mut learner = Trainee::new(learner, experiment.optimizer.clone());
-        if let Some(snapshot) = &run.snapshot {
-            learner = learner.restore("learner", &|name| snapshot.read(name))?;
-        }
         // Every part of a batch has draws of its own.
         let parts = run.settings.accumulate;
         let steps = run.done() * parts as u64..run.settings.steps * parts as u64;
@@ -180,7 +168,7 @@ impl<B: HartBackend> Training for HartTraining<B> {
                 accumulated.add(copy, found.gradients);
             }
         }
-        let gradient = self.learner.step(accumulated, rate);
+        let gradient = self.learner.step(accumulated, rate)?;
         let loss = cross_entropy + diffusion * weight;
         Ok(vec![loss, cross_entropy, diffusion, accuracy, gradient])
     }
@@ -194,9 +182,34 @@ impl<B: HartBackend> Training for HartTraining<B> {
     fn save(&self, step: u64) -> Result<()> {
         let mut files = self.learner.files("learner")?;
         files.push((words::FILE.to_string(), self.words.to_bytes()?));
-        self.run.folder.save(step, &files)?;
+        self.run.folder.save(step, &files)
+    }
+
+    fn export(&self) -> Result<()> {
         let (present, mean) = (self.learner.module.valid(), self.learner.averaged());
-        let folder = self.run.folder.path().join("model");
+        let folder = self.run.folder.path().join(MODEL);
         export(&folder, &self.experiment, &self.configs, &self.words, &present, &mean)
     }
+}
+
+/// All that is trained, before the first step or as a snapshot has it.
+#[expect(clippy::type_complexity, reason = "three values of one function")]
+fn begin<B: HartBackend>(
+    experiment: &HartExperiment,
+    sets: &Sets,
+    snapshot: Option<&Snapshot>,
+    device: &B::Device,
+) -> Result<(TextFiles, Configs, Trainee<Autodiff<B>, Learner<Autodiff<B>>>)> {
+    let words = words::begin(experiment, snapshot, &sets.texts())?;
+    let configs = Configs::read(experiment, words.tokenizer()?.vocabulary())?;
+    // Weights to start from are read for a new run alone.
+    let start_from = experiment.data.start_from.as_deref().filter(|_| snapshot.is_none());
+    let learner = Learner::start(&configs, experiment.run.seed, start_from, device)?;
+    let learner = learner.freeze(&experiment.data.freeze);
+    let learner = Trainee::new(learner, experiment.optimizer.clone());
+    let learner = match snapshot {
+        Some(snapshot) => learner.restore("learner", &|name| snapshot.read(name))?,
+        None => learner,
+    };
+    Ok((words, configs, learner))
 }

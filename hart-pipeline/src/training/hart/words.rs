@@ -17,8 +17,8 @@ use crate::text::PromptTokenizer;
 use crate::text::words::words;
 use crate::training::captions::CaptionGrammar;
 use crate::training::data::Records;
-use crate::training::experiment::{check, refuse};
-use crate::training::run::Run;
+use crate::training::experiment::refuse;
+use crate::training::run::Snapshot;
 
 /// The token that fills short prompts up.
 const PAD: &str = "<|endoftext|>";
@@ -73,10 +73,10 @@ impl Texts<'_> {
 /// from the captions.
 pub(super) fn begin(
     experiment: &HartExperiment,
-    run: &Run,
+    snapshot: Option<&Snapshot>,
     texts: &Texts<'_>,
 ) -> Result<TextFiles> {
-    match (&run.snapshot, &experiment.data.start_from) {
+    match (snapshot, &experiment.data.start_from) {
         (Some(snapshot), _) => TextFiles::from_bytes(&snapshot.read(FILE)?),
         (None, Some(model)) => Ok(TextFiles::open(&model.join("text"))?.with_words(texts.words())),
         (None, None) => {
@@ -88,10 +88,16 @@ pub(super) fn begin(
 }
 
 /// The tokens of a vocabulary that is to be learned.
-fn vocabulary(text: &Map<String, Value>) -> Result<usize> {
+///
+/// # Errors
+/// [`Error::Config`] when they are too few for all bytes.
+pub(super) fn vocabulary(text: &Map<String, Value>) -> Result<usize> {
     let Some(value) = text.get("vocab_size") else { return Ok(VOCABULARY) };
     let count = value.as_u64().and_then(|count| usize::try_from(count).ok());
-    count.ok_or_else(|| refuse("text", "vocab_size", value, "a number of tokens"))
+    let expected = format!("a number above {LEAST}, the bytes and the pad token");
+    count
+        .filter(|count| *count > LEAST)
+        .ok_or_else(|| refuse("text", "vocab_size", value, expected))
 }
 
 /// The files of a text tokenizer.
@@ -119,14 +125,12 @@ impl TextFiles {
     /// the same token.
     ///
     /// # Errors
-    /// [`Error::Config`] when the vocabulary is too small for all bytes.
+    /// [`Error::Invalid`] for captions that nothing can be learned from.
     pub(super) fn learn(
         captions: &[String],
         words: BTreeSet<String>,
         vocabulary: usize,
     ) -> Result<Self> {
-        let expected = format!("above {LEAST}, the bytes and the pad token");
-        check(vocabulary > LEAST, "text", "vocab_size", vocabulary, &expected)?;
         let failed = |error: tokenizers::Error| {
             Error::invalid("the captions", error, "text that a tokenizer can be learned from")
         };

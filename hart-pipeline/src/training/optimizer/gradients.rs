@@ -91,3 +91,19 @@ impl<B: AutodiffBackend> ModuleVisitor<B> for Scale<'_> {
         }
     }
 }
+
+/// Whether all parameters of a module are finite.
+pub(super) fn is_finite<B: Backend, M: Module<B>>(module: &M) -> bool {
+    let mut zero = Zero(0.0);
+    module.visit(&mut zero);
+    zero.0 == 0.0
+}
+
+/// The sum of all parameters, each taken zero times: NaN when one is not finite.
+struct Zero(f64);
+
+impl<B: Backend> ModuleVisitor<B> for Zero {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        self.0 += (param.val() * 0.0).sum().into_scalar_f64();
+    }
+}

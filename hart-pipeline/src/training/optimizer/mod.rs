@@ -2,6 +2,7 @@
 
 mod gradients;
 mod mean;
+mod recorder;
 mod settings;
 mod trainee;
 

@@ -3,7 +3,7 @@
 use hart_core::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::training::experiment::{check, check_shares};
+use crate::training::experiment::{check, check_positive, check_shares, check_weights};
 
 /// AdamW with global-norm clipping, linear warm-up and linear decay; the defaults are those that
 /// VAR published.
@@ -61,17 +61,18 @@ impl OptimizerSettings {
     /// [`Error::Config`](hart_core::Error::Config) for the first that is out of its range.
     pub fn check(&self) -> Result<()> {
         let table = "optimizer";
-        for (key, value) in [
+        let positive = [
             ("learning_rate", self.learning_rate),
             ("epsilon", self.epsilon),
             ("clip_norm", self.clip_norm),
-        ] {
-            check(value > 0.0, table, key, value, "above 0")?;
+        ];
+        check_positive(table, &positive)?;
+        check_weights(table, &[("weight_decay", self.weight_decay)])?;
+        for beta in self.betas {
+            // 1 in 32 bits would divide by nothing.
+            let fits = beta >= 0.0 && (beta as f32) < 1.0;
+            check(fits, table, "betas", beta, "two shares from 0 to below 1")?;
         }
-        check(self.weight_decay >= 0.0, table, "weight_decay", self.weight_decay, "at least 0")?;
-        let [first, second] = self.betas;
-        let shares = [("betas", first), ("betas", second)];
-        check_shares(table, &shares)?;
         check_shares(table, &[("final_rate", self.final_rate), ("ema", self.ema)])
     }
 }
@@ -79,6 +80,29 @@ impl OptimizerSettings {
 #[cfg(test)]
 mod tests {
     use super::OptimizerSettings;
+
+    #[test]
+    fn values_out_of_their_ranges_are_named() {
+        let refused = |change: &dyn Fn(&mut OptimizerSettings), key: &str| {
+            let mut settings = OptimizerSettings::default();
+            change(&mut settings);
+            let said = settings.check().expect_err(key).to_string();
+            assert!(said.starts_with(&format!("[optimizer]: `{key}` is ")), "{said}");
+        };
+        OptimizerSettings::default().check().expect("the defaults");
+        for bad in [f64::NAN, f64::INFINITY, -1.0] {
+            refused(&|settings| settings.learning_rate = bad, "learning_rate");
+            refused(&|settings| settings.epsilon = bad, "epsilon");
+            refused(&|settings| settings.clip_norm = bad, "clip_norm");
+            refused(&|settings| settings.weight_decay = bad, "weight_decay");
+            refused(&|settings| settings.betas[1] = bad, "betas");
+            refused(&|settings| settings.final_rate = bad, "final_rate");
+            refused(&|settings| settings.ema = bad, "ema");
+        }
+        refused(&|settings| settings.learning_rate = 0.0, "learning_rate");
+        refused(&|settings| settings.epsilon = 1e-60, "epsilon");
+        refused(&|settings| settings.betas[0] = 1.0, "betas");
+    }
 
     #[test]
     fn the_rate_rises_and_falls_in_lines() {

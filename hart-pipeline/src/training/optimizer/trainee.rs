@@ -5,11 +5,13 @@ use burn::optim::adaptor::OptimizerAdaptor;
 use burn::optim::{AdamW, AdamWConfig, Optimizer};
 use burn::record::{BinBytesRecorder, FullPrecisionSettings, Record, Recorder};
 use burn::tensor::backend::{AutodiffBackend, Backend};
-use hart_core::{Error, Result};
+use hart_core::{Error, Result, walk};
 
-use super::gradients::{Accumulated, groups};
+use super::gradients::{Accumulated, groups, is_finite};
 use super::mean::RunningMean;
+use super::recorder::BytesReader;
 use super::settings::OptimizerSettings;
+use crate::training::values::finite;
 
 /// A module in training.
 pub struct Trainee<B: AutodiffBackend, M: AutodiffModule<B> + 'static> {
@@ -63,16 +65,20 @@ where
 
     /// One step at the given learning rate. Returns the length that the gradient had before it was
     /// clipped.
-    pub fn step(&mut self, gradients: Accumulated<B, M>, rate: f64) -> f64 {
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] when that is not finite; nothing is changed then.
+    pub fn step(&mut self, gradients: Accumulated<B, M>, rate: f64) -> Result<f64> {
         let longest = self.settings.clip_norm;
         let ([decayed, plain], norm) = gradients.clipped(&self.module, longest);
+        let norm = finite("the gradient", norm)?;
         let module = self.decayed.step(rate, self.module.clone(), decayed);
         self.module = self.plain.step(rate, module, plain);
         // The mean begins short, so that it does not remember how the weights began.
         self.steps += 1;
         let keep = (1 + self.steps) as f64 / (10 + self.steps) as f64;
         self.mean.update(&self.module.valid(), self.settings.ema.min(keep));
-        norm
+        Ok(norm)
     }
 
     /// The module with the running mean of its weights.
@@ -83,12 +89,17 @@ where
     /// All state as files of a snapshot, their names beginning with `prefix`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the state cannot be serialised.
+    /// [`Error::NonFinite`] for weights that are not finite, [`Error::Invalid`] when the state cannot
+    /// be serialised.
     pub fn files(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>> {
+        let (present, mean) = (self.module.valid(), self.averaged());
+        if !is_finite(&present) || !is_finite(&mean) {
+            return Err(Error::NonFinite { what: format!("a weight of the {prefix}") });
+        }
         let name = |part: &str| format!("{prefix}-{part}.bin");
         Ok(vec![
             (name("weights"), bytes::<B, _>(self.module.clone().into_record())?),
-            (name("mean"), bytes::<B::InnerBackend, _>(self.averaged().into_record())?),
+            (name("mean"), bytes::<B::InnerBackend, _>(mean.into_record())?),
             (name("moments-decayed"), bytes::<B, _>(self.decayed.to_record())?),
             (name("moments-plain"), bytes::<B, _>(self.plain.to_record())?),
             (name("steps"), self.steps.to_le_bytes().to_vec()),
@@ -105,9 +116,14 @@ where
         >>::Record;
         let state = State { prefix, read };
         let device = &self.device;
+        let shapes = shapes(&self.module);
         self.module = self.module.load_record(state.record::<B, M::Record>("weights", device)?);
         let mean = state.record::<B::InnerBackend, Inner<B, M>>("mean", device)?;
-        self.mean = RunningMean::of(&self.module.valid().load_record(mean));
+        let mean = self.module.valid().load_record(mean);
+        if self::shapes(&self.module) != shapes || self::shapes(&mean) != shapes {
+            return Err(Error::malformed(state.name("weights"), "of a model with other shapes"));
+        }
+        self.mean = RunningMean::of(&mean);
         self.decayed = self.decayed.load_record(state.record::<B, _>("moments-decayed", device)?);
         self.plain = self.plain.load_record(state.record::<B, _>("moments-plain", device)?);
         self.steps = state.steps()?;
@@ -129,9 +145,9 @@ impl State<'_> {
 
     fn record<B: Backend, R: Record<B>>(&self, part: &str, device: &B::Device) -> Result<R> {
         let name = self.name(part);
-        let recorder = BinBytesRecorder::<FullPrecisionSettings>::default();
-        Recorder::<B>::load(&recorder, (self.read)(&name)?, device)
-            .map_err(|error| Error::malformed(name, format!("of another model: {error}")))
+        Recorder::<B>::load(&BytesReader, (self.read)(&name)?, device).map_err(|error| {
+            Error::malformed(name, format!("damaged, or of another model: {error}"))
+        })
     }
 
     fn steps(&self) -> Result<u64> {
@@ -146,4 +162,9 @@ fn bytes<B: Backend, R: Record<B>>(record: R) -> Result<Vec<u8>> {
     let recorder = BinBytesRecorder::<FullPrecisionSettings>::default();
     let bytes = Recorder::<B>::record(&recorder, record, ());
     bytes.map_err(|error| Error::invalid("the state of training", error, "one to be serialised"))
+}
+
+/// The shapes of all parameters.
+fn shapes<B: Backend, M: Module<B>>(module: &M) -> Vec<Vec<usize>> {
+    walk::parameters(module).into_iter().map(|parameter| parameter.shape).collect()
 }

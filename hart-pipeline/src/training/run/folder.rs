@@ -1,55 +1,37 @@
 //! The folder of a run: snapshots that are whole or not there.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use hart_core::{Error, Result, write_atomically};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use toml::{Table, Value};
+use hart_core::{Error, Result, StagedFolder};
+
+use super::lock::{UNFINISHED, lock, remove_leftovers};
+use super::snapshot::{self, Snapshot};
 
 /// How many snapshots are kept.
 const KEPT: usize = 2;
-/// The keys of `[run]` that may change between two starts of a run.
-const CHANGEABLE: [&str; 6] =
-    ["steps", "log_every", "evaluate_every", "save_every", "folder", "devices"];
 
-/// The folder of a run.
+/// The folder of a run. No other process can open it while this value or a clone of it lives.
 #[derive(Debug, Clone)]
 pub struct RunFolder {
     path: PathBuf,
-}
-
-/// A state to continue from.
-#[derive(Debug, Clone)]
-pub struct Snapshot {
-    step: u64,
-    path: PathBuf,
+    _lock: Arc<File>,
 }
 
 impl RunFolder {
-    /// Makes the folder, or opens one of an earlier start of the same run: its `experiment.toml`
-    /// must say the same as `experiment`, but for the length of the run, where and how often it
-    /// leaves something, and the number of devices.
+    /// Makes the folder, or opens one of an earlier start of the run, and removes what starts that
+    /// were killed have left half written.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be written, [`Error::Config`] when it holds a run of another
-    /// experiment, with the first key that differs.
-    pub fn open<T>(path: impl AsRef<Path>, experiment: &T) -> Result<Self>
-    where
-        T: Serialize + DeserializeOwned,
-    {
+    /// [`Error::Busy`] when another process trains in it, [`Error::Io`] when it cannot be written.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let snapshots = path.join("snapshots");
-        fs::create_dir_all(&snapshots).map_err(|error| Error::io(&snapshots, error))?;
-        let file = path.join("experiment.toml");
-        let table = table(experiment)?;
-        if let Ok(earlier) = fs::read_to_string(&file) {
-            check_same::<T>(&file, &earlier, &table)?;
-        }
-        write_atomically(&file, table.to_string().as_bytes())?;
-        Ok(Self { path: path.to_path_buf() })
+        fs::create_dir_all(path).map_err(|error| Error::io(path, error))?;
+        let lock = lock(path)?;
+        remove_leftovers(path)?;
+        Ok(Self { path: path.to_path_buf(), _lock: Arc::new(lock) })
     }
 
     /// The folder itself.
@@ -57,44 +39,30 @@ impl RunFolder {
         &self.path
     }
 
-    /// The newest snapshot.
+    /// Checks that a folder for a model is there or can be made, before any work for it.
     ///
     /// # Errors
-    /// [`Error::Io`] when the folder cannot be read.
-    pub fn latest(&self) -> Result<Option<Snapshot>> {
-        Ok(self.snapshots()?.pop())
-    }
-
-    /// Writes a snapshot, files with their names: first into a temporary folder, which is renamed
-    /// when all of it is on the disk. Only then older ones are removed, so that a full disk or a
-    /// kill loses nothing.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when it cannot be written; earlier snapshots stay.
-    pub fn save(&self, step: u64, files: &[(String, Vec<u8>)]) -> Result<()> {
-        let folder = self.path.join("snapshots");
-        let temporary = tempfile::Builder::new().prefix("unfinished-").tempdir_in(&folder);
-        let temporary = temporary.map_err(|error| unsaved(step, Error::io(&folder, error)))?;
-        for (name, bytes) in files {
-            write_atomically(temporary.path().join(name), bytes)
-                .map_err(|error| unsaved(step, error))?;
+    /// [`Error::Io`] when there is a file of that name.
+    pub(in crate::training) fn check_place(&self, name: &str) -> Result<()> {
+        let path = self.path.join(name);
+        match fs::metadata(&path) {
+            Ok(about) if !about.is_dir() => {
+                let problem = "is a file, expected a folder or nothing: the model is written there";
+                Err(Error::io(path, io::Error::new(io::ErrorKind::NotADirectory, problem)))
+            }
+            _ => Ok(()),
         }
-        let path = folder.join(format!("step-{step:09}"));
-        if !path.exists() {
-            let temporary = temporary.keep();
-            fs::rename(&temporary, &path)
-                .map_err(|error| unsaved(step, Error::io(&path, error)))?;
-        }
-        let snapshots = self.snapshots()?;
-        for old in &snapshots[..snapshots.len().saturating_sub(KEPT)] {
-            fs::remove_dir_all(&old.path).map_err(|error| Error::io(&old.path, error))?;
-        }
-        Ok(())
     }
 
     /// All snapshots, the oldest first.
-    fn snapshots(&self) -> Result<Vec<Snapshot>> {
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the folder cannot be read.
+    pub fn snapshots(&self) -> Result<Vec<Snapshot>> {
         let folder = self.path.join("snapshots");
+        if !folder.exists() {
+            return Ok(vec![]);
+        }
         let entries = fs::read_dir(&folder).map_err(|error| Error::io(&folder, error))?;
         let mut found = vec![];
         for path in entries.flatten().map(|entry| entry.path()) {
@@ -106,22 +74,49 @@ impl RunFolder {
         found.sort_by_key(|snapshot| snapshot.step);
         Ok(found)
     }
-}
 
-impl Snapshot {
-    /// Steps that were done.
-    pub fn step(&self) -> u64 {
-        self.step
-    }
-
-    /// One of its files.
+    /// Writes a snapshot, files with their names: first into a temporary folder, which is renamed
+    /// when all of it is on the disk. Only then older ones are removed, so that a full disk or a
+    /// kill loses nothing; and later ones, which are damaged, or this run would not come to them.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be read.
-    pub fn read(&self, name: &str) -> Result<Vec<u8>> {
-        let path = self.path.join(name);
-        fs::read(&path).map_err(|error| Error::io(&path, error))
+    /// [`Error::Io`] when it cannot be written; earlier snapshots stay.
+    pub fn save(&self, step: u64, files: &[(String, Vec<u8>)]) -> Result<()> {
+        let folder = self.path.join("snapshots");
+        self.write(&folder, step, files).map_err(|error| unsaved(step, error))?;
+        let (earlier, later): (Vec<_>, Vec<_>) =
+            self.snapshots()?.into_iter().partition(|snapshot| snapshot.step <= step);
+        let old = &earlier[..earlier.len().saturating_sub(KEPT)];
+        old.iter().chain(&later).try_for_each(|snapshot| self.remove(snapshot))
     }
+
+    fn write(&self, folder: &Path, step: u64, files: &[(String, Vec<u8>)]) -> Result<()> {
+        fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
+        let path = folder.join(format!("step-{step:09}"));
+        let staged = StagedFolder::begin(&path, UNFINISHED)?;
+        snapshot::write(staged.path(), files)?;
+        // One that is there already was damaged, else the run would have gone on from it.
+        if path.exists() {
+            self.remove(&Snapshot { step, path: path.clone() })?;
+        }
+        staged.finish()?;
+        sync(folder);
+        Ok(())
+    }
+
+    /// Removes a snapshot: half of one is never called a snapshot.
+    fn remove(&self, snapshot: &Snapshot) -> Result<()> {
+        let name = format!("{UNFINISHED}{}", snapshot.step);
+        let doomed = self.path.join("snapshots").join(name);
+        let removed =
+            fs::rename(&snapshot.path, &doomed).and_then(|()| fs::remove_dir_all(&doomed));
+        removed.map_err(|error| Error::io(&snapshot.path, error))
+    }
+}
+
+/// Brings the names in a folder onto the disk, where that can be done.
+fn sync(folder: &Path) {
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
 }
 
 /// The error of a snapshot that could not be written.
@@ -135,68 +130,94 @@ fn unsaved(step: u64, error: Error) -> Error {
     }
 }
 
-fn table<T: Serialize>(experiment: &T) -> Result<Table> {
-    let table = Table::try_from(experiment);
-    table.map_err(|error| Error::invalid("the experiment", error, "values that TOML has"))
-}
-
-/// Compares the experiment of an earlier start, as this program understands it, with that of this
-/// one.
-fn check_same<T>(file: &Path, earlier: &str, present: &Table) -> Result<()>
-where
-    T: Serialize + DeserializeOwned,
-{
-    let another = "the same, or another folder";
-    let earlier: T = toml::from_str(earlier).map_err(|error| {
-        Error::malformed(file, format!("not this experiment; name another folder: {error}"))
-    })?;
-    let (mut earlier, mut present) = (table(&earlier)?, present.clone());
-    for table in [&mut earlier, &mut present] {
-        if let Some(Value::Table(run)) = table.get_mut("run") {
-            CHANGEABLE.iter().for_each(|key| drop(run.remove(*key)));
-        }
-    }
-    match difference(&earlier, &present) {
-        None => Ok(()),
-        Some((key, [found, wanted])) => {
-            let expected = format!("{wanted} as in this experiment: {another}");
-            Err(Error::Config { path: file.to_path_buf(), key, found, expected })
-        }
-    }
-}
-
-/// The first key whose values differ, with both of them.
-fn difference(one: &Table, other: &Table) -> Option<(String, [String; 2])> {
-    one.keys().chain(other.keys()).find_map(|key| match (one.get(key), other.get(key)) {
-        (Some(Value::Table(one)), Some(Value::Table(other))) => {
-            difference(one, other).map(|(inner, values)| (format!("{key}.{inner}"), values))
-        }
-        (one, other) if one == other => None,
-        (one, other) => {
-            let text = |value: Option<&Value>| value.map_or("absent".into(), Value::to_string);
-            Some((key.clone(), [text(one), text(other)]))
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use toml::Table;
+    use std::fs;
+
+    use hart_core::Error;
 
     use super::RunFolder;
 
-    fn experiment(seed: u64, steps: u64) -> Table {
-        let text = format!("[run]\nseed = {seed}\nsteps = {steps}\n[data]\nrecords = \"a # b\"\n");
-        text.parse().expect("a table")
+    fn files(value: u8) -> Vec<(String, Vec<u8>)> {
+        vec![("state.bin".to_string(), vec![value; 9])]
     }
 
     #[test]
-    fn a_folder_is_continued_by_the_same_experiment_alone() {
+    fn one_process_at_a_time_is_let_in() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let open = |seed, steps| RunFolder::open(folder.path(), &experiment(seed, steps));
-        open(1, 10).expect("a new folder");
-        open(1, 20).expect("a longer run");
-        let said = open(2, 20).expect_err("another seed").to_string();
-        assert!(said.contains("experiment.toml: `run.seed` is 1, expected 2"), "{said}");
+        let first = RunFolder::open(folder.path()).expect("a new folder");
+        let refused = RunFolder::open(folder.path()).expect_err("it is in use");
+        assert!(matches!(refused, Error::Busy { .. }), "{refused}");
+        assert!(refused.to_string().starts_with("another process trains in "), "{refused}");
+        let clone = first.clone();
+        drop(first);
+        assert!(RunFolder::open(folder.path()).is_err());
+        drop(clone);
+        RunFolder::open(folder.path()).expect("a free folder");
+    }
+
+    #[test]
+    fn leftovers_of_killed_starts_are_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let at = |name: &str| folder.path().join(name);
+        RunFolder::open(folder.path()).expect("a folder").save(3, &files(1)).expect("a snapshot");
+        for place in ["snapshots/unfinished-x", "snapshots/unfinished-2", "model/llm"] {
+            fs::create_dir_all(at(place)).expect("a folder");
+        }
+        let kept = ["notes.tmp", ".tmpfile", "snapshots/step-000000003/state.bin"];
+        let gone = [
+            ".tmpAbCd12",
+            "model/llm/.tmpabcdef",
+            "snapshots/.tmp000000",
+            "snapshots/unfinished-x/state.bin",
+        ];
+        for name in kept.iter().chain(&gone) {
+            fs::write(at(name), "x").expect("a file");
+        }
+        RunFolder::open(folder.path()).expect("a folder");
+        assert!(kept.iter().all(|name| at(name).exists()));
+        assert!(gone.iter().all(|name| !at(name).exists()));
+        let left: Vec<_> = fs::read_dir(at("snapshots")).expect("a folder").flatten().collect();
+        assert_eq!(left.len(), 1, "{left:?}");
+    }
+
+    #[test]
+    fn the_newest_two_snapshots_are_kept_and_damage_is_seen() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let run = RunFolder::open(folder.path()).expect("a folder");
+        (1..=3).for_each(|step| run.save(step, &files(step as u8)).expect("a snapshot"));
+        let steps = || -> Vec<u64> {
+            run.snapshots().expect("snapshots").iter().map(|snapshot| snapshot.step()).collect()
+        };
+        assert_eq!(steps(), [2, 3]);
+        let newest = run.snapshots().expect("snapshots").pop().expect("a snapshot");
+        assert!(newest.check().expect("a whole snapshot"));
+        let path = newest.path.join("state.bin");
+        for bytes in [&b""[..], &[3; 5], &[4; 9]] {
+            fs::write(&path, bytes).expect("a file");
+            let error = newest.check().expect_err("a damaged snapshot");
+            let reason = newest.damage(&error).expect("an error about it");
+            assert!(reason.starts_with("state.bin: "), "{reason}");
+        }
+        fs::remove_file(&path).expect("a file");
+        let error = newest.check().expect_err("a file is missing");
+        assert!(newest.damage(&error).is_some(), "{error}");
+        // A run that goes on from the one before comes to it again, and replaces it.
+        run.save(3, &files(3)).expect("a snapshot");
+        assert_eq!(steps(), [2, 3]);
+        assert!(newest.check().expect("a whole snapshot"));
+        // Later ones are not those of this run.
+        run.save(2, &files(2)).expect("a snapshot");
+        assert_eq!(steps(), [2]);
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_a_model_is_named() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let run = RunFolder::open(folder.path()).expect("a folder");
+        run.check_place("model").expect("nothing is there");
+        fs::write(folder.path().join("model"), "").expect("a file");
+        let said = run.check_place("model").expect_err("a file").to_string();
+        assert!(said.contains("model: is a file, expected a folder"), "{said}");
     }
 }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use csv::{ReaderBuilder, StringRecord, WriterBuilder};
 use hart_core::{Error, Result, write_atomically};
 
+use crate::training::values::significant;
+
 /// A table with a row every few steps, in `metrics.csv`.
 #[derive(Debug)]
 pub(super) struct Metrics {
@@ -43,7 +45,7 @@ impl Metrics {
     /// [`Error::Io`] when the file cannot be written.
     pub(super) fn add(&mut self, step: u64, values: &[f64]) -> Result<()> {
         let field = |value: &f64| {
-            if value.is_nan() { String::new() } else { format!("{value:.6}") }
+            if value.is_nan() { String::new() } else { significant(*value) }
         };
         let row = row(std::iter::once(step.to_string()).chain(values.iter().map(field)))?;
         let written = self.file.write_all(&row).and_then(|()| self.file.sync_data());
@@ -99,7 +101,7 @@ mod tests {
         };
         rows(&mut open(0), 1..=4);
         let whole = fs::read(&path).expect("a file");
-        assert!(whole.starts_with(b"step,loss,rate\n1,,0.333333\n2,,0.666667\n"));
+        assert!(whole.starts_with(b"step,loss,rate\n1,,0.3333333\n2,,0.6666667\n"));
         // Killed after the snapshot of step 2: within the row of step 4, or anywhere in it.
         for cut in 0..12 {
             fs::write(&path, &whole[..whole.len() - cut]).expect("a file");

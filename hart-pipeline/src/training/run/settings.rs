@@ -7,6 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::training::experiment::refuse;
 
+/// The longest run: its steps and draws can be counted.
+const MOST_STEPS: u64 = 1 << 40;
+/// The largest batch.
+const MOST_IMAGES: u64 = 1 << 20;
+
 /// How long a run is and what it leaves behind; `[run]` of an experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,6 +40,10 @@ pub struct RunSettings {
     pub evaluate_every: u64,
     /// Steps from one snapshot to the next.
     pub save_every: u64,
+    /// Whether a run is continued that was begun with other settings or data, which is else
+    /// refused. No key of a file: it is meant for one start.
+    #[serde(skip)]
+    pub accept_changes: bool,
 }
 
 impl RunSettings {
@@ -51,6 +60,7 @@ impl RunSettings {
             log_every: ten(),
             evaluate_every: steps,
             save_every: steps,
+            accept_changes: false,
         }
     }
 
@@ -59,7 +69,7 @@ impl RunSettings {
     /// # Errors
     /// [`Error::Config`](hart_core::Error::Config) for the first that is out of its range.
     pub fn check(&self) -> Result<()> {
-        let refuse = |key, found, expected: &str| Err(refuse("run", key, found, expected));
+        let refuse = |key, found: u64, expected: &str| Err(refuse("run", key, found, expected));
         let counts = [
             ("steps", self.steps),
             ("batch", self.batch as u64),
@@ -72,14 +82,18 @@ impl RunSettings {
         if let Some((key, _)) = counts.iter().find(|(_, value)| *value == 0) {
             return refuse(key, 0, "at least 1");
         }
+        let limits = [("steps", self.steps, MOST_STEPS), ("batch", self.batch as u64, MOST_IMAGES)];
+        if let Some((key, found, most)) = limits.into_iter().find(|(_, found, most)| found > most) {
+            return refuse(key, found, &format!("at most {most}"));
+        }
         let parts = self.accumulate;
         if !self.batch.is_multiple_of(parts) {
             let expected = format!("a multiple of `accumulate`, which is {parts}");
-            return refuse("batch", self.batch, &expected);
+            return refuse("batch", self.batch as u64, &expected);
         }
         if self.devices > parts {
             let expected = format!("at most {parts}, the parts of a batch: raise `accumulate`");
-            return refuse("devices", self.devices, &expected);
+            return refuse("devices", self.devices as u64, &expected);
         }
         Ok(())
     }

@@ -26,10 +26,15 @@ impl CodeUse {
         Self(vec![0; codes])
     }
 
-    /// From the file [`FILE`] of a snapshot.
-    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let steps = serde_json::from_slice(bytes);
-        Ok(Self(steps.map_err(|error| Error::malformed(FILE, error))?))
+    /// As in the file [`FILE`] of a snapshot, of a codebook as large as this one.
+    pub(super) fn restored(&self, bytes: &[u8]) -> Result<Self> {
+        let steps: Vec<u64> =
+            serde_json::from_slice(bytes).map_err(|error| Error::malformed(FILE, error))?;
+        if steps.len() != self.0.len() {
+            let problem = format!("{} codes, expected {}", steps.len(), self.0.len());
+            return Err(Error::malformed(FILE, problem));
+        }
+        Ok(Self(steps))
     }
 
     /// As a file of a snapshot.

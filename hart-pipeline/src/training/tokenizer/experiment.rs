@@ -9,9 +9,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::training::data::Augmentation;
-use crate::training::experiment::{check, check_shares, read};
+use crate::training::experiment::{check, check_positive, check_shares, check_weights, read};
 use crate::training::optimizer::OptimizerSettings;
 use crate::training::run::RunSettings;
+
+/// The shortest side of an image that the discriminator has a logit for.
+const JUDGED: usize = 24;
+/// The most channels of the discriminator's first layer.
+const MOST_CHANNELS: usize = 4096;
 
 /// The training of a tokenizer. As a TOML file, every field but `tokenizer` is a table of settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,6 +54,9 @@ pub struct DataSettings {
     /// How many of the validation images are measured.
     #[serde(default = "most")]
     pub validation_images: usize,
+    /// Whether records whose images cannot be read are left out; else nothing is trained.
+    #[serde(default)]
+    pub skip_bad: bool,
     /// How training images are varied.
     #[serde(default)]
     pub augmentation: Augmentation,
@@ -120,9 +128,14 @@ impl TokenizerExperiment {
     /// table and key.
     pub fn check(&self) -> Result<()> {
         self.run.check()?;
+        self.data.check()?;
         self.loss.check()?;
         self.optimizer.check()?;
-        self.config().map(drop)
+        self.export.check()?;
+        let size = self.config()?.image_size();
+        let is_judged = self.loss.adversarial == 0.0 || size.rows.min(size.columns) >= JUDGED;
+        let expected = format!("0 for images of {size} pixels: less than {JUDGED} are no patch");
+        check(is_judged, "loss", "adversarial", self.loss.adversarial, &expected)
     }
 
     /// The configuration of the tokenizer.
@@ -139,9 +152,23 @@ impl DataSettings {
             records: records.into(),
             validation: validation.into(),
             validation_images: most(),
+            skip_bad: false,
             augmentation: Augmentation::default(),
             start_from: None,
         }
+    }
+
+    fn check(&self) -> Result<()> {
+        let images = self.validation_images;
+        check(images > 0, "data", "validation_images", images, "at least 1")?;
+        self.augmentation.check()
+    }
+}
+
+impl ExportSettings {
+    fn check(&self) -> Result<()> {
+        let spread = self.residual_spread.map(|spread| ("residual_spread", spread));
+        check_positive("export", spread.as_slice())
     }
 }
 
@@ -150,7 +177,13 @@ impl LossSettings {
         let (discrete, partial) = (self.discrete_share, self.partial_share);
         check_shares("loss", &[("discrete_share", discrete), ("partial_share", partial)])?;
         let sum = discrete + partial;
-        check(sum <= 1.0, "loss", "discrete_share + partial_share", sum, "at most 1")
+        check(sum <= 1.0, "loss", "discrete_share + partial_share", sum, "at most 1")?;
+        let weights = [("quantizer", self.quantizer), ("adversarial", self.adversarial)];
+        check_weights("loss", &weights)?;
+        let channels = self.discriminator_channels;
+        let fits = (1..=MOST_CHANNELS).contains(&channels);
+        let expected = format!("from 1 to {MOST_CHANNELS}");
+        check(fits, "loss", "discriminator_channels", channels, &expected)
     }
 }
 

@@ -38,13 +38,15 @@ use training::TokenizerTraining;
 /// # Errors
 /// [`Error::Config`](hart_core::Error::Config) for a value out of its range,
 /// [`Error::Io`](hart_core::Error::Io) or [`Error::Malformed`](hart_core::Error::Malformed) for data
-/// that cannot be read and for a folder that cannot be written, and
-/// [`Error::NonFinite`](hart_core::Error::NonFinite) when the training has diverged.
+/// that cannot be read and for a folder that cannot be written, [`Error::Busy`](hart_core::Error::Busy)
+/// when another process trains in it, [`Error::Changed`](hart_core::Error::Changed) when its run was
+/// begun otherwise, [`Error::Diverged`](hart_core::Error::Diverged) when a step is not finite, and
+/// [`Error::Cancelled`](hart_core::Error::Cancelled) when the observer ends it before the first step.
 pub fn train_tokenizer<B: HartBackend>(
     experiment: &TokenizerExperiment,
     device: &B::Device,
     observer: &mut dyn TrainingObserver,
 ) -> Result<TrainingSummary> {
     experiment.check()?;
-    train(TokenizerTraining::<B>::start(experiment, device)?, observer)
+    train(TokenizerTraining::<B>::start(experiment, device, observer)?, observer)
 }

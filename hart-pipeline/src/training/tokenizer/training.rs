@@ -20,9 +20,14 @@ use super::evaluation::{evaluate, residual_spread};
 use super::experiment::TokenizerExperiment;
 use crate::training::data::{Prefetch, Records};
 use crate::training::devices::Devices;
+use crate::training::observer::TrainingObserver;
 use crate::training::optimizer::Trainee;
-use crate::training::run::{Run, Training};
-use crate::training::values::{ScalarF64, tensor};
+use crate::training::prepare::{hash_folder, prepare};
+use crate::training::run::{Run, Snapshot, Training};
+use crate::training::values::{ScalarF64, finite, tensor};
+
+/// The folder of the tokenizer in that of the run.
+const MODEL: &str = "tokenizer";
 
 /// A run in progress.
 pub(super) struct TokenizerTraining<B: HartBackend> {
@@ -51,32 +56,20 @@ struct Terms {
 
 impl<B: HartBackend> TokenizerTraining<B> {
     /// Begins a run, or continues it from its last snapshot.
-    pub(super) fn start(experiment: &TokenizerExperiment, device: &B::Device) -> Result<Self> {
+    pub(super) fn start(
+        experiment: &TokenizerExperiment,
+        device: &B::Device,
+        observer: &mut dyn TrainingObserver,
+    ) -> Result<Self> {
         let devices = Devices::open::<B>(device, experiment.run.devices)?;
         let device = devices.first();
         let config = experiment.config()?;
-        let train = Arc::new(Records::open(&experiment.data.records)?);
-        let validation = Records::open(&experiment.data.validation)?;
-        let run = Run::open(&experiment.run, &experiment.optimizer, experiment)?;
-        let mut tokenizer = begin_tokenizer(experiment, &config, device)?;
-        let mut adversary = None;
-        if experiment.loss.adversarial > 0.0 {
-            let channels = experiment.loss.discriminator_channels;
-            let module = PatchDiscriminator::init(channels, device);
-            let module = module.initialize(experiment.run.seed)?;
-            adversary = Some(Trainee::new(module, experiment.optimizer.clone()));
-        }
-        let mut code_use = CodeUse::new(config.codebook_size);
-        if let Some(snapshot) = &run.snapshot {
-            let read = |name: &str| snapshot.read(name);
-            tokenizer = tokenizer.restore("tokenizer", &read)?;
-            adversary = match adversary {
-                Some(adversary) => Some(adversary.restore("adversary", &read)?),
-                None => None,
-            };
-            code_use = CodeUse::from_bytes(&snapshot.read(codes::FILE)?)?;
-        }
-        let batches = batches(experiment, train, config.image_size(), run.done());
+        let (mut run, train, validation) = open_run(experiment, observer)?;
+        let state = run.restore(observer, |snapshot| {
+            State::<B>::begin(experiment, &config, snapshot.is_none(), device)?.restored(snapshot)
+        })?;
+        let State { tokenizer, adversary, codes } = state;
+        let batches = batches(experiment, Arc::new(train), config.image_size(), run.done());
         Ok(Self {
             experiment: experiment.clone(),
             run,
@@ -85,7 +78,7 @@ impl<B: HartBackend> TokenizerTraining<B> {
             validation,
             tokenizer,
             adversary,
-            codes: code_use,
+            codes,
             devices,
         })
     }
@@ -132,7 +125,7 @@ impl<B: HartBackend> TokenizerTraining<B> {
         }
         let last_layer = self.tokenizer.module.last_layer();
         let pull = AdversarialPull::of(&adversary.module, last_layer, found, images.clone())?;
-        terms.adversarial = pull.loss.clone().into_scalar_f64();
+        terms.adversarial = finite("the adversarial loss", pull.loss.clone().into_scalar_f64())?;
         let term = pull.term(found) * self.experiment.loss.adversarial;
 
         // The adversary stays on the first device and learns from part after part: every one
@@ -141,10 +134,10 @@ impl<B: HartBackend> TokenizerTraining<B> {
         let reconstructed = found.images.clone().detach().to_device(device);
         let reconstructed = adversary.module.forward(reconstructed);
         let loss = hinge_loss(adversary.module.forward(images.to_device(device)), reconstructed);
-        terms.discriminator = loss.clone().into_scalar_f64();
+        terms.discriminator = finite("the discriminator's loss", loss.clone().into_scalar_f64())?;
         let mut gradients = adversary.accumulator();
         gradients.add(&adversary.module, loss.backward());
-        adversary.step(gradients, rate);
+        adversary.step(gradients, rate)?;
         Ok(Some(term))
     }
 
@@ -193,8 +186,10 @@ impl<B: HartBackend> Training for TokenizerTraining<B> {
                 let quantizer = found.latent.loss.clone();
                 let weight = self.experiment.loss.quantizer;
                 let mut loss = found.error.clone() + quantizer.clone() * weight;
-                terms.reconstruction += found.error.clone().into_scalar_f64() / parts as f64;
-                terms.quantizer += quantizer.into_scalar_f64() / parts as f64;
+                let error = found.error.clone().into_scalar_f64();
+                terms.reconstruction += finite("the reconstruction loss", error)? / parts as f64;
+                let quantizer = quantizer.into_scalar_f64();
+                terms.quantizer += finite("the quantizer's loss", quantizer)? / parts as f64;
                 if let Some(term) = self.adversarial(step, rate, &found, images, &mut terms)? {
                     loss = loss + term;
                 }
@@ -207,7 +202,7 @@ impl<B: HartBackend> Training for TokenizerTraining<B> {
                 accumulated.add(copy, gradients);
             }
         }
-        let gradient = self.tokenizer.step(accumulated, rate);
+        let gradient = self.tokenizer.step(accumulated, rate)?;
         self.codes.count(&latents);
         self.revive_codes(step, &latents);
         let Terms { reconstruction, quantizer, adversarial, discriminator } = terms;
@@ -228,15 +223,11 @@ impl<B: HartBackend> Training for TokenizerTraining<B> {
             files.extend(adversary.files("adversary")?);
         }
         files.push((codes::FILE.to_string(), self.codes.to_bytes()));
-        self.run.folder.save(step, &files)?;
-        self.export()
+        self.run.folder.save(step, &files)
     }
-}
 
-impl<B: HartBackend> TokenizerTraining<B> {
-    /// Writes the tokenizer in the released layout.
     fn export(&self) -> Result<()> {
-        let folder = self.run.folder.path().join("tokenizer");
+        let folder = self.run.folder.path().join(MODEL);
         std::fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
         let mut tensors = self.scaled()?.tensors(&self.config)?;
         if let Some(adversary) = &self.adversary {
@@ -247,7 +238,9 @@ impl<B: HartBackend> TokenizerTraining<B> {
         config["model_type"] = "hart_autoencoder_with_disc".into();
         write_atomically(folder.join("config.json"), format!("{config:#}").as_bytes())
     }
+}
 
+impl<B: HartBackend> TokenizerTraining<B> {
     /// The tokenizer with the mean of its weights, its residuals as large as they are wanted.
     fn scaled(&self) -> Result<HybridTokenizer<B>> {
         let tokenizer = self.tokenizer.averaged();
@@ -261,21 +254,74 @@ impl<B: HartBackend> TokenizerTraining<B> {
     }
 }
 
-/// The tokenizer before the first step.
-fn begin_tokenizer<B: HartBackend>(
-    experiment: &TokenizerExperiment,
-    config: &AutoencoderConfig,
-    device: &B::Device,
-) -> Result<Trainee<Autodiff<B>, HybridTokenizer<Autodiff<B>>>> {
-    let tokenizer = match &experiment.data.start_from {
-        Some(path) => {
-            let checkpoint = Checkpoint::open_folder(path)?;
-            let options = LoadOptions::default();
-            HybridTokenizer::from_checkpoint(config, &checkpoint, options, device)?
+/// What a snapshot holds.
+struct State<B: HartBackend> {
+    tokenizer: Trainee<Autodiff<B>, HybridTokenizer<Autodiff<B>>>,
+    adversary: Option<Trainee<Autodiff<B>, PatchDiscriminator<Autodiff<B>>>>,
+    codes: CodeUse,
+}
+
+impl<B: HartBackend> State<B> {
+    /// Before the first step. Weights to start from are read for a `new` run alone.
+    fn begin(
+        experiment: &TokenizerExperiment,
+        config: &AutoencoderConfig,
+        new: bool,
+        device: &B::Device,
+    ) -> Result<Self> {
+        let tokenizer = match experiment.data.start_from.as_ref().filter(|_| new) {
+            Some(path) => {
+                let checkpoint = Checkpoint::open_folder(path)?;
+                let options = LoadOptions::default();
+                HybridTokenizer::from_checkpoint(config, &checkpoint, options, device)?
+            }
+            None => HybridTokenizer::init(config, device).initialize(experiment.run.seed)?,
+        };
+        let freeze = experiment.loss.freeze_latents;
+        let tokenizer = if freeze { tokenizer.freeze_latents() } else { tokenizer };
+        let mut adversary = None;
+        if experiment.loss.adversarial > 0.0 {
+            let channels = experiment.loss.discriminator_channels;
+            let module = PatchDiscriminator::init(channels, device);
+            let module = module.initialize(experiment.run.seed)?;
+            adversary = Some(Trainee::new(module, experiment.optimizer.clone()));
         }
-        None => HybridTokenizer::init(config, device).initialize(experiment.run.seed)?,
-    };
-    let freeze = experiment.loss.freeze_latents;
-    let tokenizer = if freeze { tokenizer.freeze_latents() } else { tokenizer };
-    Ok(Trainee::new(tokenizer, experiment.optimizer.clone()))
+        let tokenizer = Trainee::new(tokenizer, experiment.optimizer.clone());
+        Ok(Self { tokenizer, adversary, codes: CodeUse::new(config.codebook_size) })
+    }
+
+    /// As a snapshot has it.
+    fn restored(self, snapshot: Option<&Snapshot>) -> Result<Self> {
+        let Some(snapshot) = snapshot else { return Ok(self) };
+        let read = |name: &str| snapshot.read(name);
+        let adversary = self.adversary.map(|adversary| adversary.restore("adversary", &read));
+        Ok(Self {
+            tokenizer: self.tokenizer.restore("tokenizer", &read)?,
+            adversary: adversary.transpose()?,
+            codes: self.codes.restored(&snapshot.read(codes::FILE)?)?,
+        })
+    }
+}
+
+/// The run in its folder, with its training and validation records.
+fn open_run(
+    experiment: &TokenizerExperiment,
+    observer: &mut dyn TrainingObserver,
+) -> Result<(Run, Records, Records)> {
+    let data = &experiment.data;
+    let sets = [&data.records, &data.validation].map(|path| Records::read(path, false));
+    let sets = sets.into_iter().collect::<Result<Vec<_>>>()?;
+    let (folder, mut sets, mut content) =
+        prepare(&experiment.run, MODEL, sets, data.skip_bad, &mut *observer)?;
+    let (validation, train) = (sets.pop(), sets.pop());
+    let (train, validation) = train.zip(validation).expect("as many sets as were given");
+    // Captions are not learned from.
+    content = content.with("records", train.fingerprint(false));
+    content = content.with("validation", validation.fingerprint(false));
+    if let Some(folder) = data.start_from.as_ref().filter(|folder| folder.is_dir()) {
+        content = content.with("start_from", hash_folder(folder)?);
+    }
+    let (run, optimizer) = (&experiment.run, &experiment.optimizer);
+    let run = Run::open(folder, run, optimizer, experiment, content, observer)?;
+    Ok((run, train, validation))
 }
