@@ -4,8 +4,10 @@
 //! cargo run --release --example text_to_image -- \
 //!     --seed 7 --out heart.png "a red heart, flat style"
 //! cargo run --release --example text_to_image -- --again heart.png --out again.png
+//! cargo run --release --example text_to_image -- --words
 //! ```
 mod again;
+mod known;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -32,7 +34,7 @@ use hart_pipeline::{
 #[derive(Parser)]
 struct Arguments {
     /// What the images show.
-    #[arg(required_unless_present = "again", value_name = "PROMPT")]
+    #[arg(required_unless_present_any = ["again", "words"], value_name = "PROMPT")]
     prompts: Vec<String>,
     /// Make the image of this file again, from the settings in it, and say whether it is the same.
     /// A model that is not compiled in must be named.
@@ -44,6 +46,10 @@ struct Arguments {
             "weights", "padding_side", "strip_height", "enlarge", "grid", "preview"]
     )]
     again: Option<PathBuf>,
+    /// List the words that the model knows, one a line, instead of making images. A model that was
+    /// trained on text of all kinds has no such list.
+    #[arg(long, conflicts_with_all = ["prompts", "again", "preview", "grid"])]
+    words: bool,
     /// Folder of the model, with `llm/` and `tokenizer/` in it, or its name at the Hugging Face hub,
     /// `owner/name` or `owner/name@revision` [default: the small model compiled in].
     #[arg(long, value_name = "DIR|NAME")]
@@ -134,6 +140,7 @@ const EMBEDDED_ENLARGED: u32 = 8;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     exit(match &arguments.again {
+        _ if arguments.words => known::list_words(&arguments),
         Some(file) => again::make_again(file, &arguments),
         None => arguments.make(),
     })

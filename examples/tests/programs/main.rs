@@ -5,6 +5,7 @@ mod models;
 #[cfg(feature = "hub")]
 mod named;
 mod output;
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
