@@ -8,7 +8,6 @@
 //! The judges are the data set's own images and code that reads pixels; there is no other model.
 //! The output folder gets `scorecard.json`, the table as `scorecard.md`, and contact sheets of the
 //! images that the numbers were computed from.
-#![allow(clippy::print_stdout)]
 
 mod captioned;
 mod finish;
@@ -25,7 +24,7 @@ use std::process::ExitCode;
 use anyhow::ensure;
 use clap::Parser;
 use hart_core::HartBackend;
-use hart_examples::run_on;
+use hart_examples::{run_on, say};
 use hart_pipeline::backend::OnBackend;
 use hart_pipeline::{HartPipeline, Precision};
 
@@ -92,8 +91,7 @@ impl OnBackend for Program {
         let mut table = Table::default();
         scores.compute(&arguments.only, &mut table)?;
         table.save(&arguments.out)?;
-        println!("{}", table.markdown());
-        Ok(())
+        say(table.markdown())
     }
 }
 
