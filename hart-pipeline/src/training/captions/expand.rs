@@ -4,7 +4,9 @@ use hart_core::random::uniform;
 use rand::Rng;
 use serde_json::Value;
 
-use super::file::{Alternative, Alternatives, GrammarFile, Piece, Rule, THINGS, pieces};
+use super::file::{
+    Alternative, Alternatives, GrammarFile, INVERSE, Piece, RELATION, Rule, of_thing, pieces,
+};
 use super::noise::{Word, below, chance};
 use super::nouns;
 use crate::training::data::Record;
@@ -60,7 +62,7 @@ impl<'a> Shown<'a> {
             };
             things.push(names[place].clone());
         }
-        let reversed = record.details.contains_key("inverse") && chance(file.reversed, draws);
+        let reversed = record.details.contains_key(INVERSE) && chance(file.reversed, draws);
         if reversed {
             things.reverse();
         }
@@ -75,7 +77,7 @@ impl<'a> Shown<'a> {
     }
 
     fn column(&self, name: &str) -> Option<&str> {
-        let name = if name == "relation" && self.reversed { "inverse" } else { name };
+        let name = if name == RELATION && self.reversed { INVERSE } else { name };
         self.record.text(name)
     }
 
@@ -94,7 +96,7 @@ impl<'a> Shown<'a> {
                 cases.get(value).or_else(|| cases.get("other"))?
             }
         };
-        for piece in pieces(choose(list, draws).text()).ok()? {
+        for piece in pieces(&choose(list, draws).text)? {
             match piece {
                 Piece::Text(text) => caption.texts.push((text.to_string(), part)),
                 Piece::Slot(name, inner) => self.slot([Some(name), inner], part, caption, draws)?,
@@ -117,14 +119,10 @@ impl<'a> Shown<'a> {
             return self.rule(rule, part.or(kept), caption, draws);
         }
         let part = part.or_else(|| Some(caption.new_part()));
-        let (kind, place) = match name.strip_suffix('2') {
-            Some(kind) => (kind, 1),
-            None => (name, 0),
-        };
-        if !THINGS.contains(&kind) {
+        let Some((kind, place)) = of_thing(name) else {
             caption.texts.push((self.column(name)?.to_string(), part));
             return Some(());
-        }
+        };
         let thing = self.things.get(place)?;
         let (noun, counted) = nouns::bare(thing);
         let between = match inner {
@@ -181,10 +179,10 @@ impl Caption {
 
 /// One of some alternatives, by their weights.
 fn choose<'a>(list: &'a Alternatives, draws: &mut impl Rng) -> &'a Alternative {
-    let total: f64 = list.iter().map(Alternative::weight).sum();
+    let total: f64 = list.iter().map(|alternative| alternative.weight).sum();
     let mut left = uniform(draws.next_u64()) * total;
     let chosen = list.iter().find(|alternative| {
-        left -= alternative.weight();
+        left -= alternative.weight;
         left < 0.0
     });
     chosen.unwrap_or(&list[list.len() - 1])

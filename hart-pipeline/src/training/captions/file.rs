@@ -1,13 +1,20 @@
 //! The file of a grammar.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
-use serde::Deserialize;
+use serde::de::{self, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::noise::Noise;
 
 /// Slots that a record's things fill.
 pub(super) const THINGS: [&str; 3] = ["noun", "a", "plural"];
+
+/// The column with the place of the first thing seen from the second, and that of the second seen
+/// from the first.
+pub(super) const RELATION: &str = "relation";
+pub(super) const INVERSE: &str = "inverse";
 
 /// The content of a grammar's file.
 #[derive(Debug, Clone, Deserialize)]
@@ -26,6 +33,10 @@ pub(super) struct GrammarFile {
     /// Further names of things, by the first name that records have, without its article.
     #[serde(default)]
     pub(super) names: BTreeMap<String, Vec<String>>,
+    /// Words that are not trained, with what to say instead: no caption has them, but a user is
+    /// told.
+    #[serde(default)]
+    pub(super) synonyms: BTreeMap<String, String>,
     /// The share of things that are called by their first name, or one of `names`; the others by
     /// any name that the record has.
     #[serde(default = "half")]
@@ -38,15 +49,13 @@ pub(super) struct GrammarFile {
 }
 
 /// Alternatives, perhaps others for each value of a column.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) enum Rule {
     Always(Alternatives),
     ByColumn {
         /// The column.
         by: String,
         /// Alternatives for its values; `other` for those that are not listed.
-        #[serde(flatten)]
         cases: BTreeMap<String, Alternatives>,
     },
 }
@@ -54,37 +63,28 @@ pub(super) enum Rule {
 /// Texts with their weights.
 pub(super) type Alternatives = Vec<Alternative>;
 
-/// A text with its weight.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Alternative {
-    Plain(String),
-    Weighted(f64, String),
-}
-
-impl Alternative {
-    pub(super) fn weight(&self) -> f64 {
-        match self {
-            Self::Plain(_) => 1.0,
-            Self::Weighted(weight, _) => *weight,
-        }
-    }
-
-    pub(super) fn text(&self) -> &str {
-        match self {
-            Self::Plain(text) | Self::Weighted(_, text) => text,
-        }
-    }
+/// A text with its weight, 1 if the file has none.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Alternative {
+    pub(super) weight: f64,
+    pub(super) text: String,
 }
 
 impl Rule {
-    /// The lists of alternatives that it has.
-    fn lists(&self) -> impl Iterator<Item = &Alternatives> {
+    /// The lists of alternatives that it has, with the value of the column that they are for.
+    pub(super) fn lists(&self) -> impl Iterator<Item = (Option<&str>, &Alternatives)> {
         let (always, cases) = match self {
-            Self::Always(list) => (Some(list), None),
+            Self::Always(list) => (Some((None, list)), None),
             Self::ByColumn { cases, .. } => (None, Some(cases)),
         };
-        always.into_iter().chain(cases.into_iter().flat_map(BTreeMap::values))
+        let cases = cases.into_iter().flatten();
+        always.into_iter().chain(cases.map(|(value, list)| (Some(value.as_str()), list)))
+    }
+
+    /// All that its texts consist of.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
+        let texts = self.lists().flat_map(|(_, list)| list);
+        texts.flat_map(|alternative| pieces(&alternative.text).unwrap_or_default())
     }
 }
 
@@ -97,14 +97,13 @@ pub(super) enum Piece<'a> {
     Slot(&'a str, Option<&'a str>),
 }
 
-/// The pieces of a text; the error says what is wrong with it.
-pub(super) fn pieces(text: &str) -> Result<Vec<Piece<'_>>, String> {
-    let wrong = || format!("`{text}` has a brace without its other");
+/// The pieces of a text; `None` when a brace is without its other.
+pub(super) fn pieces(text: &str) -> Option<Vec<Piece<'_>>> {
     let (mut found, mut rest) = (vec![], text);
     while let Some((before, after)) = rest.split_once('{') {
-        let (slot, behind) = after.split_once('}').ok_or_else(wrong)?;
+        let (slot, behind) = after.split_once('}')?;
         if before.contains('}') || slot.contains('{') {
-            return Err(wrong());
+            return None;
         }
         let (name, rule) = match slot.split_once(':') {
             Some((name, rule)) => (name, Some(rule)),
@@ -113,102 +112,81 @@ pub(super) fn pieces(text: &str) -> Result<Vec<Piece<'_>>, String> {
         found.extend([Piece::Text(before), Piece::Slot(name, rule)]);
         rest = behind;
     }
-    if rest.contains('}') {
-        return Err(wrong());
-    }
     found.push(Piece::Text(rest));
-    Ok(found)
+    (!rest.contains('}')).then_some(found)
 }
 
-impl GrammarFile {
-    /// All rules with their names.
-    fn all(&self) -> impl Iterator<Item = (&str, &Rule)> {
-        let rules = self.rules.iter().map(|(name, rule)| (name.as_str(), rule));
-        let withheld = self.withheld.iter().map(|rule| ("withheld", rule));
-        [("forms", &self.forms)].into_iter().chain(withheld).chain(rules)
-    }
+/// The kind of a slot that a thing fills, and the place of the thing; `None` for other slots.
+pub(super) fn of_thing(slot: &str) -> Option<(&str, usize)> {
+    let (kind, place) = match slot.strip_suffix('2') {
+        Some(kind) => (kind, 1),
+        None => (slot, 0),
+    };
+    THINGS.contains(&kind).then_some((kind, place))
+}
 
-    /// The words of all texts, but for those of withheld forms.
-    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
-        let lists = self.all().filter(|(name, _)| *name != "withheld");
-        let texts = lists.flat_map(|(_, rule)| rule.lists()).flatten();
-        let plain = texts.flat_map(|alternative| {
-            let pieces = pieces(alternative.text()).unwrap_or_default();
-            let words = pieces.into_iter().filter_map(|piece| match piece {
-                Piece::Text(text) => Some(text),
-                Piece::Slot(..) => None,
-            });
-            words.collect::<Vec<_>>()
-        });
-        plain.chain(self.noise.fillers.iter().map(String::as_str))
-    }
+// By hand, because derived code would lose the line that is wrong.
+impl<'de> Deserialize<'de> for Rule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OfRule;
+        impl<'de> Visitor<'de> for OfRule {
+            type Value = Rule;
 
-    /// Checks every value; the error says which is wrong.
-    pub(super) fn check(&self) -> Result<(), String> {
-        for (name, rule) in self.all() {
-            for list in rule.lists() {
-                check_list(list).map_err(|problem| format!("`{name}`: {problem}"))?;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of alternatives, or a table of them with `by`, a column")
             }
-            self.check_cycles(name, rule, &mut vec![])?;
-        }
-        let unknown = self.keep.iter().find(|name| !self.rules.contains_key(*name));
-        if let Some(name) = unknown {
-            return Err(format!("`keep` has `{name}`, expected the name of a rule"));
-        }
-        for (key, share) in [("plain_names", self.plain_names), ("reversed", self.reversed)] {
-            check_share(key, share)?;
-        }
-        self.noise.check()
-    }
 
-    /// Refuses a rule that stands for itself, which would never end.
-    fn check_cycles<'a>(
-        &'a self,
-        name: &str,
-        rule: &'a Rule,
-        above: &mut Vec<&'a str>,
-    ) -> Result<(), String> {
-        for text in rule.lists().flatten().map(Alternative::text) {
-            for piece in pieces(text)? {
-                let Piece::Slot(slot, inner) = piece else { continue };
-                let named = inner.filter(|inner| !self.rules.contains_key(*inner));
-                if let Some(missing) = named {
-                    return Err(format!("`{name}` has `{{{slot}:{missing}}}`, which is no rule"));
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Rule, A::Error> {
+                let mut alternatives = vec![];
+                while let Some(alternative) = list.next_element()? {
+                    alternatives.push(alternative);
                 }
-                let Some((key, rule)) = self.rules.get_key_value(inner.unwrap_or(slot)) else {
-                    continue;
-                };
-                if above.contains(&key.as_str()) {
-                    return Err(format!("the rule `{key}` stands for itself"));
+                Ok(Rule::Always(alternatives))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Rule, A::Error> {
+                let (mut by, mut cases) = (None, BTreeMap::new());
+                while let Some(key) = table.next_key::<String>()? {
+                    if key == "by" {
+                        by = Some(table.next_value()?);
+                    } else {
+                        cases.insert(key, table.next_value()?);
+                    }
                 }
-                above.push(key);
-                self.check_cycles(key, rule, above)?;
-                above.pop();
+                let by = by.ok_or_else(|| de::Error::missing_field("by"))?;
+                Ok(Rule::ByColumn { by, cases })
             }
         }
-        Ok(())
+        deserializer.deserialize_any(OfRule)
     }
 }
 
-fn check_list(list: &Alternatives) -> Result<(), String> {
-    let fits =
-        |alternative: &Alternative| alternative.weight().is_finite() && alternative.weight() >= 0.0;
-    if let Some(wrong) = list.iter().find(|alternative| !fits(alternative)) {
-        let (text, weight) = (wrong.text(), wrong.weight());
-        return Err(format!("the weight of `{text}` is {weight}, expected 0 or above"));
-    }
-    if list.iter().map(Alternative::weight).sum::<f64>() <= 0.0 {
-        return Err("expected an alternative with a weight above 0".to_string());
-    }
-    list.iter().try_for_each(|alternative| pieces(alternative.text()).map(drop))
-}
+impl<'de> Deserialize<'de> for Alternative {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OfAlternative;
+        impl<'de> Visitor<'de> for OfAlternative {
+            type Value = Alternative;
 
-/// Checks a share of something; the error says what is wrong.
-pub(super) fn check_share(key: &str, share: f64) -> Result<(), String> {
-    if (0.0..=1.0).contains(&share) {
-        return Ok(());
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text, or a list of a weight and a text")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Alternative, E> {
+                Ok(Alternative { weight: 1.0, text: text.to_string() })
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Alternative, A::Error> {
+                let missing = |length| de::Error::invalid_length(length, &self);
+                let weight = list.next_element()?.ok_or_else(|| missing(0))?;
+                let text = list.next_element()?.ok_or_else(|| missing(1))?;
+                match list.next_element::<de::IgnoredAny>()? {
+                    Some(_) => Err(missing(3)),
+                    None => Ok(Alternative { weight, text }),
+                }
+            }
+        }
+        deserializer.deserialize_any(OfAlternative)
     }
-    Err(format!("`{key}` is {share}, expected from 0 to 1"))
 }
 
 fn half() -> f64 {

@@ -2,9 +2,7 @@
 
 use hart_core::random::uniform;
 use rand::Rng;
-use serde::Deserialize;
-
-use super::file::check_share;
+use serde::{Deserialize, Serialize};
 
 /// What made-up words are made of.
 const ONSETS: [&str; 16] =
@@ -15,7 +13,7 @@ const VOWELS: [&str; 8] = ["a", "e", "i", "o", "u", "ai", "ee", "ou"];
 const CODAS: [&str; 8] = ["", "n", "r", "l", "sk", "t", "m", "x"];
 
 /// How captions are spoiled, each a share of the captions or, where it says so, of their words.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Noise {
     /// A word of `fillers` is put in somewhere.
@@ -49,21 +47,21 @@ pub(super) fn join(words: &[Word]) -> String {
 }
 
 impl Noise {
-    pub(super) fn check(&self) -> Result<(), String> {
-        for (key, share) in [
-            ("noise.filler", self.filler),
-            ("noise.invented", self.invented),
-            ("noise.drop", self.drop),
-            ("noise.replace", self.replace),
-            ("noise.shouted", self.shouted),
-            ("noise.sentence", self.sentence),
-        ] {
-            check_share(key, share)?;
-        }
-        if self.fillers.is_empty() && (self.filler > 0.0 || self.replace > 0.0) {
-            return Err("`noise.fillers` is empty, expected words".to_string());
-        }
-        Ok(())
+    /// All shares by their keys.
+    pub(super) fn shares(&self) -> [(&'static str, f64); 6] {
+        [
+            ("filler", self.filler),
+            ("invented", self.invented),
+            ("drop", self.drop),
+            ("replace", self.replace),
+            ("shouted", self.shouted),
+            ("sentence", self.sentence),
+        ]
+    }
+
+    /// Whether there is use for `fillers`.
+    pub(super) fn needs_fillers(&self) -> bool {
+        self.filler > 0.0 || self.replace > 0.0
     }
 
     /// The caption that is made of these words.

@@ -115,7 +115,10 @@ fn withheld_forms_are_apart_and_their_words_unknown() {
             .iter()
             .all(|word| words.contains(*word))
     );
-    assert!(!words.contains("portrait"));
+    // `object` is what a form is chosen by, and in no caption.
+    for word in ["portrait", "object", "pair"] {
+        assert!(!words.contains(word), "{word}");
+    }
     assert!(grammar.withheld(&pair(), 1, [0, 0]).is_none());
 }
 
@@ -127,20 +130,132 @@ fn records_that_say_too_little_have_no_caption() {
 }
 
 #[test]
-fn wrong_files_are_refused_with_the_rule_that_is_wrong() {
+fn wrong_values_are_refused_with_their_line_and_key() {
+    let rules = "forms = [\"{noun}\"]\n[rules]\n";
     let cases = [
-        ("forms = [\"{noun\"]", "brace"),
-        ("forms = []", "`forms`"),
-        ("forms = [[-1, \"{noun}\"]]", "weight"),
-        ("forms = [\"{x}\"]\n[rules]\nx = [\"{y}\"]\ny = [\"{x}\"]", "stands for itself"),
-        ("forms = [\"{a:big}\"]", "`{a:big}`"),
-        ("forms = [\"{noun}\"]\nkeep = [\"ground\"]", "`keep`"),
-        ("forms = [\"{noun}\"]\nreversed = 2", "`reversed` is 2"),
-        ("forms = [\"{noun}\"]\n[noise]\nfiller = 0.5", "fillers"),
-        ("forms = [\"{noun}\"]\nform = 1", "form"),
+        ("forms = [\"{noun\"]", ", line 1: `forms[0]` is `{noun`, expected every brace"),
+        ("forms = [\"{}\"]", ", line 1: `forms[0]` is `{}`, expected a name"),
+        ("forms = []", ", line 1: `forms` is empty, expected an alternative"),
+        ("forms = [[0, \"x\"]]", ", line 1: `forms` is without a weight above 0"),
+        (
+            "\nforms = [\"x\",\n[-1, \"{noun}\"]]",
+            ", line 3: `forms[1]` is -1, the weight of `{noun}`",
+        ),
+        ("forms = [[nan, \"x\"]]", ", line 1: `forms[0]` is NaN"),
+        ("[forms]\nby = \"kind\"", "`forms` is without a list"),
+        (
+            "[forms]\nby = \"kind\"\nx = [\"a\",\n\"}\"]",
+            ", line 4: `forms.x[1]` is `}`, expected every brace with its other",
+        ),
+        (
+            &format!("{rules}x = [\"{{y}}\"]\ny = [\"{{a:x}}\"]"),
+            ", line 3: `rules.x` is in itself (x → y → x)",
+        ),
+        (&format!("{rules}noun = [\"x\"]"), ", line 3: `rules.noun` is `noun`, expected another"),
+        (
+            "forms = [\"{a:big}\"]",
+            ", line 1: `forms[0]` is `{a:big}`, expected the slot of a thing",
+        ),
+        (&format!("{rules}x = [\"y\"]\nz = [\"{{x:x}}\"]"), ", line 4: `rules.z[0]` is `{x:x}`"),
+        ("forms = [\"x\"]\nkeep = [\"ground\"]", ", line 2: `keep` is `ground`, expected names of"),
+        ("forms = [\"x\"]\nreversed = 2", ", line 2: `reversed` is 2, expected from 0 to 1"),
+        ("forms = [\"x\"]\nplain_names = nan", ", line 2: `plain_names` is NaN"),
+        ("forms = [\"x\"]\n[noise]\n\nfiller = -0.5", ", line 4: `noise.filler` is -0.5"),
+        ("forms = [\"x\"]\n[noise]\nfiller = 0.5", ": `noise.fillers` is empty, expected words"),
+        ("forms = [\"x\"]\n[noise]\nfillers = [\"a\",\n\" \"]", ", line 4: `noise.fillers[1]` is"),
+        (
+            "forms = [\"x\"]\n[names]\ncat = [\"\"]",
+            ", line 3: `names.cat[0]` is ``, expected a word",
+        ),
+        ("forms = [\"x\"]\n[synonyms]\n\"A b\" = \"c\"", ", line 3: `synonyms.A b` is `c`"),
+        ("forms = [\"x\"]\n[synonyms]\nb = \"\"", ", line 3: `synonyms.b` is ``, expected a word"),
     ];
     for (text, part) in cases {
         let said = CaptionGrammar::parse(text).expect_err(text).to_string();
+        assert!(said.starts_with("the caption grammar"), "{said}");
         assert!(said.contains(part), "{text}: {said}");
     }
+}
+
+#[test]
+fn what_is_no_grammar_is_refused_by_line() {
+    let cases = [
+        ("forms = [\"{noun}\"]\nform = 1", "line 2", "form"),
+        ("rules = {}", "forms", "missing"),
+        ("forms = true", "line 1", "a list of alternatives, or a table"),
+        ("forms = [\"x\",\n\n7]", "line 3", "a text, or a list of a weight and a text"),
+        ("forms = [\"x\",\n[\"x\"]]", "line 2", "f64"),
+        ("forms = [\"x\",\n[1.0]]", "line 2", "a list of a weight and a text"),
+        ("forms = [\"x\",\n[1, \"x\", 2]]", "line 2", "a list of a weight and a text"),
+        ("[forms]\nx = [\"x\"]", "line 1", "`by`"),
+        ("forms = [\"x\"]\n[noise]\nloud = 1", "line 3", "loud"),
+        ("forms = [", "line 1", "array"),
+    ];
+    for (text, line, part) in cases {
+        let said = CaptionGrammar::parse(text).expect_err(text).to_string();
+        assert!(said.contains("not a grammar of captions"), "{said}");
+        assert!(said.contains(line) && said.contains(part), "{text}: {said}");
+    }
+}
+
+#[test]
+fn rules_may_not_be_too_deep() {
+    let chain = |count: usize| {
+        let rules = (0..count).map(|i| format!("r{i:03} = [\"{{r{:03}}}\"]\n", i + 1));
+        let rules: String = rules.collect();
+        format!("forms = [\"{{r000}}\"]\n[rules]\n{rules}r{count:03} = [\"x\"]\n")
+    };
+    CaptionGrammar::parse(&chain(31)).expect("32 rules");
+    for count in [32, 60, 900] {
+        let said = CaptionGrammar::parse(&chain(count)).expect_err("too deep").to_string();
+        assert!(said.contains("rules deep, expected at most 32"), "{said}");
+    }
+}
+
+#[test]
+fn names_that_lead_nowhere_are_found_with_the_records() {
+    let records = [cheese("white"), pair()];
+    let grammar = CaptionGrammar::parse(GRAMMAR).unwrap();
+    assert_eq!(grammar.check(records.iter()).expect("all is there"), 0);
+    let photo = record(r#"{"image": "1.png", "captions": ["a photo"]}"#);
+    let with_photo = [records[0].clone(), photo, records[1].clone()];
+    assert_eq!(grammar.check(with_photo.iter()).expect("some are there"), 1);
+    for (from, to, part) in [
+        ("on {background}", "on {backgruond}", "`rules.ground.other[0]` is `{backgruond}`"),
+        ("by = \"kind\"", "by = \"kinds\"", ", line 6: `forms.by` is `kinds`, expected a column"),
+        ("pair = [\"{a}", "pair = [\"{style} {a}", "`forms.pair[0]` is `{style}`"),
+    ] {
+        let changed = GRAMMAR.replace(from, to);
+        assert_ne!(changed, GRAMMAR);
+        let said = CaptionGrammar::parse(&changed).unwrap().check(records.iter());
+        let said = said.expect_err(to).to_string();
+        assert!(said.contains(part), "{said}");
+    }
+}
+
+#[test]
+fn a_grammar_is_known_by_what_is_trained() {
+    let content = |text: &str| CaptionGrammar::parse(text).unwrap().content();
+    let same = [
+        format!("# a comment\n{GRAMMAR}"),
+        GRAMMAR.replace("portrait of", "picture of"),
+        GRAMMAR.to_string() + "[synonyms]\ncheddar = \"cheese\"",
+        GRAMMAR.replace("    [rules]\n", "    [rules]\n    unused = [\"x\"]\n"),
+    ];
+    for text in same {
+        assert_ne!(text, GRAMMAR);
+        assert_eq!(content(&text), content(GRAMMAR), "{text}");
+    }
+    for (from, to) in [("old", "new"), ("beside", "near"), ("\"cheese\"]", "\"gouda\"]")] {
+        let other = GRAMMAR.replace(from, to);
+        assert_ne!(content(&other), content(GRAMMAR), "{from}");
+    }
+    let grammar = CaptionGrammar::parse(GRAMMAR).unwrap();
+    let of = |record: &Record| grammar.content_of([record].into_iter());
+    let other = record(
+        r#"{"image": "2.png", "captions": ["y"], "kind": "object", "background": "white",
+            "size": "large", "things": [["a piece of cheese", "an emmental"]]}"#,
+    );
+    assert_eq!(of(&other), of(&cheese("white")), "no form names the size");
+    assert_ne!(of(&cheese("red")), of(&cheese("white")));
 }

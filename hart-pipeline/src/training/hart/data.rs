@@ -14,8 +14,10 @@ use super::tokens::TokenCache;
 use super::words::{TextFiles, Texts};
 use crate::training::captions::CaptionGrammar;
 use crate::training::data::Records;
+use crate::training::experiment::refuse;
 use crate::training::hash::Hash;
-use crate::training::observer::TrainingObserver;
+use crate::training::notice::Notice;
+use crate::training::observer::{TrainingEvent, TrainingObserver, report};
 use crate::training::prepare::{hash_folder, prepare};
 use crate::training::run::Run;
 
@@ -35,6 +37,41 @@ impl Sets {
     pub(super) fn texts(&self) -> Texts<'_> {
         Texts { train: &self.train, new: self.new.as_ref(), grammar: self.grammar.as_ref() }
     }
+
+    /// The hash of all that is learned from records.
+    fn fingerprint(&self, records: &Records) -> Hash {
+        let own = records.fingerprint(true);
+        match &self.grammar {
+            Some(grammar) => {
+                let made = Hash::of_all(grammar.content_of(records.iter()));
+                Hash::of_all([own, made])
+            }
+            None => own,
+        }
+    }
+
+    /// Checks that the grammar makes captions of the records, and says of how many it makes none.
+    fn check_captions(
+        &self,
+        experiment: &HartExperiment,
+        observer: &mut dyn TrainingObserver,
+    ) -> Result<()> {
+        let Some((grammar, path)) = self.grammar.as_ref().zip(experiment.data.captions.as_ref())
+        else {
+            return Ok(());
+        };
+        let records = self.train.iter().chain(self.new.iter().flat_map(Records::iter));
+        let (of, count) = (records.clone().count(), grammar.check(records)?);
+        if count == of {
+            let expected = "a grammar that makes a caption of some record: none has the `things` and \
+                            columns that its forms name";
+            return Err(refuse("data", "captions", path.display(), expected));
+        }
+        if count > 0 {
+            report(observer, TrainingEvent::Notice(&Notice::Uncaptioned { count, of }))?;
+        }
+        Ok(())
+    }
 }
 
 /// The run in its folder, with its records.
@@ -53,12 +90,16 @@ pub(super) fn open_run(
     let train = sets.next().zip(sets.next());
     let (train, validation) = train.expect("as many sets as were given");
     let sets = Sets { train, validation, new: sets.next(), grammar };
+    sets.check_captions(experiment, observer)?;
     let mut content = content
-        .with("records", sets.train.fingerprint(true))
+        .with("records", sets.fingerprint(&sets.train))
         .with("validation", sets.validation.fingerprint(true))
         .with("tokenizer", hash_folder(&data.tokenizer)?);
     if let Some(new) = &sets.new {
-        content = content.with("new", new.fingerprint(true));
+        content = content.with("new", sets.fingerprint(new));
+    }
+    if let Some(grammar) = &sets.grammar {
+        content = content.with("captions", Hash::of(grammar.content().as_bytes()));
     }
     if let Some(model) = data.start_from.as_ref().filter(|folder| folder.is_dir()) {
         let parts = [hash_folder(&model.join("llm"))?, hash_folder(&model.join("text"))?];

@@ -11,6 +11,7 @@ use super::configs::Configs;
 use super::words::vocabulary;
 use crate::defaults::ModelDefaults;
 use crate::text::SystemPrompt;
+use crate::training::captions::CaptionGrammar;
 use crate::training::experiment::{check, check_shares, check_weights, read};
 use crate::training::optimizer::OptimizerSettings;
 use crate::training::run::RunSettings;
@@ -194,9 +195,13 @@ impl HartExperiment {
         Ok(())
     }
 
-    /// As [`Self::check`], with `hart` and `text` if the tokenizer is there.
+    /// As [`Self::check`], with the grammar of captions if it is there, and with `hart` and `text`
+    /// if the tokenizer is.
     fn check_all(&self) -> Result<()> {
         self.check()?;
+        if let Some(captions) = self.data.captions.as_ref().filter(|path| path.is_file()) {
+            CaptionGrammar::open(captions)?;
+        }
         let is_there = self.data.tokenizer.join("config.json").is_file();
         if is_there { Configs::check(self) } else { Ok(()) }
     }

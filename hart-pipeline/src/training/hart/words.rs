@@ -1,6 +1,6 @@
 //! A small text tokenizer learned from captions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use hart_core::{Error, Result};
@@ -13,8 +13,8 @@ use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, SplitDelimiterBehavior, TokenizerBuilder, pre_tokenizers};
 
 use super::experiment::HartExperiment;
-use crate::text::PromptTokenizer;
-use crate::text::words::words;
+use crate::text::words::{SYNONYMS, WORDS, parse_synonyms, words};
+use crate::text::{KnownWords, PromptTokenizer};
 use crate::training::captions::CaptionGrammar;
 use crate::training::data::Records;
 use crate::training::experiment::refuse;
@@ -76,15 +76,19 @@ pub(super) fn begin(
     snapshot: Option<&Snapshot>,
     texts: &Texts<'_>,
 ) -> Result<TextFiles> {
-    match (snapshot, &experiment.data.start_from) {
-        (Some(snapshot), _) => TextFiles::from_bytes(&snapshot.read(FILE)?),
-        (None, Some(model)) => Ok(TextFiles::open(&model.join("text"))?.with_words(texts.words())),
+    let files = match (snapshot, &experiment.data.start_from) {
+        (Some(snapshot), _) => TextFiles::from_bytes(&snapshot.read(FILE)?)?,
+        (None, Some(model)) => TextFiles::open(&model.join("text"))?.with_words(texts.words()),
         (None, None) => {
             let captions: Vec<String> =
                 texts.own().map(str::to_string).chain(texts.made()).collect();
-            TextFiles::learn(&captions, texts.words(), vocabulary(&experiment.text)?)
+            TextFiles::learn(&captions, texts.words(), vocabulary(&experiment.text)?)?
         }
-    }
+    };
+    Ok(match texts.grammar {
+        Some(grammar) => files.with_synonyms(grammar.synonyms()),
+        None => files,
+    })
 }
 
 /// The tokens of a vocabulary that is to be learned.
@@ -109,6 +113,8 @@ pub(super) struct TextFiles {
     pub(super) config: Vec<u8>,
     /// The content of `words.txt`: all words of the captions, a line each.
     pub(super) words: String,
+    /// Words that are not among these, with those of them that are meant: `synonyms.json`.
+    synonyms: BTreeMap<String, String>,
 }
 
 /// The same as a file of a snapshot.
@@ -117,6 +123,8 @@ struct Saved {
     tokenizer: String,
     config: String,
     words: String,
+    #[serde(default)]
+    synonyms: BTreeMap<String, String>,
 }
 
 impl TextFiles {
@@ -158,7 +166,8 @@ impl TextFiles {
         tokenizer.train(&mut trainer, captions.iter()).map_err(failed)?;
         let tokenizer = tokenizer.to_string(false).map_err(failed)?.into_bytes();
         let config = json!({ "pad_token": PAD, "padding_side": "right" });
-        Ok(Self { tokenizer, config: format!("{config:#}").into_bytes(), words: lines(words) })
+        let config = format!("{config:#}").into_bytes();
+        Ok(Self { tokenizer, config, words: lines(words), synonyms: BTreeMap::new() })
     }
 
     /// The same files with more words: the vocabulary spells them, and training makes them known.
@@ -168,10 +177,26 @@ impl TextFiles {
         self
     }
 
-    /// Reads the files of a folder; words may be missing.
+    /// The same files with more synonyms, as far as they lead from words that are not known to some
+    /// that are.
+    fn with_synonyms(mut self, more: &BTreeMap<String, String>) -> Self {
+        let known = KnownWords::parse(&self.words);
+        let is_known = |text: &str| known.unknown(text).is_empty();
+        self.synonyms.extend(more.clone());
+        self.synonyms.retain(|word, meant| !is_known(word) && is_known(meant));
+        self
+    }
+
+    /// The content of `synonyms.json`; `None` when there are no synonyms.
+    pub(super) fn synonyms(&self) -> Option<String> {
+        (!self.synonyms.is_empty()).then(|| format!("{:#}", json!(self.synonyms)))
+    }
+
+    /// Reads the files of a folder; words and synonyms may be missing.
     ///
     /// # Errors
-    /// [`Error::Io`] when one of the others cannot be read.
+    /// [`Error::Io`] when one of the others cannot be read, [`Error::Malformed`] for synonyms that
+    /// are damaged.
     pub(super) fn open(folder: &Path) -> Result<Self> {
         let read = |name: &str| {
             let path = folder.join(name);
@@ -180,7 +205,11 @@ impl TextFiles {
         Ok(Self {
             tokenizer: read("tokenizer.json")?,
             config: read("tokenizer_config.json")?,
-            words: std::fs::read_to_string(folder.join("words.txt")).unwrap_or_default(),
+            words: std::fs::read_to_string(folder.join(WORDS)).unwrap_or_default(),
+            synonyms: match read(SYNONYMS) {
+                Ok(bytes) => parse_synonyms(&folder.join(SYNONYMS), &bytes)?,
+                Err(_) => BTreeMap::new(),
+            },
         })
     }
 
@@ -204,6 +233,7 @@ impl TextFiles {
             tokenizer: text("tokenizer.json", &self.tokenizer)?,
             config: text("tokenizer_config.json", &self.config)?,
             words: self.words.clone(),
+            synonyms: self.synonyms.clone(),
         };
         serde_json::to_vec(&saved).map_err(|error| Error::malformed(FILE, error))
     }
@@ -214,9 +244,10 @@ impl TextFiles {
     /// [`Error::Malformed`] when it is damaged.
     pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let saved = serde_json::from_slice(bytes);
-        let Saved { tokenizer, config, words } =
+        let Saved { tokenizer, config, words, synonyms } =
             saved.map_err(|error| Error::malformed(FILE, error))?;
-        Ok(Self { tokenizer: tokenizer.into_bytes(), config: config.into_bytes(), words })
+        let [tokenizer, config] = [tokenizer, config].map(String::into_bytes);
+        Ok(Self { tokenizer, config, words, synonyms })
     }
 }
 
