@@ -1,5 +1,7 @@
 //! The programs that the README names, as a user starts them.
 
+#[cfg(feature = "train")]
+mod grown;
 mod inspect;
 mod models;
 #[cfg(feature = "hub")]

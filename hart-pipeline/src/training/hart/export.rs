@@ -14,7 +14,6 @@ use super::experiment::HartExperiment;
 use super::learner::Learner;
 use super::words::TextFiles;
 use crate::text::NAMES;
-use crate::text::words::{SYNONYMS, WORDS};
 
 /// Writes `llm/`, `tokenizer/`, `text/` and `generation.json` into `folder`: the present weights,
 /// and as the ones that are used their running mean.
@@ -43,18 +42,7 @@ pub(super) fn export<B: Backend>(
     }
     json("text/config.json", &configs.text_json)?;
     save_safetensors(folder.join("text/model.safetensors"), &tensors(&mean.text, &NAMES)?)?;
-    write_atomically(folder.join("text/tokenizer.json"), &words.tokenizer)?;
-    write_atomically(folder.join("text/tokenizer_config.json"), &words.config)?;
-    write_atomically(folder.join("text").join(WORDS), words.words.as_bytes())?;
-    let path = folder.join("text").join(SYNONYMS);
-    match words.synonyms() {
-        Some(synonyms) => write_atomically(path, synonyms.as_bytes())?,
-        // Those of an earlier snapshot are not those of this one.
-        None if path.exists() => {
-            std::fs::remove_file(&path).map_err(|error| Error::io(&path, error))?
-        }
-        None => {}
-    }
+    words.write(&folder.join("text"))?;
     json("generation.json", &experiment.samples.generation_json())
 }
 

@@ -1,18 +1,15 @@
 //! A small text tokenizer learned from captions.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::Path;
 
-use hart_core::{Error, Result};
+use hart_core::{Error, Result, write_atomically};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use tokenizers::models::bpe::{BPE, BpeTrainer};
-use tokenizers::normalizers::{Lowercase, NFC, Sequence};
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::{AddedToken, SplitDelimiterBehavior, TokenizerBuilder, pre_tokenizers};
 
 use super::experiment::HartExperiment;
+use super::spelling;
 use crate::text::words::{SYNONYMS, WORDS, parse_synonyms, words};
 use crate::text::{KnownWords, PromptTokenizer};
 use crate::training::captions::CaptionGrammar;
@@ -27,8 +24,6 @@ const LEAST: usize = 257;
 
 /// Tokens of a vocabulary that is learned, when the experiment does not say.
 const VOCABULARY: usize = 2048;
-/// What is between words, as a regular expression.
-const APART: &str = r"[\p{P}\s]+";
 /// How many captions the grammar makes of each record for a vocabulary to be learned from.
 const MADE: u64 = 4;
 /// The file of a snapshot.
@@ -114,7 +109,7 @@ pub(super) struct TextFiles {
     /// The content of `words.txt`: all words of the captions, a line each.
     pub(super) words: String,
     /// Words that are not among these, with those of them that are meant: `synonyms.json`.
-    synonyms: BTreeMap<String, String>,
+    pub(super) synonyms: BTreeMap<String, String>,
 }
 
 /// The same as a file of a snapshot.
@@ -139,32 +134,7 @@ impl TextFiles {
         words: BTreeSet<String>,
         vocabulary: usize,
     ) -> Result<Self> {
-        let failed = |error: tokenizers::Error| {
-            Error::invalid("the captions", error, "text that a tokenizer can be learned from")
-        };
-        let mut trainer = BpeTrainer::builder()
-            .vocab_size(vocabulary)
-            .min_frequency(2)
-            .special_tokens(vec![AddedToken::from(PAD, true)])
-            .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
-            .show_progress(false)
-            .build();
-        let apart = SplitPattern::Regex(APART.to_string());
-        let apart = Split::new(apart, SplitDelimiterBehavior::Removed, false).map_err(failed)?;
-        let bytes = ByteLevel::new(true, true, false);
-        let mut tokenizer = TokenizerBuilder::new()
-            .with_model(BPE::default())
-            .with_normalizer(Some(Sequence::new(vec![NFC.into(), Lowercase.into()])))
-            .with_pre_tokenizer(Some(pre_tokenizers::sequence::Sequence::new(vec![
-                apart.into(),
-                bytes.into(),
-            ])))
-            .with_post_processor(Some(ByteLevel::new(false, false, true)))
-            .with_decoder(Some(bytes))
-            .build()
-            .map_err(failed)?;
-        tokenizer.train(&mut trainer, captions.iter()).map_err(failed)?;
-        let tokenizer = tokenizer.to_string(false).map_err(failed)?.into_bytes();
+        let tokenizer = spelling::learn(captions, vocabulary, PAD)?;
         let config = json!({ "pad_token": PAD, "padding_side": "right" });
         let config = format!("{config:#}").into_bytes();
         Ok(Self { tokenizer, config, words: lines(words), synonyms: BTreeMap::new() })
@@ -187,9 +157,24 @@ impl TextFiles {
         self
     }
 
-    /// The content of `synonyms.json`; `None` when there are no synonyms.
-    pub(super) fn synonyms(&self) -> Option<String> {
-        (!self.synonyms.is_empty()).then(|| format!("{:#}", json!(self.synonyms)))
+    /// Writes the files into a folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be written.
+    pub(super) fn write(&self, folder: &Path) -> Result<()> {
+        write_atomically(folder.join("tokenizer.json"), &self.tokenizer)?;
+        write_atomically(folder.join("tokenizer_config.json"), &self.config)?;
+        write_atomically(folder.join(WORDS), self.words.as_bytes())?;
+        let path = folder.join(SYNONYMS);
+        if !self.synonyms.is_empty() {
+            let synonyms = format!("{:#}", json!(self.synonyms));
+            return write_atomically(path, synonyms.as_bytes());
+        }
+        // Those of an earlier snapshot are not those of this one.
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io(&path, error)),
+            _ => Ok(()),
+        }
     }
 
     /// Reads the files of a folder; words and synonyms may be missing.
