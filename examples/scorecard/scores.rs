@@ -127,7 +127,7 @@ impl<'a, B: HartBackend> Scores<'a, B> {
             Ok(truths)
         };
         let read = |name: &str| read_file(&data.join(format!("{name}.jsonl")));
-        Ok(Self {
+        let mut scores = Self {
             painter,
             most,
             train: read("train")?,
@@ -136,8 +136,13 @@ impl<'a, B: HartBackend> Scores<'a, B> {
             heldout_background: read("heldout_background")?,
             heldout_scenes: read("heldout_scenes")?,
             new: new.map_or_else(|| Ok(vec![]), read_file)?,
-            prompts: prompts.map_or_else(|| Ok(vec![]), prompts::read)?,
-        })
+            prompts: vec![],
+        };
+        if let Some(path) = prompts {
+            let known: Vec<Label> = scores.plain().iter().map(|truth| truth.label()).collect();
+            scores.prompts = prompts::read(path, &known)?;
+        }
+        Ok(scores)
     }
 
     /// Computes the scores of some parts in turn, or of all if none is given.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use hart_core::HartBackend;
 use hart_examples::scene::{Colour, Scene};
 use image::RgbImage;
@@ -43,17 +43,38 @@ struct Found {
     background: bool,
 }
 
-/// Reads a file of prompts.
-pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Prompt>> {
+/// Reads a file of prompts for things that are among `known`.
+pub(super) fn read(path: &Path, known: &[Label]) -> anyhow::Result<Vec<Prompt>> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut prompts = vec![];
     for (line, text) in text.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
-        let place = || format!("{}, line {}: not a prompt", path.display(), line + 1);
-        prompts.push(serde_json::from_str(text).with_context(place)?);
+        let place = || format!("{}, line {}", path.display(), line + 1);
+        let prompt: Prompt =
+            serde_json::from_str(text).with_context(|| format!("{}: not a prompt", place()))?;
+        prompt.check(known).map_err(|problem| anyhow!("{}: {problem}", place()))?;
+        prompts.push(prompt);
     }
     ensure!(!prompts.is_empty(), "{} has no prompts", path.display());
     Ok(prompts)
+}
+
+impl Prompt {
+    /// Checks that there are images of what is asked for; the error says what is wrong.
+    fn check(&self, known: &[Label]) -> Result<(), String> {
+        let Self { prompt, concept, style, .. } = self;
+        if prompt.trim().is_empty() {
+            return Err("`prompt` is blank, expected some text".to_string());
+        }
+        if !known.iter().any(|label| label.concept == *concept) {
+            return Err(format!("`concept` is `{concept}`, which the data set has not"));
+        }
+        let Some(style) = style else { return Ok(()) };
+        if known.iter().any(|label| label.concept == *concept && label.style == *style) {
+            return Ok(());
+        }
+        Err(format!("`style` is `{style}`, in which the data set has no `{concept}`"))
+    }
 }
 
 impl<B: HartBackend> Scores<'_, B> {
@@ -64,11 +85,6 @@ impl<B: HartBackend> Scores<'_, B> {
         }
         let galleries: BTreeMap<&str, Gallery<Label>> =
             Colour::ALL.iter().map(|colour| (colour.name(), self.gallery_on(*colour))).collect();
-        let known: Vec<&str> = self.plain().iter().map(|truth| truth.concept()).collect();
-        let unknown = self.prompts.iter().find(|prompt| !known.contains(&prompt.concept.as_str()));
-        if let Some(Prompt { prompt, concept, .. }) = unknown {
-            anyhow::bail!("`{prompt}` asks for `{concept}`, which the data set has not");
-        }
         let texts: Vec<String> = self.prompts.iter().map(|prompt| prompt.prompt.clone()).collect();
         let painted = self.painter.paint("prompts", &texts)?;
         let found: Vec<Found> = self
@@ -145,4 +161,38 @@ fn share(found: &[Found], right: fn(&Found) -> bool) -> f64 {
 
 fn white() -> Colour {
     Colour::White
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read;
+    use crate::scores::Label;
+
+    #[test]
+    fn prompts_that_cannot_be_judged_are_refused_by_line() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("prompts.jsonl");
+        let known = [("cat", "flat"), ("cat", "3D"), ("owl", "flat")];
+        let known =
+            known.map(|(concept, style)| Label { concept: concept.into(), style: style.into() });
+        let good = r#"{"prompt": "a 3d cat", "concept": "cat", "style": "3D", "form": "style", "withheld": false}"#;
+        let read_with = |line: &str| {
+            std::fs::write(&path, format!("{good}\n\n{line}\n")).expect("a file");
+            read(&path, &known)
+        };
+        assert_eq!(read_with("").expect("a prompt").len(), 1);
+        for (from, to, part) in [
+            ("a 3d cat", " ", "`prompt` is blank"),
+            ("\"cat\"", "\"cow\"", "`concept` is `cow`"),
+            ("\"cat\"", "\"owl\"", "`style` is `3D`, in which the data set has no `owl`"),
+            ("3D", "round", "`style` is `round`"),
+            ("\"form\"", "\"from\"", "not a prompt"),
+        ] {
+            let error = read_with(&good.replace(from, to)).expect_err(to);
+            let said = format!("{error:#}");
+            assert!(said.contains("prompts.jsonl, line 3: ") && said.contains(part), "{said}");
+        }
+        std::fs::write(&path, "\n").expect("a file");
+        assert!(read(&path, &known).is_err(), "there is none");
+    }
 }

@@ -8,7 +8,7 @@ use hart_core::Error;
 use toml::de::{DeTable, DeValue};
 
 use super::file::{Alternatives, GrammarFile, Piece, Rule, of_thing, pieces};
-use super::reach::Reached;
+use super::reach::{Reached, Values};
 use crate::text::words::words;
 
 /// How deep rules may be in each other.
@@ -179,7 +179,7 @@ fn depth<'a>(
     }
     above.push(name);
     let mut deepest = 0;
-    for piece in rule.pieces() {
+    for piece in rule.pieces(&|_, _| true) {
         let Piece::Slot(slot, inner) = piece else { continue };
         if let Some((name, rule)) = file.rules.get_key_value(inner.unwrap_or(slot)) {
             if above.len() > DEEPEST {
@@ -227,28 +227,27 @@ fn check_words(keys: &[&str], texts: &[String]) -> Result<(), Problem> {
     }
 }
 
-/// Refuses a slot of forms, or of rules they lead to, that is neither a rule nor a column.
-pub(super) fn unknown_column(
-    file: &GrammarFile,
-    is_column: impl Fn(&str) -> bool,
-) -> Result<(), Problem> {
-    let reached = Reached::of(file, &file.forms);
-    let inner = reached.rules.iter().map(|(name, rule)| (*name, true, *rule));
+/// Refuses names that are neither a rule nor a column of any record: of the lists that are used for
+/// some record.
+pub(super) fn check_columns(file: &GrammarFile, values: &Values<'_>) -> Result<(), Problem> {
+    let uses = |rule: &Rule, case: Option<&str>| values.uses(rule, case);
+    let inner = Reached::with(file, &file.forms, &uses).rules.into_iter();
+    let inner = inner.map(|(name, rule)| (name, true, rule));
     for (name, is_inner, rule) in [("forms", false, &file.forms)].into_iter().chain(inner) {
         if let Rule::ByColumn { by, .. } = rule
-            && !is_column(by)
+            && !values.has(by)
         {
             let mut keys = Place { rule: name, is_inner, case: None }.keys();
             keys.push("by");
             return Err(Problem::new(&keys, format!("`{by}`"), "a column of the records"));
         }
-        for (case, list) in rule.lists() {
+        for (case, list) in rule.lists().filter(|(case, _)| values.uses(rule, *case)) {
             for (place, alternative) in list.iter().enumerate() {
                 let pieces = pieces(&alternative.text).unwrap_or_default();
                 let unknown = pieces.into_iter().find_map(|piece| match piece {
                     Piece::Slot(slot, _) if of_thing(slot).is_some() => None,
                     Piece::Slot(slot, _) if file.rules.contains_key(slot) => None,
-                    Piece::Slot(slot, _) if !is_column(slot) => Some(slot),
+                    Piece::Slot(slot, _) if !values.has(slot) => Some(slot),
                     _ => None,
                 });
                 if let Some(slot) = unknown {

@@ -5,7 +5,7 @@ use rand::Rng;
 use serde_json::Value;
 
 use super::file::{
-    Alternative, Alternatives, GrammarFile, INVERSE, Piece, RELATION, Rule, of_thing, pieces,
+    Alternative, Alternatives, GrammarFile, INVERSE, OTHER, Piece, RELATION, Rule, of_thing, pieces,
 };
 use super::noise::{Word, below, chance};
 use super::nouns;
@@ -92,8 +92,8 @@ impl<'a> Shown<'a> {
         let list = match rule {
             Rule::Always(list) => list,
             Rule::ByColumn { by, cases } => {
-                let value = self.column(by).unwrap_or("other");
-                cases.get(value).or_else(|| cases.get("other"))?
+                let value = self.column(by).unwrap_or(OTHER);
+                cases.get(value).or_else(|| cases.get(OTHER))?
             }
         };
         for piece in pieces(&choose(list, draws).text)? {

@@ -16,6 +16,9 @@ pub(super) const THINGS: [&str; 3] = ["noun", "a", "plural"];
 pub(super) const RELATION: &str = "relation";
 pub(super) const INVERSE: &str = "inverse";
 
+/// The case of values that have no list of their own.
+pub(super) const OTHER: &str = "other";
+
 /// The content of a grammar's file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,10 +84,14 @@ impl Rule {
         always.into_iter().chain(cases.map(|(value, list)| (Some(value.as_str()), list)))
     }
 
-    /// All that its texts consist of.
-    pub(super) fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
-        let texts = self.lists().flat_map(|(_, list)| list);
-        texts.flat_map(|alternative| pieces(&alternative.text).unwrap_or_default())
+    /// All that the texts of its lists consist of, those that are used.
+    pub(super) fn pieces(
+        &self,
+        uses: &dyn Fn(&Self, Option<&str>) -> bool,
+    ) -> impl Iterator<Item = Piece<'_>> {
+        let lists = self.lists().filter(|(case, _)| uses(self, *case));
+        let texts: Vec<&Alternative> = lists.flat_map(|(_, list)| list).collect();
+        texts.into_iter().flat_map(|alternative| pieces(&alternative.text).unwrap_or_default())
     }
 }
 

@@ -52,10 +52,10 @@ use serde_json::json;
 
 use super::data::Record;
 use crate::text::words::words;
-use check::{check, unknown_column};
+use check::{check, check_columns};
 use expand::Shown;
 use file::{GrammarFile, INVERSE};
-use reach::Reached;
+use reach::{Reached, Values};
 
 /// The stream of a seed that captions are made from.
 const CAPTIONS: u64 = 123;
@@ -119,19 +119,14 @@ impl CaptionGrammar {
         Some(noise::join(&words))
     }
 
-    /// Checks that some of these records have each column that forms name. Gives how many records
-    /// have no caption, as for [`Self::caption`].
+    /// Checks that forms name columns that some of these records have; forms for other records, such
+    /// as those of a kind that none is of, do not count. Gives how many records have no caption, as
+    /// for [`Self::caption`].
     ///
     /// # Errors
-    /// [`Error::Config`] for a name in braces that is neither a rule nor a column of any record.
+    /// [`Error::Config`] for a name that is neither a rule nor a column of any record.
     pub fn check<'a>(&self, records: impl Iterator<Item = &'a Record> + Clone) -> Result<usize> {
-        let of = |record: &'a Record| record.details.iter();
-        let columns: BTreeSet<&str> = records
-            .clone()
-            .flat_map(of)
-            .filter_map(|(column, value)| value.is_string().then_some(column.as_str()))
-            .collect();
-        let known = unknown_column(&self.file, |column| columns.contains(column));
+        let known = check_columns(&self.file, &Values::of(records.clone()));
         known.map_err(|problem| problem.into_error(&self.path, &self.text))?;
         let has_caption =
             |record: &&Record| (0..TRIES).any(|draw| self.caption(record, 0, [0, draw]).is_some());

@@ -217,6 +217,8 @@ fn names_that_lead_nowhere_are_found_with_the_records() {
     let records = [cheese("white"), pair()];
     let grammar = CaptionGrammar::parse(GRAMMAR).unwrap();
     assert_eq!(grammar.check(records.iter()).expect("all is there"), 0);
+    // Without a pair, nobody asks for the relation.
+    assert_eq!(grammar.check(records[..1].iter()).expect("no pair"), 0);
     let photo = record(r#"{"image": "1.png", "captions": ["a photo"]}"#);
     let with_photo = [records[0].clone(), photo, records[1].clone()];
     assert_eq!(grammar.check(with_photo.iter()).expect("some are there"), 1);
