@@ -28,6 +28,29 @@ use hart_pipeline::{
     Event, HartPipeline, Image, PipelineBuilder, Pixels, Precision, Request, TransformerWeights,
 };
 
+/// Arguments that say which images are made, and how.
+const OF_IMAGES: [&str; 19] = [
+    "prompts",
+    "seed",
+    "count",
+    "size",
+    "guidance",
+    "top_k",
+    "top_p",
+    "smooth",
+    "no_smooth",
+    "mask_passes",
+    "diffusion_steps",
+    "temperature",
+    "precision",
+    "weights",
+    "padding_side",
+    "strip_height",
+    "enlarge",
+    "grid",
+    "preview",
+];
+
 /// Makes images of prompts.
 ///
 /// Exit code 0: all images were made. 1: something failed, and was said. 2: an argument is wrong.
@@ -38,17 +61,11 @@ struct Arguments {
     prompts: Vec<String>,
     /// Make the image of this file again, from the settings in it, and say whether it is the same.
     /// A model that is not compiled in must be named.
-    #[arg(
-        long,
-        value_name = "FILE",
-        conflicts_with_all = ["prompts", "seed", "count", "size", "guidance", "top_k", "top_p",
-            "smooth", "no_smooth", "mask_passes", "diffusion_steps", "temperature", "precision",
-            "weights", "padding_side", "strip_height", "enlarge", "grid", "preview"]
-    )]
+    #[arg(long, value_name = "FILE", conflicts_with_all = OF_IMAGES)]
     again: Option<PathBuf>,
     /// List the words that the model knows, one a line, instead of making images. A model that was
     /// trained on text of all kinds has no such list.
-    #[arg(long, conflicts_with_all = ["prompts", "again", "preview", "grid"])]
+    #[arg(long, conflicts_with_all = OF_IMAGES, conflicts_with_all = ["again", "out"])]
     words: bool,
     /// Folder of the model, with `llm/` and `tokenizer/` in it, or its name at the Hugging Face hub,
     /// `owner/name` or `owner/name@revision` [default: the small model compiled in].

@@ -33,7 +33,9 @@ fn a_model_without_a_list_says_so() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{said}");
     assert!(said.contains("has no list of words"), "{said}");
-    assert_eq!(fails(at, "text_to_image", "--words a+cat").0, 2);
+    for needless in ["a+cat", "--seed 3", "--out words.txt", "--again a.png"] {
+        assert_eq!(fails(at, "text_to_image", &format!("--words {needless}")).0, 2, "{needless}");
+    }
     assert_eq!(fails(at, "text_to_image", "--words --model no/such/model").0, 1);
 }
 

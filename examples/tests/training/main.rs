@@ -158,6 +158,19 @@ fn damaged_data_is_refused_by_name() {
 }
 
 #[test]
+fn an_adversary_that_has_no_patch_to_judge_is_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let experiment = tokenizer_experiment(folder.path(), "small", &sample());
+    let text = fs::read_to_string(&experiment).expect("an experiment");
+    fs::write(&experiment, text.replace("[1, 2, 6]", "[1, 2, 4]")).expect("a writable folder");
+    let said = fails("train_tokenizer", &[&experiment]);
+    let expected =
+        "small.toml [loss]: `adversarial` is 0.1, expected 0 for images of 16 × 16 pixels";
+    assert!(said.contains(expected), "{said}");
+    assert!(!folder.path().join("small").exists());
+}
+
+#[test]
 fn every_experiment_of_the_repository_is_valid() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
     for entry in fs::read_dir(folder).expect("a folder").flatten() {

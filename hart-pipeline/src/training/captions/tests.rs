@@ -214,10 +214,13 @@ fn rules_may_not_be_too_deep() {
 
 #[test]
 fn names_that_lead_nowhere_are_found_with_the_records() {
-    let records = [cheese("white"), pair()];
+    let records = [cheese("red"), pair()];
     let grammar = CaptionGrammar::parse(GRAMMAR).unwrap();
     assert_eq!(grammar.check(records.iter()).expect("all is there"), 0);
-    // Without a pair, nobody asks for the relation.
+    // Without a pair, nobody asks for the relation, nor on white for a column that is not there.
+    let white = [cheese("white")];
+    let typo = CaptionGrammar::parse(&GRAMMAR.replace("{background}", "{backgruond}")).unwrap();
+    assert_eq!(typo.check(white.iter()).expect("a list that is not used"), 0);
     assert_eq!(grammar.check(records[..1].iter()).expect("no pair"), 0);
     let photo = record(r#"{"image": "1.png", "captions": ["a photo"]}"#);
     let with_photo = [records[0].clone(), photo, records[1].clone()];
