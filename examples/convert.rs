@@ -21,6 +21,7 @@ use hart_core::checkpoint::{Checkpoint, Container, StoredAs, convert, stored_for
 use hart_core::{Precision, StagedFolder, write_atomically};
 use hart_diffusion::ResidualNetwork;
 use hart_examples::interrupt::{Interrupt, Interrupted};
+use hart_examples::named::{model_folder, text_encoder_folder};
 use hart_examples::{exit, say};
 use hart_pipeline::backend::{DefaultBackend, default_device};
 use hart_pipeline::text::model::Qwen2;
@@ -33,11 +34,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// model reads are left out.
 #[derive(Parser)]
 struct Arguments {
-    /// Folder of the model, with `llm/` and `tokenizer/` in it.
-    #[arg(value_name = "DIR")]
+    /// Folder of the model, with `llm/` and `tokenizer/` in it, or its name at the Hugging Face hub.
+    #[arg(value_name = "DIR|NAME")]
     model: PathBuf,
-    /// Folder of the text encoder [default: `text` in the model's folder, if it exists].
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the text encoder, or its name at the hub [default: `text` in the model's folder, if
+    /// it exists].
+    #[arg(long, value_name = "DIR|NAME")]
     text_encoder: Option<PathBuf>,
     /// Element type of the large weights: f32, bf16, f16 or int8.
     #[arg(long, value_name = "TYPE")]
@@ -79,10 +81,11 @@ struct Copy<'a> {
 impl Copy<'_> {
     /// The model, and the text encoder that was named or is in its folder.
     fn all(&self, arguments: &Arguments) -> anyhow::Result<()> {
-        self.model(&arguments.model)?;
-        let beside = arguments.model.join("text");
-        let encoder = arguments.text_encoder.clone().or_else(|| beside.is_dir().then_some(beside));
-        match encoder {
+        let model = model_folder(&arguments.model)?;
+        let encoder = arguments.text_encoder.as_deref().map(text_encoder_folder).transpose()?;
+        self.model(&model)?;
+        let beside = model.join("text");
+        match encoder.or_else(|| beside.is_dir().then_some(beside)) {
             Some(encoder) => self.text_encoder(&encoder),
             None => Ok(()),
         }

@@ -18,6 +18,7 @@ use hart_ar::{Transformer, TransformerConfig};
 use hart_core::checkpoint::{Checkpoint, NameTable, check_values, inspect, parameters};
 use hart_core::config::ConfigReader;
 use hart_diffusion::{NoiseSchedule, ResidualHeadConfig, ResidualNetwork};
+use hart_examples::named::{model_folder, text_encoder_folder};
 use hart_examples::{exit, tell};
 use hart_pipeline::backend::{DefaultBackend, default_device};
 use hart_pipeline::text::model::Qwen2;
@@ -29,11 +30,13 @@ use hart_tokenizer::{AutoencoderConfig, HybridTokenizer};
 /// they do not.
 #[derive(Parser)]
 struct Arguments {
-    /// Folder of the model, with `llm/` and `tokenizer/` in it, or an archive made by `pack`.
-    #[arg(value_name = "DIR")]
+    /// Folder of the model, with `llm/` and `tokenizer/` in it, or its name at the Hugging Face hub, or
+    /// an archive made by `pack`.
+    #[arg(value_name = "DIR|NAME|FILE")]
     model: PathBuf,
-    /// Folder of the text encoder [default: `text` in the model's folder, if it exists].
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the text encoder, or its name at the hub [default: `text` in the model's folder, if
+    /// it exists].
+    #[arg(long, value_name = "DIR|NAME")]
     text_encoder: Option<PathBuf>,
     /// List every tensor with its shape, and every one that does not fit.
     #[arg(long)]
@@ -50,12 +53,13 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (tensors, quick) = (arguments.tensors, arguments.quick);
     let mut report = Report { tensors, quick, said: vec![], unpacked: None };
-    let (model, text) = (&arguments.model, arguments.text_encoder.as_deref());
+    let model = model_folder(&arguments.model)?;
+    let text = arguments.text_encoder.as_deref().map(text_encoder_folder).transpose()?;
     if model.is_file() {
-        report.archive(model, text)?;
+        report.archive(&model, text.as_deref())?;
     } else {
-        std::fs::read_dir(model).with_context(|| format!("cannot read {}", model.display()))?;
-        report.folder(model, text);
+        std::fs::read_dir(&model).with_context(|| format!("cannot read {}", model.display()))?;
+        report.folder(&model, text.as_deref());
     }
     match report.said.len() {
         0 => Ok(()),

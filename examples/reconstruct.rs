@@ -13,6 +13,7 @@ use clap::Parser;
 use hart_core::checkpoint::{Checkpoint, LoadOptions};
 use hart_core::{Grid, HartBackend, Precision};
 use hart_examples::images::to_rgb;
+use hart_examples::named::model_folder;
 use hart_examples::{Destination, note, run_on};
 use hart_pipeline::Pixels;
 use hart_pipeline::backend::OnBackend;
@@ -28,8 +29,8 @@ struct Arguments {
     /// tokenizer encodes.
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
-    /// Folder of the model, with `tokenizer/` in it.
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the model, with `tokenizer/` in it, or its name at the Hugging Face hub.
+    #[arg(long, value_name = "DIR|NAME")]
     model: PathBuf,
     /// Colour behind transparent parts, as RRGGBB.
     #[arg(long, value_name = "COLOUR", default_value = "ffffff", value_parser = parse_colour)]
@@ -60,10 +61,10 @@ impl OnBackend for Arguments {
 
     fn run<B: HartBackend>(self, device: B::Device) -> anyhow::Result<()> {
         B::check_precision(self.precision, &device)?;
-        let folder = self.model.join("tokenizer");
+        let out = Destination::new(&self.out)?;
+        let folder = model_folder(&self.model)?.join("tokenizer");
         let config = AutoencoderConfig::open(folder.join("config.json"))?;
         let size = config.image_size();
-        let out = Destination::new(&self.out)?;
         let original = self.read_middle(size)?;
         let checkpoint = Checkpoint::open_folder(&folder)?;
         let options = LoadOptions { precision: self.precision, prepare: true };

@@ -1,17 +1,15 @@
 //! Folders that are written completely or not at all.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use hart_core::StagedFolder;
 use image::RgbImage;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use tempfile::TempDir;
 
 /// A folder that is being written, beside its final place.
 pub(crate) struct Unfinished {
     folder: StagedFolder,
-    place: PathBuf,
 }
 
 impl Unfinished {
@@ -35,7 +33,7 @@ impl Unfinished {
         std::fs::create_dir_all(parent)
             .with_context(|| format!("cannot create the folder {}", parent.display()))?;
         let folder = StagedFolder::begin(place, ".unfinished-")?;
-        Ok(Self { folder, place: place.to_path_buf() })
+        Ok(Self { folder })
     }
 
     /// Where it is being written.
@@ -45,14 +43,7 @@ impl Unfinished {
 
     /// Moves it to its place.
     pub(crate) fn finish(self) -> anyhow::Result<()> {
-        let place = &self.place;
-        let old = TempDir::with_prefix_in(".replaced-", parent(place))
-            .with_context(|| format!("cannot write beside {}", place.display()))?;
-        if place.exists() {
-            std::fs::rename(place, old.path().join("old"))
-                .with_context(|| format!("cannot replace {}", place.display()))?;
-        }
-        Ok(self.folder.finish()?)
+        Ok(self.folder.replace()?)
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
+use hart_core::StagedFolder;
 use sha2::{Digest, Sha256};
 
 /// A package of the npm registry.
@@ -134,11 +135,12 @@ impl Package {
     }
 }
 
-/// A temporary folder inside `folder` for a download; it is deleted when it is dropped.
-pub(crate) fn arrivals(folder: &Path) -> anyhow::Result<tempfile::TempDir> {
+/// A temporary folder inside `folder` for a download; it is deleted when it is dropped, and by the
+/// next download when the process is killed.
+pub(crate) fn arrivals(folder: &Path) -> anyhow::Result<StagedFolder> {
     std::fs::create_dir_all(folder)
-        .and_then(|()| tempfile::Builder::new().prefix(".arriving-").tempdir_in(folder))
-        .with_context(|| format!("cannot create the folder {}", folder.display()))
+        .with_context(|| format!("cannot create the folder {}", folder.display()))?;
+    Ok(StagedFolder::begin(folder.join("arriving"), ".arriving-")?)
 }
 
 /// The files of a package by their paths inside it.

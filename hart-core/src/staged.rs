@@ -64,6 +64,43 @@ impl StagedFolder {
         let _ = self.folder.keep();
         Ok(())
     }
+
+    /// Puts the folder in its place and removes what was there, if anything. Where the system can
+    /// exchange two folders, on Linux and macOS, the place holds the old one or the new one at every
+    /// moment.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be renamed; the place is as it was then.
+    pub fn replace(self) -> Result<()> {
+        if fs::symlink_metadata(&self.place).is_err() {
+            return self.finish();
+        }
+        if exchange(self.folder.path(), &self.place).is_ok() {
+            // The old folder has the temporary name now, and is removed with it.
+            return Ok(());
+        }
+        let at = |error| Error::io(&self.place, error);
+        let old = self.folder.path().with_extension("old");
+        fs::rename(&self.place, &old).map_err(at)?;
+        if let Err(error) = fs::rename(self.folder.path(), &self.place) {
+            let _ = fs::rename(&old, &self.place);
+            return Err(at(error));
+        }
+        let _ = self.folder.keep();
+        fs::remove_dir_all(&old).map_err(|error| Error::io(&old, error))
+    }
+}
+
+/// Exchanges two folders in one step.
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+fn exchange(one: &Path, other: &Path) -> std::io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    Ok(renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+fn exchange(_: &Path, _: &Path) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
 }
 
 /// Makes temporary folders whose permissions are those of any new one: they become results, and to

@@ -140,6 +140,19 @@ fn a_staged_folder_is_complete_or_not_there() {
 
 #[cfg(unix)]
 #[test]
+fn a_staged_folder_replaces_another_and_nothing_is_left_of_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let place = folder.path().join("place");
+    for content in ["first", "second", "third"] {
+        let staged = StagedFolder::begin(&place, ".x-").expect("a folder");
+        std::fs::write(staged.path().join(content), content).expect("a file");
+        staged.replace().expect("replaced");
+        assert_eq!(names(&place), [content]);
+        assert_eq!(names(folder.path()), ["place"]);
+    }
+}
+
+#[test]
 fn what_dead_processes_left_is_removed_and_nothing_else() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let at = |name: &str| folder.path().join(name);

@@ -76,27 +76,6 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
-    fn no_change_of_a_tokenizer_makes_its_reader_panic(
-        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
-        length in any::<prop::sample::Index>(),
-        cut in any::<bool>(),
-    ) {
-        let mut bytes = std::fs::read(fixture("qwen-tiny/tokenizer.json")).expect("a tokenizer");
-        for (at, value) in changes {
-            let at = at.index(bytes.len());
-            bytes[at] = value;
-        }
-        if cut {
-            bytes.truncate(length.index(bytes.len()));
-        }
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        std::fs::write(folder.path().join("tokenizer.json"), bytes).expect("written");
-        if let Ok(tokenizer) = PromptTokenizer::open(folder.path(), None) {
-            let _ = tokenizer.tokenize("a red heart, don't", 12);
-        }
-    }
-
-    #[test]
     fn every_text_with_a_visible_character_has_as_many_tokens_as_asked(
         text in "\\PC{1,80}", length in 1usize..40, left in any::<bool>()
     ) {

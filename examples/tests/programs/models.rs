@@ -31,6 +31,12 @@ fn an_archive_is_unpacked_and_packed_to_the_same_bytes() {
     assert!(packed == original, "{} and {} bytes", packed.len(), original.len());
 }
 
+#[test]
+fn a_program_that_knows_the_library_alone_works() {
+    let said = succeeds(folder().path(), "library", "REPO/examples/data/sample/captions.jsonl");
+    assert!(said.contains("abacus") && said.contains("step 10: cross entropy"), "{said}");
+}
+
 /// Whether a safetensors file says that it is in PyTorch's layout.
 fn is_of_pytorch(path: &Path) -> bool {
     let bytes = fs::read(path).expect("a file");

@@ -2,7 +2,6 @@
 //! the file, and none a panic.
 
 mod files;
-mod fuzz;
 mod stand_ins;
 mod torch;
 mod values;

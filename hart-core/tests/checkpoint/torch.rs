@@ -164,14 +164,6 @@ fn legacy(value: &[u8], byte_order: u8, elements: u64) -> Vec<u8> {
     [&pickles.concat()[..], &elements.to_le_bytes(), &floats].concat()
 }
 
-/// A training checkpoint, and an old file.
-pub(crate) fn samples() -> [Vec<u8>; 2] {
-    let weights = dict(&[("w", tensor(1))]);
-    let training =
-        dict(&[("loss", FLOAT.to_vec()), ("optimizer", optimizer()), ("model", weights)]);
-    [archive(&program(&training)), legacy(&dict(&[("w", tensor(3))]), 0x88, 6)]
-}
-
 #[test]
 fn files_from_before_version_1_6_are_read() {
     const LITTLE: u8 = 0x88;
@@ -187,5 +179,18 @@ fn files_from_before_version_1_6_are_read() {
         ("half", whole[..whole.len() / 2].to_vec()),
     ] {
         read(&bytes).expect_err(case);
+    }
+}
+
+#[test]
+fn a_pickle_cannot_take_memory_without_end() {
+    // Each instruction recalls a value that was made once; each name is made of two long strings.
+    let recalled = [&b"\x80\x02Nq\0"[..], &b"h\0".repeat(9 << 20)].concat();
+    let long = [&b"X\0\0\x10\0"[..], &[b'a'; 1 << 20]].concat();
+    let named = [&b"\x80\x02"[..], &long, b"q\0", &b"h\0h\0\x930".repeat(1 << 12)].concat();
+    for endless in [recalled, named] {
+        let (_folder, path) = file("x", &archive(&endless));
+        let error = Checkpoint::open_torch(&path).map(|_| ()).expect_err("too many values");
+        assert!(error.to_string().contains("too many values"), "{error}");
     }
 }

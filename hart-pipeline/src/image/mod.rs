@@ -16,6 +16,10 @@ mod pixels;
 #[cfg(feature = "images")]
 mod read;
 mod settings;
+#[cfg(feature = "images")]
+mod tiff;
+#[cfg(feature = "images")]
+mod webp;
 
 use std::path::Path;
 

@@ -9,9 +9,8 @@ use image::codecs::png::PngDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::{AnimationDecoder, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
-use super::Pixels;
 use super::foreign::foreign;
-use super::jpeg::is_cut_off;
+use super::{Pixels, jpeg, tiff, webp};
 
 /// Bytes of memory for each allowed pixel that a decoder may take: four channels of 16 bits, twice.
 const BYTES_PER_PIXEL: u64 = 16;
@@ -97,8 +96,17 @@ impl ReadOptions {
             let length = bytes.len();
             wrong(format!("the image is cut off: the file ends after {length} bytes"))
         };
-        if format == ImageFormat::Jpeg && is_cut_off(bytes) {
+        let ends_early = match format {
+            ImageFormat::Jpeg => jpeg::is_cut_off(bytes),
+            ImageFormat::WebP => webp::is_cut_off(bytes),
+            ImageFormat::Tiff => tiff::is_cut_off(bytes),
+            _ => false,
+        };
+        if ends_early {
             return Err(cut_off());
+        }
+        if format == ImageFormat::WebP && webp::is_larger_than_its_canvas(bytes) {
+            return Err(wrong("the image is damaged: larger than its canvas".to_string()));
         }
         let damaged = |error: image::ImageError| match error {
             image::ImageError::IoError(error)

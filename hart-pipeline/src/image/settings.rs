@@ -19,6 +19,8 @@ const PNG_SIGNATURE: [u8; 8] = *b"\x89PNG\r\n\x1a\n";
 
 /// The most memory that reading a file's text chunks may take, in bytes.
 const MAX_BYTES: usize = 64 << 20;
+/// The most bytes of settings as a text.
+const MAX_TEXT: usize = 16 << 20;
 
 /// Everything that made an image: with the same weights on the same backend these settings make it
 /// again, byte by byte.
@@ -206,10 +208,13 @@ fn texts(file: &[u8]) -> Result<serde_json::Map<String, serde_json::Value>, Stri
     let reader = png::Decoder::new_with_limits(Cursor::new(file), limits)
         .read_info()
         .map_err(|error| format!("not a readable PNG file: {error}"))?;
-    let chunks = reader.info().utf8_text.iter();
+    let chunks = reader.info().utf8_text.iter().cloned();
     let ours = chunks.filter(|chunk| [KEYWORD, GRID_KEYWORD].contains(&chunk.keyword.as_str()));
-    ours.map(|chunk| {
+    ours.map(|mut chunk| {
         let unreadable = |problem: String| format!("its settings: {problem}");
+        // A compressed text may be a thousand times its length.
+        let bounded = chunk.decompress_text_with_limit(MAX_TEXT);
+        bounded.map_err(|error| unreadable(error.to_string()))?;
         let text = chunk.get_text().map_err(|error| unreadable(error.to_string()))?;
         let value = serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
         Ok((chunk.keyword.clone(), value))

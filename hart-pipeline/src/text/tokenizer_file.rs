@@ -1,5 +1,6 @@
 //! Reading `tokenizer.json` and `tokenizer_config.json`.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -52,11 +53,30 @@ const KINDS: [&str; 6] = ["BPE", "ByteLevel", "Lowercase", "NFC", "Sequence", "S
 /// The layout of `tokenizer.json`, as far as it is checked before it is used.
 #[derive(Deserialize)]
 struct Layout {
-    model: Part,
+    model: Model,
     normalizer: Option<Part>,
     pre_tokenizer: Option<Part>,
     post_processor: Option<Part>,
     decoder: Option<Part>,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    #[serde(rename = "type")]
+    kind: String,
+    continuing_subword_prefix: Option<String>,
+    #[serde(default)]
+    vocab: HashMap<String, u32>,
+    #[serde(default)]
+    merges: Vec<Merge>,
+}
+
+/// Two tokens that become one, as a pair or with a blank between them.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Merge {
+    Pair(String, String),
+    Text(String),
 }
 
 #[derive(Deserialize)]
@@ -66,7 +86,6 @@ struct Part {
     // The parts of a sequence, under the name that its place gives them.
     #[serde(default, alias = "pretokenizers", alias = "processors", alias = "decoders")]
     normalizers: Vec<Part>,
-    continuing_subword_prefix: Option<String>,
 }
 
 impl Layout {
@@ -77,14 +96,35 @@ impl Layout {
     }
 }
 
-impl Part {
+impl Model {
     fn check(&self) -> Result<(), String> {
-        if !KINDS.contains(&self.kind.as_str()) {
-            return Err(format!("a part of type `{}`, expected {}", self.kind, KINDS.join(", ")));
-        }
+        check_kind(&self.kind)?;
         if self.continuing_subword_prefix.as_ref().is_some_and(|prefix| !prefix.is_empty()) {
             return Err("a prefix for continued words, expected none".to_string());
         }
+        for merge in &self.merges {
+            let merged = match merge {
+                Merge::Pair(first, second) => format!("{first}{second}"),
+                Merge::Text(text) => text.replacen(' ', "", 1),
+            };
+            if !self.vocab.contains_key(&merged) {
+                return Err(format!("`{merged}` is merged and not in the vocabulary"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_kind(kind: &str) -> Result<(), String> {
+    if KINDS.contains(&kind) {
+        return Ok(());
+    }
+    Err(format!("a part of type `{kind}`, expected {}", KINDS.join(", ")))
+}
+
+impl Part {
+    fn check(&self) -> Result<(), String> {
+        check_kind(&self.kind)?;
         self.normalizers.iter().try_for_each(Part::check)
     }
 }

@@ -67,13 +67,21 @@ pub(super) fn check_weights(table: &str, values: &[(&str, f64)]) -> Result<()> {
     values.iter().try_for_each(|(key, value)| check(fits(*value), table, key, value, expected))
 }
 
-/// The error about a table, with the file that the table is in.
-fn in_file(file: &Path, error: Error) -> Error {
+/// The error about a table, with the file that the table is in; of an experiment that is of no file,
+/// as it is.
+pub(super) fn in_file(file: &Path, error: Error) -> Error {
     match error {
-        Error::Config { path, key, found, expected } if path.to_string_lossy().starts_with('[') => {
+        Error::Config { path, key, found, expected }
+            if is_table(&path) && file != Path::new("") =>
+        {
             let path = format!("{} {}", file.display(), path.display()).into();
             Error::Config { path, key, found, expected }
         }
         other => other,
     }
+}
+
+/// Whether an error is about a table of a file that it does not know.
+fn is_table(path: &Path) -> bool {
+    path.to_string_lossy().starts_with('[')
 }

@@ -4,9 +4,8 @@ use std::ops::ControlFlow;
 
 use hart_pipeline::image::grid;
 use hart_pipeline::{Error, Event, Grid, ImageSettings, Pixels, Request};
-use proptest::prelude::*;
 
-use crate::{HEART, PIPELINE, heart};
+use crate::{PIPELINE, heart};
 
 #[test]
 fn every_scale_is_reported_and_can_be_previewed() {
@@ -67,23 +66,6 @@ fn images_of_a_grid_keep_their_places() {
 fn pixels_of_another_size_are_refused() {
     for (width, height, bytes) in [(2, 2, 11), (0, 0, 0), (0, 5, 0), (usize::MAX, usize::MAX, 3)] {
         assert!(Pixels::new(width, height, vec![0; bytes]).is_err(), "{width} × {height}");
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
-
-    #[test]
-    fn no_bytes_make_the_reader_of_settings_panic(
-        at in any::<prop::sample::Index>(),
-        value in any::<u8>(),
-        length in any::<prop::sample::Index>(),
-    ) {
-        let mut bytes = HEART.clone();
-        let at = at.index(bytes.len());
-        bytes[at] = value;
-        bytes.truncate(length.index(bytes.len()) + 1);
-        let _ = ImageSettings::parse("heart.png", &bytes);
     }
 }
 

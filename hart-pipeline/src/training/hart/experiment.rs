@@ -45,6 +45,9 @@ pub struct HartExperiment {
     /// of the file, `[pictures]` in older ones.
     #[serde(rename = "images", alias = "pictures")]
     pub samples: SampleSettings,
+    /// The file it was read from, for errors.
+    #[serde(skip)]
+    pub(super) file: PathBuf,
 }
 
 /// What a model learns from; `[data]`.
@@ -166,6 +169,7 @@ impl HartExperiment {
             loss: LossSettings::default(),
             optimizer: OptimizerSettings::default(),
             samples: SampleSettings::default(),
+            file: PathBuf::new(),
         }
     }
 
@@ -175,7 +179,8 @@ impl HartExperiment {
     /// [`Error::Io`](hart_core::Error::Io), [`Error::Malformed`](hart_core::Error::Malformed) when
     /// it is not TOML or has unknown keys, and those of [`Self::check`], each naming the file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        read(path.as_ref(), Self::check_all)
+        let experiment = read(path.as_ref(), Self::check_all)?;
+        Ok(Self { file: path.as_ref().to_path_buf(), ..experiment })
     }
 
     /// Checks every value but those of `hart` and `text`, which depend on the tokenizer.

@@ -52,6 +52,7 @@ pub(super) use learner::Learner;
 pub(super) use part::{Learned, Part};
 pub(super) use tokens::TokenCache;
 
+use super::experiment::in_file;
 use super::observer::TrainingObserver;
 use super::run::{TrainingSummary, train};
 use training::HartTraining;
@@ -74,6 +75,8 @@ pub fn train_hart<B: HartBackend>(
     device: &B::Device,
     observer: &mut dyn TrainingObserver,
 ) -> Result<TrainingSummary> {
-    experiment.check()?;
-    train(HartTraining::<B>::start(experiment, device, observer)?, observer)
+    let trained = experiment
+        .check()
+        .and_then(|()| train(HartTraining::<B>::start(experiment, device, observer)?, observer));
+    trained.map_err(|error| in_file(&experiment.file, error))
 }

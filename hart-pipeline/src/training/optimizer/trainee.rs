@@ -110,6 +110,10 @@ where
     ///
     /// # Errors
     /// Those of `read`, and [`Error::Malformed`] when a file is of another module.
+    ///
+    /// # Panics
+    /// burn does for some damaged records: files from elsewhere are checked by their hashes first, as
+    /// those of a [`RunFolder`](crate::training::run::RunFolder) are.
     pub fn restore(mut self, prefix: &str, read: &dyn Fn(&str) -> Result<Vec<u8>>) -> Result<Self> {
         type Inner<B, M> = <<M as AutodiffModule<B>>::InnerModule as Module<
             <B as AutodiffBackend>::InnerBackend,

@@ -40,6 +40,9 @@ pub struct TokenizerExperiment {
     /// What is done to the tokenizer that is written for others.
     #[serde(default)]
     pub export: ExportSettings,
+    /// The file it was read from, for errors.
+    #[serde(skip)]
+    pub(super) file: PathBuf,
 }
 
 /// Which images a tokenizer learns from; `[data]`.
@@ -109,6 +112,7 @@ impl TokenizerExperiment {
             loss: LossSettings::default(),
             optimizer: OptimizerSettings::default(),
             export: ExportSettings::default(),
+            file: PathBuf::new(),
         }
     }
 
@@ -118,7 +122,8 @@ impl TokenizerExperiment {
     /// [`Error::Io`](hart_core::Error::Io), [`Error::Malformed`](hart_core::Error::Malformed) when
     /// it is not TOML or has unknown keys, and those of [`Self::check`], each naming the file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        read(path.as_ref(), Self::check)
+        let experiment = read(path.as_ref(), Self::check)?;
+        Ok(Self { file: path.as_ref().to_path_buf(), ..experiment })
     }
 
     /// Checks every value.

@@ -28,6 +28,7 @@ use hart_core::{HartBackend, Result};
 
 pub use experiment::{DataSettings, ExportSettings, LossSettings, TokenizerExperiment};
 
+use super::experiment::in_file;
 use super::observer::TrainingObserver;
 use super::run::{TrainingSummary, train};
 use training::TokenizerTraining;
@@ -47,6 +48,8 @@ pub fn train_tokenizer<B: HartBackend>(
     device: &B::Device,
     observer: &mut dyn TrainingObserver,
 ) -> Result<TrainingSummary> {
-    experiment.check()?;
-    train(TokenizerTraining::<B>::start(experiment, device, observer)?, observer)
+    let trained = experiment.check().and_then(|()| {
+        train(TokenizerTraining::<B>::start(experiment, device, observer)?, observer)
+    });
+    trained.map_err(|error| in_file(&experiment.file, error))
 }

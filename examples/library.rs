@@ -1,8 +1,14 @@
 //! A program that knows `hart-pipeline` and nothing else: it opens a pipeline on a backend named at
 //! run time, streams previews, cancels, generates with a hook of its own, and fine-tunes.
+//!
+//! ```sh
+//! cargo run --release --example library examples/data/sample/captions.jsonl
+//! ```
+//!
 //! `scripts/check-outside` compiles it in a package outside the workspace.
 #![deny(warnings)]
 
+use std::io::Write;
 use std::ops::ControlFlow;
 
 use hart_pipeline::backend::{Flex, default_device};
@@ -57,7 +63,8 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     assert!(matches!(outcomes[..], [Outcome::Cancelled]) && scales == 3);
 
     let refused = HartPipeline::builder().embedded().open("abacus").err().ok_or("no error")?;
-    println!("{refused}");
+    let mut out = std::io::stdout();
+    writeln!(out, "{refused}")?;
 
     let pipeline = HartPipeline::<Flex>::embedded(&default_device())?;
     let mut hook = Loosen { scales: 5, seen: 0 };
@@ -74,7 +81,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let mut tuning = FineTune::start(model, records, settings, &mut ())?;
     for _ in 0..10 {
         let metrics = tuning.step()?;
-        println!("step {}: cross entropy {:.3}", tuning.done(), metrics.cross_entropy);
+        writeln!(out, "step {}: cross entropy {:.3}", tuning.done(), metrics.cross_entropy)?;
     }
     let tuned = tuning.pipeline()?.generate(&Request::new(prompt).seed(7))?;
     assert_eq!((tuned[0].width(), tuned[0].height()), (image.width(), image.height()));
