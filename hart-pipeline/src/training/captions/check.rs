@@ -13,6 +13,8 @@ use crate::text::words::words;
 
 /// How deep rules may be in each other.
 const DEEPEST: usize = 32;
+/// The most pieces of one text, with those of the rules it leads to.
+const LONGEST: usize = 10_000;
 
 /// A value that does not fit.
 #[derive(Debug)]
@@ -103,13 +105,13 @@ pub(super) fn check(file: &GrammarFile) -> Result<(), Problem> {
             return Err(Problem::new(&keys, "without a list", "alternatives for some value"));
         }
     }
-    let mut depths = BTreeMap::new();
-    for (name, rule) in &file.rules {
+    let mut extents = BTreeMap::new();
+    for name in file.rules.keys() {
         if of_thing(name).is_some() {
             let expected = "another name: things are called so";
             return Err(Problem::new(&["rules", name], format!("`{name}`"), expected));
         }
-        depth(file, name, rule, &mut vec![], &mut depths)?;
+        extent(file, name, &mut vec![], &mut extents)?;
     }
     check_names(file)?;
     let shares = [("plain_names", file.plain_names), ("reversed", file.reversed)];
@@ -159,16 +161,24 @@ fn check_list(file: &GrammarFile, at: Place<'_>, list: &Alternatives) -> Result<
     Err(Problem::new(&at.keys(), found, "an alternative with a weight above 0"))
 }
 
-/// How many rules a rule leads through, itself among them.
-fn depth<'a>(
+/// How far a rule leads.
+#[derive(Clone, Copy, Default)]
+struct Extent {
+    /// Rules in each other, itself among them.
+    depth: usize,
+    /// The most pieces that one text of it becomes.
+    pieces: usize,
+}
+
+/// How far a rule leads; `above` are the rules that led to it, `known` those that were looked at.
+fn extent<'a>(
     file: &'a GrammarFile,
     name: &'a str,
-    rule: &'a Rule,
     above: &mut Vec<&'a str>,
-    known: &mut BTreeMap<&'a str, usize>,
-) -> Result<usize, Problem> {
-    if let Some(depth) = known.get(name) {
-        return Ok(*depth);
+    known: &mut BTreeMap<&'a str, Extent>,
+) -> Result<Extent, Problem> {
+    if let Some(extent) = known.get(name) {
+        return Ok(*extent);
     }
     let problem = |found: String, expected: &str| Problem::new(&["rules", name], found, expected);
     if above.contains(&name) {
@@ -177,23 +187,35 @@ fn depth<'a>(
         let found = format!("in itself ({})", way.join(" → "));
         return Err(problem(found, "rules that come to an end"));
     }
-    above.push(name);
-    let mut deepest = 0;
-    for piece in rule.pieces(&|_, _| true) {
-        let Piece::Slot(slot, inner) = piece else { continue };
-        if let Some((name, rule)) = file.rules.get_key_value(inner.unwrap_or(slot)) {
-            if above.len() > DEEPEST {
-                break;
-            }
-            deepest = deepest.max(depth(file, name, rule, above, known)?);
-        }
-    }
-    above.pop();
-    if deepest >= DEEPEST {
+    if above.len() >= DEEPEST {
         return Err(problem("more than 32 rules deep".to_string(), "at most 32"));
     }
-    known.insert(name, deepest + 1);
-    Ok(deepest + 1)
+    above.push(name);
+    let mut found = Extent::default();
+    for alternative in file.rules[name].lists().flat_map(|(_, list)| list) {
+        let mut all = 0usize;
+        for piece in pieces(&alternative.text).unwrap_or_default() {
+            all = all.saturating_add(1);
+            let Piece::Slot(slot, inner) = piece else { continue };
+            if let Some((name, _)) = file.rules.get_key_value(inner.unwrap_or(slot)) {
+                let inner = extent(file, name, above, known)?;
+                found.depth = found.depth.max(inner.depth);
+                all = all.saturating_add(inner.pieces);
+            }
+        }
+        found.pieces = found.pieces.max(all);
+    }
+    above.pop();
+    found.depth += 1;
+    if above.len() + found.depth > DEEPEST {
+        return Err(problem("more than 32 rules deep".to_string(), "at most 32"));
+    }
+    if found.pieces > LONGEST {
+        let text = format!("a text of {} pieces", found.pieces);
+        return Err(problem(text, "at most 10000"));
+    }
+    known.insert(name, found);
+    Ok(found)
 }
 
 /// Checks names and words that are listed.

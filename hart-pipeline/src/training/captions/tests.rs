@@ -199,7 +199,7 @@ fn what_is_no_grammar_is_refused_by_line() {
 }
 
 #[test]
-fn rules_may_not_be_too_deep() {
+fn rules_may_neither_be_too_deep_nor_too_long() {
     let chain = |count: usize| {
         let rules = (0..count).map(|i| format!("r{i:03} = [\"{{r{:03}}}\"]\n", i + 1));
         let rules: String = rules.collect();
@@ -210,6 +210,12 @@ fn rules_may_not_be_too_deep() {
         let said = CaptionGrammar::parse(&chain(count)).expect_err("too deep").to_string();
         assert!(said.contains("rules deep, expected at most 32"), "{said}");
     }
+    // Each twice the next one: two to the power of 31.
+    let rules: String =
+        (0..31).map(|i| format!("r{i:03} = [\"{{r{0:03}}} {{r{0:03}}}\"]\n", i + 1)).collect();
+    let bomb = format!("forms = [\"{{r000}}\"]\n[rules]\n{rules}r031 = [\"x\"]\n");
+    let said = CaptionGrammar::parse(&bomb).expect_err("too long").to_string();
+    assert!(said.contains("pieces, expected at most 10000"), "{said}");
 }
 
 #[test]
