@@ -21,6 +21,7 @@ use hart_core::checkpoint::{Checkpoint, LoadOptions, save_safetensors};
 use hart_core::config::ConfigReader;
 use hart_core::{HartBackend, StagedFolder, write_atomically};
 use hart_examples::interrupt::Interrupt;
+use hart_examples::named::model_folder;
 use hart_examples::{exit, say};
 use hart_pipeline::backend::{DefaultBackend, default_device};
 use hart_pipeline::training::captions::CaptionGrammar;
@@ -32,7 +33,9 @@ use serde_json::{Value, json};
 /// Makes the beginning of a larger model from a trained one.
 #[derive(Parser)]
 struct Arguments {
-    /// Folder of the trained model, with its text encoder in `text/`.
+    /// Folder of the trained model, with its text encoder in `text/`, or its name at the Hugging Face
+    /// hub.
+    #[arg(value_name = "DIR|NAME")]
     model: PathBuf,
     /// Folder to write, which must not be there yet.
     #[arg(long, value_name = "DIR")]
@@ -56,8 +59,9 @@ fn main() -> ExitCode {
 }
 
 fn grow(arguments: &Arguments) -> anyhow::Result<()> {
-    let (model, out) = (&arguments.model, &arguments.out);
+    let out = &arguments.out;
     ensure!(fs::symlink_metadata(out).is_err(), "{} is there already", out.display());
+    let model = model_folder(&arguments.model)?;
     // What has begun to be written is written to its end.
     let _watched = Interrupt::watch()?;
     let staged = StagedFolder::begin(out, ".grow-")?;

@@ -24,6 +24,7 @@ use std::process::ExitCode;
 use anyhow::ensure;
 use clap::Parser;
 use hart_core::HartBackend;
+use hart_examples::named::{fetch, with_model};
 use hart_examples::{run_on, say};
 use hart_pipeline::backend::OnBackend;
 use hart_pipeline::{HartPipeline, Precision};
@@ -41,8 +42,9 @@ struct Arguments {
     /// Folder to write.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Folder of the model, with its text encoder in `text/` [default: the embedded model].
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the model, with its text encoder in `text/`, or its name at the Hugging Face hub
+    /// [default: the embedded model].
+    #[arg(long, value_name = "DIR|NAME")]
     model: Option<PathBuf>,
     /// Records of things the model was taught later, to be measured too.
     #[arg(long, value_name = "FILE")]
@@ -100,11 +102,11 @@ fn open<B: HartBackend>(
     device: B::Device,
 ) -> anyhow::Result<HartPipeline<B>> {
     let builder = match &arguments.model {
-        Some(folder) => HartPipeline::builder().model(folder),
+        Some(model) => with_model(HartPipeline::builder(), model),
         #[cfg(feature = "embedded")]
         None => HartPipeline::builder().embedded(),
         #[cfg(not(feature = "embedded"))]
         None => anyhow::bail!("`--model` is needed: this program was built without a model"),
     };
-    Ok(builder.precision(arguments.precision).build(&device)?)
+    Ok(fetch(builder.precision(arguments.precision))?.build(&device)?)
 }
