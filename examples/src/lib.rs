@@ -7,6 +7,7 @@ mod output;
 #[cfg(feature = "train")]
 mod plot;
 pub mod scene;
+pub mod seed;
 #[cfg(feature = "train")]
 pub mod training;
 

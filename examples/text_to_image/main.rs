@@ -19,6 +19,7 @@ use clap::{ArgAction, Parser};
 use hart_core::check_writable;
 use hart_examples::images::enlarge;
 use hart_examples::named::{fetch, with_model, with_text_encoder};
+use hart_examples::seed::Seed;
 use hart_examples::{Destination, Progress, exit};
 use hart_pipeline::backend::compiled_in;
 use hart_pipeline::image::ImageGrid;
@@ -76,10 +77,7 @@ struct Arguments {
     #[arg(long, value_name = "DIR|NAME", requires = "model")]
     text_encoder: Option<PathBuf>,
     /// Seed of the first image; later ones count on from it. `random` draws one and says it.
-    #[arg(
-        long, value_name = "N", default_value = "0", value_parser = parse_seed,
-        allow_hyphen_values = true
-    )]
+    #[arg(long, value_name = "N", default_value = "0", allow_hyphen_values = true)]
     seed: Seed,
     /// Images of each prompt.
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -324,26 +322,6 @@ impl Arguments {
         }
         Ok(())
     }
-}
-
-/// The seed of the first image.
-#[derive(Debug, Clone, Copy)]
-struct Seed {
-    value: u64,
-    is_drawn: bool,
-}
-
-/// A number, or `random` for one from the operating system, small enough that others can be counted
-/// on from it.
-fn parse_seed(text: &str) -> Result<Seed, String> {
-    if text != "random" {
-        let value = text.parse();
-        let value = value.map_err(|_| "expected a whole number from 0, or `random`")?;
-        return Ok(Seed { value, is_drawn: false });
-    }
-    let mut bytes = [0; 4];
-    getrandom::fill(&mut bytes).map_err(|error| error.to_string())?;
-    Ok(Seed { value: u32::from_le_bytes(bytes).into(), is_drawn: true })
 }
 
 /// Width and height around an `x`.

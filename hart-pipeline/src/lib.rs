@@ -38,6 +38,9 @@ pub mod backend;
 mod batch;
 mod builder;
 mod defaults;
+#[cfg(feature = "images")]
+#[cfg_attr(docsrs, doc(cfg(feature = "images")))]
+pub mod edit;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod generate;

@@ -173,6 +173,12 @@ impl Request {
         self
     }
 
+    /// The same settings for one prompt.
+    #[cfg(feature = "images")]
+    pub(crate) fn for_prompt(self, prompt: &str) -> Self {
+        Self { prompts: vec![prompt.to_string()], ..self }
+    }
+
     /// The images asked for: all those of the first prompt, then those of the second …
     ///
     /// # Errors
@@ -206,6 +212,10 @@ impl Request {
     /// [`Error::Invalid`] when the image was made with a hook, or at a level of effort that this
     /// version does not know: then these settings do not suffice.
     pub fn again(settings: &ImageSettings) -> Result<Self> {
+        if let Some(edit) = &settings.edit {
+            let expected = "none: edit the image that this one was made of once more";
+            return Err(Error::invalid("the edit of the image", &edit.kind, expected));
+        }
         if let Some(hook) = &settings.hook {
             let expected = "none: a program of its own made this image";
             return Err(Error::invalid("the hook of the image", hook, expected));

@@ -3,6 +3,8 @@
 use hart_core::{Grid, HartBackend, Result};
 
 use crate::defaults::ModelDefaults;
+#[cfg(feature = "images")]
+use crate::edit::Edit;
 use crate::image::Image;
 use crate::observer::{Observer, Outcome, Summary};
 use crate::pipeline::HartPipeline;
@@ -30,6 +32,20 @@ pub trait TextToImage: Send + Sync {
     /// As [`HartPipeline::generate_each`].
     fn generate_each(&self, request: &Request, observer: &mut dyn Observer) -> Result<Summary>;
 
+    /// Makes all results of an edit.
+    ///
+    /// # Errors
+    /// As [`HartPipeline::edit`].
+    #[cfg(feature = "images")]
+    fn edit(&self, edit: &Edit) -> Result<Vec<Image>>;
+
+    /// Makes the results of an edit, reporting to an observer, which can cancel.
+    ///
+    /// # Errors
+    /// As [`HartPipeline::edit_with`].
+    #[cfg(feature = "images")]
+    fn edit_with(&self, edit: &Edit, observer: &mut dyn Observer) -> Result<Vec<Outcome>>;
+
     /// Defaults for settings that a request leaves unset.
     fn defaults(&self) -> &ModelDefaults;
 
@@ -55,6 +71,16 @@ impl<B: HartBackend> TextToImage for HartPipeline<B> {
 
     fn generate_each(&self, request: &Request, observer: &mut dyn Observer) -> Result<Summary> {
         self.generate_each(request, observer)
+    }
+
+    #[cfg(feature = "images")]
+    fn edit(&self, edit: &Edit) -> Result<Vec<Image>> {
+        self.edit(edit)
+    }
+
+    #[cfg(feature = "images")]
+    fn edit_with(&self, edit: &Edit, observer: &mut dyn Observer) -> Result<Vec<Outcome>> {
+        self.edit_with(edit, observer)
     }
 
     fn defaults(&self) -> &ModelDefaults {

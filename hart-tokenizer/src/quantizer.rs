@@ -184,7 +184,7 @@ impl<B: HartBackend> Quantizer<B> {
 
     /// The nearest code of every vector of `[batch, tokens, Z]`, the first on a tie:
     /// `[batch, tokens]`.
-    pub(crate) fn nearest(&self, vectors: Tensor<B, 3>) -> Tensor<B, 2, Int> {
+    pub fn nearest(&self, vectors: Tensor<B, 3>) -> Tensor<B, 2, Int> {
         let [batch, tokens, channels] = vectors.dims();
         let [entries, _] = self.codebook_shape();
         let vectors = vectors.cast(DType::F32).reshape([batch * tokens, channels]);

@@ -1,5 +1,6 @@
 //! The programs that the README names, as a user starts them.
 
+mod edit;
 #[cfg(feature = "train")]
 mod grown;
 mod inspect;

@@ -153,7 +153,7 @@ fn a_conversion_survives_kills_at_random_moments() {
 fn a_data_set_survives_kills_at_random_moments() {
     let packages = std::env::var_os("HART_PACKAGES").expect("the folder of the packages");
     let small =
-        "--concepts 12 --pairs 20 --scenes 40 --extra 20 --white 1 --side 32 --out set --packages";
+        "--concepts 32 --pairs 20 --scenes 40 --extra 20 --white 1 --side 32 --out set --packages";
     let small = small.split(' ').map(OsString::from);
     let arguments: Vec<OsString> = small.chain([packages]).collect();
     let done = |folder: &Path| folder.join("set").exists();
@@ -166,7 +166,7 @@ fn a_data_set_that_is_replaced_is_the_old_or_the_new_one_at_every_moment() {
     let packages = std::env::var_os("HART_PACKAGES").expect("the folder of the packages");
     let arguments = |side: &str| {
         let small = format!(
-            "--force --concepts 12 --pairs 2 --scenes 4 --extra 2 --side {side} --out set --packages"
+            "--force --concepts 32 --pairs 2 --scenes 4 --extra 2 --side {side} --out set --packages"
         );
         let small: Vec<OsString> = small.split(' ').map(OsString::from).collect();
         [small, vec![packages.clone()]].concat()

@@ -5,6 +5,7 @@
 //! does otherwise. The unit type is the hook that changes nothing.
 
 use burn::tensor::{Int, Tensor, backend::Backend};
+use hart_ar::TextCondition;
 use hart_core::random::Draws;
 use hart_core::tap::Tap;
 use hart_core::{Grid, HartBackend, Result};
@@ -50,6 +51,11 @@ pub trait GenerationHook<B: HartBackend> {
     /// The draws of the batch, from those that its seeds give.
     fn draws<'d>(&mut self, draws: Box<dyn Draws + 'd>) -> Box<dyn Draws + 'd> {
         draws
+    }
+
+    /// The encoded prompts of the batch.
+    fn text(&mut self, text: TextCondition<B>) -> TextCondition<B> {
+        text
     }
 
     /// The guidance of a scale, instead of the `usual` one. All scales are asked for before the

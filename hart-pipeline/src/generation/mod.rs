@@ -118,6 +118,7 @@ impl<'a, B: HartBackend> Generation<'a, B> {
         let (mut release, mut silent, mut deaf) = ((), |_: Stage<'_, B>| Ok(()), ());
         let hook = hook.unwrap_or(&mut release);
         let draws = hook.draws(Box::new(draws));
+        let text = &hook.text(text.clone());
         let scales = model.transformer.scales();
         let ratios = (0..scales.count()).map(|scale| settings.guidance * scales.ratio(scale));
         let guidance: Vec<f64> =

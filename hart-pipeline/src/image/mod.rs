@@ -3,6 +3,7 @@
 //! With the feature `images` files of all usual kinds are read ([`ReadOptions`]), and JPEG and WebP
 //! files are written beside PNG.
 
+mod edit_settings;
 mod encode;
 #[cfg(feature = "images")]
 mod exif;
@@ -25,6 +26,7 @@ use std::path::Path;
 
 use hart_core::{Result, write_atomically};
 
+pub use edit_settings::EditSettings;
 use encode::{Texts, encode};
 pub use format::FileFormat;
 #[cfg(feature = "train")]

@@ -6,6 +6,7 @@ use std::path::Path;
 use hart_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+use super::EditSettings;
 use super::encode::Texts;
 
 /// The keyword of the settings of an image.
@@ -61,6 +62,9 @@ pub struct ImageSettings {
     pub effort: String,
     /// Name of the hook that changed the generation, if there was one.
     pub hook: Option<String>,
+    /// The edit that the generation was part of, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edit: Option<EditSettings>,
     /// What was put before the prompt: `released` for the released model's, `none`, or the text
     /// itself behind `text:`; `None` in files of version 0.
     pub system_prompt: Option<String>,
@@ -99,6 +103,7 @@ impl Default for ImageSettings {
             temperature: 1.0,
             effort: "exact".to_string(),
             hook: None,
+            edit: None,
             system_prompt: None,
             padding_side: None,
             precision: "f32".to_string(),
