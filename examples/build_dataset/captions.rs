@@ -1,9 +1,47 @@
 //! The words of captions.
 
-use hart_examples::scene::{Colour, Relation};
+use hart_examples::scene::{Colour, Figure, Relation, Size};
 
+use crate::concepts::Concept;
 use crate::images::Style;
 use crate::lists::Noun;
+
+/// The names of a concept with their articles, the usual one first.
+pub(crate) fn names(concept: &Concept) -> Vec<String> {
+    let nouns = std::iter::once(&concept.name).chain(&concept.keywords);
+    nouns.map(|noun| noun.with_article()).collect()
+}
+
+/// The names of a figure: with its size, without, and with another word for it.
+pub(crate) fn figure(figure: Figure) -> Vec<String> {
+    let other = match figure.size {
+        Size::Small => "little",
+        Size::Large => "big",
+    };
+    let sized = |size: &str| format!("a {size} {} {}", figure.colour.name(), figure.shape.name());
+    vec![sized(figure.size.name()), plain_figure(figure), sized(other)]
+}
+
+/// A figure without its size.
+pub(crate) fn plain_figure(figure: Figure) -> String {
+    format!("{} {} {}", article(figure.colour), figure.colour.name(), figure.shape.name())
+}
+
+/// The article before the name of a colour.
+pub(crate) fn article(colour: Colour) -> &'static str {
+    if colour == Colour::Orange { "an" } else { "a" }
+}
+
+/// Two things from left to right or from top to bottom, and their relation.
+pub(crate) fn in_order<T>(relation: Relation, things: [T; 2]) -> (Relation, [T; 2]) {
+    match relation {
+        Relation::LeftOf | Relation::Above => (relation, things),
+        Relation::RightOf | Relation::Below => {
+            let [first, second] = things;
+            (relation.inverse(), [second, first])
+        }
+    }
+}
 
 /// The captions of an object: one with its name, then one with each keyword.
 pub(crate) fn object(
@@ -43,7 +81,7 @@ pub(crate) fn both_ways(relation: Relation, told: String, reversed: String) -> V
 
 /// The style, and the background unless it is white.
 fn ending(style: Style, background: Colour) -> String {
-    let article = if background == Colour::Orange { "an" } else { "a" };
+    let article = article(background);
     match background {
         Colour::White => format!(", {} style", style.name()),
         other => format!(", {} style, on {article} {} background", style.name(), other.name()),

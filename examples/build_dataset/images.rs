@@ -1,6 +1,6 @@
 //! Finished images with their records.
 
-use hart_examples::scene::{Colour, Relation, Scene};
+use hart_examples::scene::{Colour, Figure, Relation, Scene};
 use image::{Rgb, RgbImage};
 use rand::Rng;
 use serde::Serialize;
@@ -104,6 +104,7 @@ pub(crate) fn object(
             "keywords": words,
             "style": style.name(),
             "background": background.name(),
+            "things": [captions::names(&drawn.concept)],
         }),
     };
     (record, image)
@@ -123,6 +124,7 @@ pub(crate) fn pair(
     for (drawn, sign) in both.into_iter().zip([0.25, -0.25]) {
         lay(&drawn.half[style as usize], &mut image, direction.map(|way| 0.5 + sign * way));
     }
+    let (forward, things) = captions::in_order(relation, both.map(|d| captions::names(&d.concept)));
     let names = both.map(|drawn| drawn.concept.name);
     let [first, second] = names.map(|name| name.text);
     let told = captions::pair(names, relation, style, background);
@@ -136,6 +138,9 @@ pub(crate) fn pair(
             "pair": { "first": first, "relation": relation, "second": second },
             "style": style.name(),
             "background": background.name(),
+            "things": things,
+            "relation": forward,
+            "inverse": forward.inverse(),
         }),
     };
     (record, image)
@@ -150,6 +155,7 @@ pub(crate) fn scene(
     side: u32,
     draws: &mut impl Rng,
 ) -> (Record, RgbImage) {
+    let (forward, things) = captions::in_order(scene.relation, scene.figures.map(captions::figure));
     let captions = if both_ways {
         captions::both_ways(scene.relation, scene.caption(), scene.reversed().caption())
     } else {
@@ -158,9 +164,38 @@ pub(crate) fn scene(
     let record = Record {
         image: format!("images/{folder}/{index:05}.png"),
         captions,
-        details: json!({ "kind": "scene", "scene": scene }),
+        details: json!({
+            "kind": "scene",
+            "scene": scene,
+            "background": scene.background,
+            "things": things,
+            "relation": forward,
+            "inverse": forward.inverse(),
+        }),
     };
     (record, scene.draw(side, draws))
+}
+
+/// A figure alone, `radius` of the side from its middle to its edge.
+pub(crate) fn shape(
+    index: usize,
+    figure: Figure,
+    background: Colour,
+    radius: f64,
+    side: u32,
+) -> (Record, RgbImage) {
+    let name = captions::plain_figure(figure);
+    let article = captions::article(background);
+    let record = Record {
+        image: format!("images/shape/{index:05}.png"),
+        captions: vec![format!("{name} on {article} {} background", background.name())],
+        details: json!({
+            "kind": "shape",
+            "background": background,
+            "things": [[name]],
+        }),
+    };
+    (record, figure.draw(background, radius, side))
 }
 
 /// One or two concepts anywhere, of any size, on any colour: for tokenizers, which need more

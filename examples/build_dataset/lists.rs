@@ -128,6 +128,37 @@ mod tests {
     }
 
     #[test]
+    fn further_names_of_the_caption_grammar_belong_to_trained_concepts() {
+        let names: HashSet<&str> = trained().iter().map(|entry| entry.name.text).collect();
+        let (_, section) = include_str!("../data/captions.toml")
+            .split_once("\n[names]\n")
+            .expect("the grammar has further names");
+        let lines = section.lines().take_while(|line| !line.starts_with('#'));
+        let keys: Vec<&str> = lines.filter_map(|line| line.split('"').nth(1)).collect();
+        assert!(keys.len() > 50);
+        for key in keys {
+            assert!(names.contains(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn what_stands_for_words_that_are_not_trained_is_trained() {
+        let all: Vec<&str> =
+            trained().iter().flat_map(|entry| entry.name.text.split(' ')).collect();
+        let (_, section) = include_str!("../data/captions.toml")
+            .split_once("\n[synonyms]\n")
+            .expect("the grammar has synonyms");
+        let lines = section.lines().take_while(|line| !line.starts_with('#'));
+        let pairs: Vec<_> = lines.filter_map(|line| line.split_once(" = ")).collect();
+        assert!(pairs.len() > 50);
+        for (word, meant) in pairs {
+            let meant = meant.trim_matches('"');
+            assert!(meant.split(' ').all(|word| all.contains(&word)), "{word}: {meant}");
+            assert!(!all.contains(&word), "{word} is trained");
+        }
+    }
+
+    #[test]
     fn synonyms_belong_to_trained_concepts() {
         let labels: HashSet<&str> = trained().iter().map(|entry| entry.label).collect();
         assert!(synonyms().keys().all(|label| labels.contains(label)));

@@ -58,6 +58,9 @@ struct Arguments {
     /// Number of procedural scenes.
     #[arg(long, value_name = "N", default_value_t = 12_000)]
     scenes: usize,
+    /// Number of figures alone.
+    #[arg(long, value_name = "N", default_value_t = 1500)]
+    shapes: usize,
     /// Number of further images for the tokenizer.
     #[arg(long, value_name = "N", default_value_t = 12_000)]
     extra: usize,
@@ -103,10 +106,11 @@ fn build(arguments: &Arguments, folder: &Path, packages: &Path) -> anyhow::Resul
         white: arguments.white,
         pairs: arguments.pairs,
         scenes: arguments.scenes,
+        shapes: arguments.shapes,
         extra: arguments.extra,
     };
     let sets = plan.sets(&trained, &unseen);
-    for kind in ["object", "pair", "scene", "heldout-scene", "extra"] {
+    for kind in ["object", "pair", "scene", "heldout-scene", "shape", "extra"] {
         let path = folder.join("images").join(kind);
         std::fs::create_dir_all(&path)
             .with_context(|| format!("cannot create the folder {}", path.display()))?;

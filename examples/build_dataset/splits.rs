@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 
 use hart_core::random::generator;
-use hart_examples::scene::{Colour, Relation, Scene, Shape};
+use hart_examples::scene::{Colour, Figure, Relation, Scene, Shape, Size};
 use image::RgbImage;
 use rand::Rng;
 
-use crate::images::{Drawn, Record, Style, extra, object, pair, scene, uniform};
+use crate::images::{Drawn, Record, Style, extra, object, pair, scene, shape, uniform};
 
 /// The seed of all choices.
 const SEED: u64 = 1;
@@ -36,6 +36,7 @@ pub(crate) struct Plan {
     pub(crate) white: usize,
     pub(crate) pairs: usize,
     pub(crate) scenes: usize,
+    pub(crate) shapes: usize,
     pub(crate) extra: usize,
 }
 
@@ -49,6 +50,7 @@ enum Stream {
     Scenes,
     HeldOutScenes,
     Extra,
+    Shapes,
 }
 
 fn draws(stream: Stream, index: usize) -> impl Rng {
@@ -125,6 +127,7 @@ impl Plan {
         train.extend((0..self.pairs).map(|index| self.pair(index, trained, &withheld)));
         let scene = |index| self.scene(Stream::Scenes, index, &withheld);
         train.extend((0..self.scenes).map(scene));
+        train.extend((0..self.shapes).map(|index| self.shape(index, trained)));
         tokenizer.extend((0..self.scenes / TOKENIZED_SCENES).map(scene));
         tokenizer.extend((0..self.extra).map(|index| self.extra(index, trained, &withheld)));
         let heldout = |index| self.scene(Stream::HeldOutScenes, index, &withheld);
@@ -177,6 +180,25 @@ impl Plan {
                     let mut jitter = generator(SEED, stream as u64, [index as u64, 1]);
                     scene(folder, index, &found, !heldout, side, &mut jitter)
                 });
+            }
+        }
+    }
+
+    /// A figure alone, unless a concept has its name; half of them are on white.
+    fn shape<'a>(&self, index: usize, trained: &[Drawn]) -> Make<'a> {
+        let (side, mut draws) = (self.side, draws(Stream::Shapes, index));
+        loop {
+            let shape = Shape::ALL[below(&mut draws, 6)];
+            let colour = Colour::ALL[below(&mut draws, 10)];
+            let white = below(&mut draws, 2) == 0;
+            let background = if white { Colour::White } else { Colour::ALL[below(&mut draws, 10)] };
+            let radius = 0.22 + 0.14 * uniform(&mut draws);
+            let name = format!("{} {}", colour.name(), shape.name());
+            let is_concept = trained.iter().any(|drawn| drawn.concept.name.text == name)
+                || (colour, shape) == (Colour::Yellow, Shape::Star);
+            if colour.apart(background) && !is_concept {
+                let figure = Figure { colour, shape, size: Size::Large };
+                return Box::new(move || self::shape(index, figure, background, radius, side));
             }
         }
     }

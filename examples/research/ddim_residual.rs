@@ -7,9 +7,11 @@
 //!
 //! Writes `ddim_residual.png`: without a residual, ancestral in 8 steps, DDIM in 8, 4, 2 and 1, and
 //! ancestral in 64; prints how far each is from the last.
-#![allow(clippy::print_stdout)]
+
+use std::process::ExitCode;
 
 use hart_examples::images::enlarge;
+use hart_examples::{exit, say};
 use hart_pipeline::backend::{DefaultBackend, default_device};
 use hart_pipeline::burn::tensor::Tensor;
 use hart_pipeline::diffusion::sampler::RESIDUAL_SCALE;
@@ -39,7 +41,11 @@ impl<B: HartBackend> GenerationHook<B> for Ddim {
     }
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    exit(compare())
+}
+
+fn compare() -> anyhow::Result<()> {
     let pipeline = HartPipeline::<DefaultBackend>::embedded(&default_device())?;
     let request = Request::new("a penguin, 3D style, on a pink background").seed(1);
     let steps = |steps: &str| request.clone().diffusion_steps(steps);
@@ -61,13 +67,15 @@ fn main() -> anyhow::Result<()> {
         ("DDIM, 1 step", ddim("1")?),
         ("ancestral, 64 steps", ancestral(&steps("64"))?),
     ];
+    let enlarged = images.iter().map(|(_, image)| Ok(enlarge(image, 8)?.pixels().clone()));
+    grid(&enlarged.collect::<anyhow::Result<Vec<_>>>()?)?.save("ddim_residual.png")?;
     let finest = images[6].1.pixels().rgb();
     for (name, image) in &images {
         let apart = image.pixels().rgb().iter().zip(finest).map(|(a, b)| a.abs_diff(*b) as f64);
-        println!("{name}: {:.2} of 255 from the last", apart.sum::<f64>() / finest.len() as f64);
+        say(format_args!(
+            "{name}: {:.2} of 255 from the last",
+            apart.sum::<f64>() / finest.len() as f64
+        ))?;
     }
-    let enlarged = images.iter().map(|(_, image)| Ok(enlarge(image, 8)?.pixels().clone()));
-    grid(&enlarged.collect::<anyhow::Result<Vec<_>>>()?)?.save("ddim_residual.png")?;
-    println!("ddim_residual.png");
-    Ok(())
+    say("ddim_residual.png")
 }

@@ -6,11 +6,12 @@
 //!
 //! Writes `guidance_schedule.png`: a row for each schedule, a column for each prompt. Where a
 //! schedule ends in zeros, the unconditional half is not computed, and the row takes less time.
-#![allow(clippy::print_stdout)]
 
+use std::process::ExitCode;
 use std::time::Instant;
 
 use hart_examples::images::enlarge;
+use hart_examples::{exit, say};
 use hart_pipeline::backend::{DefaultBackend, default_device};
 use hart_pipeline::image::grid;
 use hart_pipeline::{GenerationHook, HartBackend, HartPipeline, Request};
@@ -42,7 +43,11 @@ const PROMPTS: [&str; 5] = [
     "a small green star left of a large purple heart on a white background",
 ];
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    exit(compare())
+}
+
+fn compare() -> anyhow::Result<()> {
     let pipeline = HartPipeline::<DefaultBackend>::embedded(&default_device())?;
     let scales = pipeline.model()?.transformer.scales().count();
     let schedules: [(&str, Guidance); 5] = [
@@ -58,13 +63,12 @@ fn main() -> anyhow::Result<()> {
         let mut hook = Schedule { name, guidance, scales };
         let start = Instant::now();
         let outcomes = pipeline.generate_with_hook(&request, &mut hook, &mut ())?;
-        println!("{name}: {:.3} s", start.elapsed().as_secs_f64());
+        say(format_args!("{name}: {:.3} s", start.elapsed().as_secs_f64()))?;
         for outcome in outcomes {
             rows.push(enlarge(&outcome.into_image()?, 4)?.pixels().clone());
         }
     }
     // Five schedules of five prompts: the square grid has a row for each schedule.
     grid(&rows)?.save("guidance_schedule.png")?;
-    println!("guidance_schedule.png");
-    Ok(())
+    say("guidance_schedule.png")
 }

@@ -7,9 +7,11 @@
 //!
 //! Writes `swap_scales.png`: in the first row image A with scale 0, 1, 2 … alone taken from B, in
 //! the second with all scales up to that one taken from it; A and B stand in front.
-#![allow(clippy::print_stdout)]
+
+use std::process::ExitCode;
 
 use hart_examples::images::{enlarge, from_rgb, to_rgb};
+use hart_examples::{exit, say};
 use hart_pipeline::backend::{DefaultBackend, default_device};
 use hart_pipeline::generation::{ScaleTokens, Step};
 use hart_pipeline::{GenerationHook, HartBackend, HartPipeline, Image, Request, Result};
@@ -40,7 +42,11 @@ impl<B: HartBackend> GenerationHook<B> for Swap<B> {
 
 type Backend = DefaultBackend;
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    exit(swap())
+}
+
+fn swap() -> anyhow::Result<()> {
     let pipeline = HartPipeline::<Backend>::embedded(&default_device())?;
     let paint = |prompt: &str, hook: &mut Swap<Backend>| -> Result<Image> {
         let request = Request::new(prompt).seed(3);
@@ -53,7 +59,7 @@ fn main() -> anyhow::Result<()> {
 
     let mut rows = [vec![paint(a, &mut Swap::default())?], vec![other]];
     for scale in 0..scales.count() {
-        println!("scale {scale} from B, {} tokens", scales.grid(scale));
+        say(format_args!("scale {scale} from B, {} tokens", scales.grid(scale)))?;
         for (row, swapped) in rows.iter_mut().zip([scale..scale + 1, 0..scale + 1]) {
             let donor = Some((donor.kept.clone(), swapped));
             row.push(paint(a, &mut Swap { donor, ..Swap::default() })?);
@@ -68,6 +74,5 @@ fn main() -> anyhow::Result<()> {
         }
     }
     from_rgb(sheet)?.save("swap_scales.png")?;
-    println!("swap_scales.png");
-    Ok(())
+    say("swap_scales.png")
 }

@@ -8,8 +8,8 @@
 //! The judges are the data set's own images and code that reads pixels; there is no other model.
 //! The output folder gets `scorecard.json`, the table as `scorecard.md`, and contact sheets of the
 //! images that the numbers were computed from.
-#![allow(clippy::print_stdout)]
 
+mod captioned;
 mod finish;
 mod frechet;
 mod painter;
@@ -24,7 +24,8 @@ use std::process::ExitCode;
 use anyhow::ensure;
 use clap::Parser;
 use hart_core::HartBackend;
-use hart_examples::run_on;
+use hart_examples::named::{fetch, with_model};
+use hart_examples::{run_on, say};
 use hart_pipeline::backend::OnBackend;
 use hart_pipeline::{HartPipeline, Precision};
 
@@ -41,12 +42,16 @@ struct Arguments {
     /// Folder to write.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Folder of the model, with its text encoder in `text/` [default: the embedded model].
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the model, with its text encoder in `text/`, or its name at the Hugging Face hub
+    /// [default: the embedded model].
+    #[arg(long, value_name = "DIR|NAME")]
     model: Option<PathBuf>,
     /// Records of things the model was taught later, to be measured too.
     #[arg(long, value_name = "FILE")]
     new: Option<PathBuf>,
+    /// Prompts as people type them, a JSON object a line, such as examples/data/prompts.jsonl.
+    #[arg(long, value_name = "FILE")]
+    prompts: Option<PathBuf>,
     /// The most images for one score; they are spread evenly over the records.
     #[arg(long, value_name = "N", default_value_t = 1200)]
     most: usize,
@@ -83,13 +88,12 @@ impl OnBackend for Program {
         std::fs::create_dir_all(&arguments.out)?;
         let pipeline = open::<B>(&arguments, device)?;
         let painter = Painter::new(&pipeline, &arguments.out, arguments.guidance, arguments.seed);
-        let scores =
-            Scores::open(&arguments.data, arguments.new.as_deref(), painter, arguments.most)?;
+        let files = [&arguments.new, &arguments.prompts].map(Option::as_deref);
+        let scores = Scores::open(&arguments.data, files, painter, arguments.most)?;
         let mut table = Table::default();
         scores.compute(&arguments.only, &mut table)?;
         table.save(&arguments.out)?;
-        println!("{}", table.markdown());
-        Ok(())
+        say(table.markdown())
     }
 }
 
@@ -98,11 +102,11 @@ fn open<B: HartBackend>(
     device: B::Device,
 ) -> anyhow::Result<HartPipeline<B>> {
     let builder = match &arguments.model {
-        Some(folder) => HartPipeline::builder().model(folder),
+        Some(model) => with_model(HartPipeline::builder(), model),
         #[cfg(feature = "embedded")]
         None => HartPipeline::builder().embedded(),
         #[cfg(not(feature = "embedded"))]
         None => anyhow::bail!("`--model` is needed: this program was built without a model"),
     };
-    Ok(builder.precision(arguments.precision).build(&device)?)
+    Ok(fetch(builder.precision(arguments.precision))?.build(&device)?)
 }

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use hart_core::HartBackend;
 use hart_examples::Progress;
 use hart_examples::images::to_rgb;
@@ -34,6 +34,11 @@ impl<'a, B: HartBackend> Painter<'a, B> {
         Self { pipeline, folder: folder.to_path_buf(), guidance, seed }
     }
 
+    /// The folder of its sheets.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The side of its images, in pixels.
     pub(crate) fn side(&self) -> anyhow::Result<u32> {
         let size = self.pipeline.image_size();
@@ -49,14 +54,23 @@ impl<'a, B: HartBackend> Painter<'a, B> {
         }
         let progress = Progress::start();
         progress.line(&format!("{name}: {} images", captions.len()));
-        let mut images = vec![];
+        let (mut images, mut refused) = (vec![], None);
         self.pipeline.generate_each(&request, &mut |event: Event<'_>| {
-            if let Event::Image { image, .. } = event {
-                images.push(to_rgb(image.pixels()));
+            match event {
+                Event::Image { image, .. } => images.push(to_rgb(image.pixels())),
+                // Without it, later images would be taken for those of other captions.
+                Event::Refused { image, reason } => {
+                    refused = Some(format!("`{}`: {reason}", captions[image]));
+                    return ControlFlow::Break(());
+                }
+                _ => {}
             }
             ControlFlow::Continue(())
         })?;
         progress.finish();
+        if let Some(refused) = refused {
+            bail!("an image cannot be made of {refused}");
+        }
         let images: Vec<RgbImage> = images.into_iter().collect::<anyhow::Result<_>>()?;
         self.sheet(name, &images)?;
         Ok(images)

@@ -2,6 +2,7 @@
 
 mod combinations;
 mod concepts;
+mod prompts;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,11 +12,13 @@ use anyhow::Context;
 use clap::ValueEnum;
 use hart_core::HartBackend;
 use hart_examples::images::to_rgb;
+use hart_examples::scene::Colour;
 use hart_pipeline::training::data::{Record, Records};
 use hart_pipeline::{Grid, Request};
 use image::RgbImage;
 use serde_json::json;
 
+use self::prompts::Prompt;
 use crate::painter::{Painter, spread};
 use crate::retrieval::Gallery;
 use crate::table::{Score, Table};
@@ -39,6 +42,8 @@ pub(crate) enum Part {
     Concepts,
     /// Concepts by their synonyms.
     Synonyms,
+    /// Prompts as people type them, if a file of them is given.
+    Prompts,
     /// Withheld styles.
     Styles,
     /// Things the model was taught later.
@@ -95,14 +100,16 @@ pub(crate) struct Scores<'a, B: HartBackend> {
     heldout_scenes: Vec<Truth>,
     /// Things the model was taught later.
     new: Vec<Truth>,
+    /// Prompts as people type them.
+    prompts: Vec<Prompt>,
 }
 
 impl<'a, B: HartBackend> Scores<'a, B> {
     /// Reads the data set. At most `most` images are made for a score; `new` are records of things
-    /// that the model was taught later.
+    /// that the model was taught later, `prompts` is a file of prompts as people type them.
     pub(crate) fn open(
         data: &Path,
-        new: Option<&Path>,
+        [new, prompts]: [Option<&Path>; 2],
         painter: Painter<'a, B>,
         most: usize,
     ) -> anyhow::Result<Self> {
@@ -120,7 +127,7 @@ impl<'a, B: HartBackend> Scores<'a, B> {
             Ok(truths)
         };
         let read = |name: &str| read_file(&data.join(format!("{name}.jsonl")));
-        Ok(Self {
+        let mut scores = Self {
             painter,
             most,
             train: read("train")?,
@@ -129,7 +136,13 @@ impl<'a, B: HartBackend> Scores<'a, B> {
             heldout_background: read("heldout_background")?,
             heldout_scenes: read("heldout_scenes")?,
             new: new.map_or_else(|| Ok(vec![]), read_file)?,
-        })
+            prompts: vec![],
+        };
+        if let Some(path) = prompts {
+            let known: Vec<Label> = scores.plain().iter().map(|truth| truth.label()).collect();
+            scores.prompts = prompts::read(path, &known)?;
+        }
+        Ok(scores)
     }
 
     /// Computes the scores of some parts in turn, or of all if none is given.
@@ -143,6 +156,7 @@ impl<'a, B: HartBackend> Scores<'a, B> {
                     self.clouds(&painted, table)?;
                 }
                 Part::Synonyms => self.synonyms(table)?,
+                Part::Prompts => self.prompts(table)?,
                 Part::Styles => self.styles(table)?,
                 Part::New => self.later(table)?,
                 Part::Backgrounds => {
@@ -165,6 +179,13 @@ impl<'a, B: HartBackend> Scores<'a, B> {
     /// The gallery of all trained objects on white.
     fn gallery(&self) -> Gallery<Label> {
         Gallery::new(self.plain().into_iter().map(|t| (t.label(), t.image.clone())))
+    }
+
+    /// The gallery of all objects on a background, those that were withheld from training too.
+    fn gallery_on(&self, background: Colour) -> Gallery<Label> {
+        let all = self.train.iter().chain(&self.heldout_background);
+        let on = all.filter(|t| t.is_object() && t.text("background") == background.name());
+        Gallery::new(on.map(|truth| (truth.label(), truth.image.clone())))
     }
 
     fn tokenizer(&self, table: &mut Table) -> anyhow::Result<()> {

@@ -95,7 +95,7 @@ impl Progress {
             )),
             Event::UnknownWords { image, words } => self.line(&format!(
                 "image {image}: the model does not know {}",
-                words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+                words.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
             )),
             Event::Refused { image, reason } => {
                 self.line(&format!("image {image} is refused: {reason}"));

@@ -155,7 +155,7 @@ impl Colour {
 
     /// Whether two colours stay apart in a blurred image, where a mixture of one of them with a
     /// third may pass for the other.
-    fn apart(self, other: Self) -> bool {
+    pub fn apart(self, other: Self) -> bool {
         let close = [
             [Self::Red, Self::Orange],
             [Self::Orange, Self::Yellow],
@@ -272,6 +272,31 @@ impl Figure {
     fn name(&self) -> String {
         format!("{} {} {}", self.size.name(), self.colour.name(), self.shape.name())
     }
+
+    /// Draws it alone in the middle of an image, `radius` of the side from its middle to its edge.
+    pub fn draw(&self, background: Colour, radius: f64, side: u32) -> RgbImage {
+        paint(side, |x, y| {
+            let is_inside = self.shape.contains((x - 0.5) / radius, (y - 0.5) / radius);
+            if is_inside { self.colour } else { background }
+        })
+    }
+}
+
+/// An image of the colours at its points, from 0 to 1 along x and y, with soft edges.
+fn paint(side: u32, colour: impl Fn(f64, f64) -> Colour) -> RgbImage {
+    /// Points along each side of a pixel.
+    const FINE: u32 = 4;
+    RgbImage::from_fn(side, side, |px, py| {
+        let mut sum = [0u32; 3];
+        for sub in 0..FINE * FINE {
+            let at = |p: u32, s: u32| {
+                (f64::from(p) + (f64::from(s) + 0.5) / f64::from(FINE)) / f64::from(side)
+            };
+            let there = colour(at(px, sub % FINE), at(py, sub / FINE)).rgb();
+            sum.iter_mut().zip(there).for_each(|(sum, value)| *sum += u32::from(value));
+        }
+        Rgb(sum.map(|value| ((value + FINE * FINE / 2) / (FINE * FINE)) as u8))
+    })
 }
 
 impl Scene {
@@ -326,22 +351,12 @@ impl Scene {
         let [dx, dy] = self.relation.direction();
         let centres = [1.0, -1.0]
             .map(|sign| [0.5 + sign * dx * 0.25 + shift(), 0.5 + sign * dy * 0.25 + shift()]);
-        const FINE: u32 = 4;
-        RgbImage::from_fn(side, side, |px, py| {
-            let mut sum = [0u32; 3];
-            for sub in 0..FINE * FINE {
-                let at = |p: u32, s: u32| {
-                    (f64::from(p) + (f64::from(s) + 0.5) / f64::from(FINE)) / f64::from(side)
-                };
-                let (x, y) = (at(px, sub % FINE), at(py, sub / FINE));
-                let hit = self.figures.iter().zip(centres).find(|(figure, [cx, cy])| {
-                    let radius = figure.size.radius();
-                    figure.shape.contains((x - cx) / radius, (y - cy) / radius)
-                });
-                let colour = hit.map_or(self.background, |(figure, _)| figure.colour).rgb();
-                sum.iter_mut().zip(colour).for_each(|(sum, value)| *sum += u32::from(value));
-            }
-            Rgb(sum.map(|value| ((value + FINE * FINE / 2) / (FINE * FINE)) as u8))
+        paint(side, |x, y| {
+            let hit = self.figures.iter().zip(centres).find(|(figure, [cx, cy])| {
+                let radius = figure.size.radius();
+                figure.shape.contains((x - cx) / radius, (y - cy) / radius)
+            });
+            hit.map_or(self.background, |(figure, _)| figure.colour)
         })
     }
 }

@@ -4,8 +4,10 @@
 //! cargo run --release --example text_to_image -- \
 //!     --seed 7 --out heart.png "a red heart, flat style"
 //! cargo run --release --example text_to_image -- --again heart.png --out again.png
+//! cargo run --release --example text_to_image -- --words
 //! ```
 mod again;
+mod known;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -28,24 +30,46 @@ use hart_pipeline::{
     TransformerWeights,
 };
 
+/// Arguments that say which images are made, and how.
+const OF_IMAGES: [&str; 20] = [
+    "prompts",
+    "seed",
+    "count",
+    "size",
+    "guidance",
+    "top_k",
+    "top_p",
+    "smooth",
+    "no_smooth",
+    "mask_passes",
+    "diffusion_steps",
+    "temperature",
+    "effort",
+    "precision",
+    "weights",
+    "padding_side",
+    "strip_height",
+    "enlarge",
+    "grid",
+    "preview",
+];
+
 /// Makes images of prompts.
 ///
 /// Exit code 0: all images were made. 1: something failed, and was said. 2: an argument is wrong.
 #[derive(Parser)]
 struct Arguments {
     /// What the images show.
-    #[arg(required_unless_present = "again", value_name = "PROMPT")]
+    #[arg(required_unless_present_any = ["again", "words"], value_name = "PROMPT")]
     prompts: Vec<String>,
     /// Make the image of this file again, from the settings in it, and say whether it is the same.
     /// A model that is not compiled in must be named.
-    #[arg(
-        long,
-        value_name = "FILE",
-        conflicts_with_all = ["prompts", "seed", "count", "size", "guidance", "top_k", "top_p",
-            "smooth", "no_smooth", "mask_passes", "diffusion_steps", "temperature", "effort", "precision",
-            "weights", "padding_side", "strip_height", "enlarge", "grid", "preview"]
-    )]
+    #[arg(long, value_name = "FILE", conflicts_with_all = OF_IMAGES)]
     again: Option<PathBuf>,
+    /// List the words that the model knows, one a line, instead of making images. A model that was
+    /// trained on text of all kinds has no such list.
+    #[arg(long, conflicts_with_all = OF_IMAGES, conflicts_with_all = ["again", "out"])]
+    words: bool,
     /// Folder of the model, with `llm/` and `tokenizer/` in it, or its name at the Hugging Face hub,
     /// `owner/name` or `owner/name@revision` [default: the small model compiled in].
     #[arg(long, value_name = "DIR|NAME")]
@@ -137,6 +161,7 @@ const EMBEDDED_ENLARGED: u32 = 8;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     exit(match &arguments.again {
+        _ if arguments.words => known::list_words(&arguments),
         Some(file) => again::make_again(file, &arguments),
         None => arguments.make(),
     })

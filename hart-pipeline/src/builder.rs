@@ -5,11 +5,16 @@ use std::path::{Path, PathBuf};
 use hart_core::checkpoint::LoadOptions;
 use hart_core::{Error, HartBackend, Precision, Result};
 
+#[cfg(feature = "embedded")]
+use crate::archive::Archive;
 use crate::backend::{DefaultBackend, OnBackend, on_device, start_threads};
 use crate::defaults::ModelDefaults;
+#[cfg(feature = "embedded")]
+use crate::embedded::{ARCHIVE, EMBEDDED};
 use crate::model::{HartModel, ModelCheckpoints, ModelConfig, TransformerWeights};
+use crate::observer::Observer;
 use crate::pipeline::{About, HartPipeline, LazyModel, batch_size, check_sizes};
-use crate::text::{PaddingSide, SystemPrompt, TextEncoder, TextEncoderOptions};
+use crate::text::{KnownWords, PaddingSide, SystemPrompt, TextEncoder, TextEncoderOptions};
 use crate::text_to_image::TextToImage;
 
 /// Says what a pipeline is loaded from and how. It ends in [`Self::build`], for a backend that is
@@ -164,6 +169,43 @@ impl PipelineBuilder {
     pub fn strip_height(mut self, rows: usize) -> Self {
         self.strip_height = Some(rows);
         self
+    }
+
+    /// The words that the model knows, in the order of the alphabet; `None` when it does not say,
+    /// like the released one, which has read more than can be listed. No weights are read, and of a
+    /// model at the hub none are fetched.
+    ///
+    /// ```
+    /// # #[cfg(feature = "embedded")] {
+    /// use hart_pipeline::HartPipeline;
+    ///
+    /// let words = HartPipeline::builder().embedded().known_words(&mut ())?.unwrap();
+    /// assert!(words.iter().any(|word| word == "banana"));
+    /// assert_eq!(words.nearest("bananna"), Some("banana"));
+    /// # }
+    /// # Ok::<(), hart_pipeline::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Self::build`], as far as these words are concerned.
+    pub fn known_words(&self, observer: &mut dyn Observer) -> Result<Option<KnownWords>> {
+        #[cfg(feature = "hub")]
+        match (&self.source, self.text_encoder_name.as_deref()) {
+            (Source::Hub(model), encoder) if self.text_encoder.is_none() => {
+                return self.words_at_hub(encoder, model, observer);
+            }
+            (_, Some(encoder)) => return self.words_at_hub(Some(encoder), "", observer),
+            _ => {}
+        }
+        let _ = observer;
+        match (&self.source, &self.text_encoder) {
+            (Source::Missing, _) => Err(Error::invalid("the model", "not named", "a folder")),
+            #[cfg(feature = "embedded")]
+            (Source::Embedded, _) => Archive::open(EMBEDDED, ARCHIVE)?.known_words().map(Some),
+            (Source::Folder(model), _) => KnownWords::open(self.text_folder(model)?),
+            #[cfg(feature = "hub")]
+            (Source::Hub(_), encoder) => encoder.as_ref().map_or(Ok(None), KnownWords::open),
+        }
     }
 
     /// Loads everything, on a device of backend `B`.

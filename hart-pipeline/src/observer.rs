@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use hart_core::{Error, Grid, Result};
 
 use crate::image::{Image, Pixels};
+use crate::text::UnknownWord;
 
 /// What happens while a request is worked on. Images are made in batches; `images` are the indices
 /// of a batch's images in the request. A model that is fetched by its name has events of its own.
@@ -24,8 +25,8 @@ pub enum Event<'a> {
     UnknownWords {
         /// Index of its image in the request.
         image: usize,
-        /// The words, in small letters.
-        words: &'a [String],
+        /// The words, each with the known one that is nearest.
+        words: &'a [UnknownWord],
     },
     /// An image will not be made; the others will.
     Refused {

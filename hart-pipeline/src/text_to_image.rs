@@ -9,6 +9,7 @@ use crate::image::Image;
 use crate::observer::{Observer, Outcome, Summary};
 use crate::pipeline::HartPipeline;
 use crate::request::Request;
+use crate::text::KnownWords;
 
 /// A pipeline on whatever backend: what [`HartPipeline::open`] gives.
 pub trait TextToImage: Send + Sync {
@@ -50,6 +51,9 @@ pub trait TextToImage: Send + Sync {
 
     /// The size of the images that the model was trained with, in pixels.
     fn image_size(&self) -> Grid;
+
+    /// The words that the model knows; `None` when it does not say, like the released one.
+    fn known_words(&self) -> Option<&KnownWords>;
 }
 
 impl<B: HartBackend> TextToImage for HartPipeline<B> {
@@ -85,5 +89,9 @@ impl<B: HartBackend> TextToImage for HartPipeline<B> {
 
     fn image_size(&self) -> Grid {
         self.image_size()
+    }
+
+    fn known_words(&self) -> Option<&KnownWords> {
+        self.text_encoder().known_words()
     }
 }

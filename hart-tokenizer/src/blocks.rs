@@ -5,7 +5,7 @@ use burn::nn::{GroupNorm, GroupNormConfig};
 use burn::tensor::{Tensor, backend::Backend};
 use hart_core::nn::{Convolution, ConvolutionConfig, Prepare};
 use hart_core::ops::{group_norm, swap_neighbours};
-use hart_core::{HartBackend, Precision};
+use hart_core::{HartBackend, Precision, Result};
 
 use crate::strips::Strips;
 
@@ -45,6 +45,16 @@ impl<B: Backend> ResidualBlock<B> {
             convolution_2: same_convolution(output, output, 3, device),
             shortcut: (input != output).then(|| same_convolution(input, output, 1, device)),
         }
+    }
+}
+
+impl<B: Backend> ResidualBlock<B> {
+    /// The same block, which adds nothing to its input until it is trained.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](hart_core::Error::Invalid) when it is prepared.
+    pub(crate) fn silent(self) -> Result<Self> {
+        Ok(Self { convolution_2: self.convolution_2.scale(0.0, 0.0)?, ..self })
     }
 }
 

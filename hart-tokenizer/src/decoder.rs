@@ -8,10 +8,11 @@ use burn::tensor::{Tensor, backend::Backend};
 use hart_core::nn::{Convolution, Prepare};
 use hart_core::ops::group_norm;
 use hart_core::tap::Tap;
-use hart_core::{HartBackend, Precision};
+use hart_core::{HartBackend, Precision, Result};
 
 use crate::blocks::{AttentionBlock, Middle, ResidualBlock, norm, run_blocks, same_convolution};
 use crate::config::AutoencoderConfig;
+use crate::finer::{identity, split_last};
 use crate::strips::Strips;
 
 /// Residual blocks of one level.
@@ -57,6 +58,23 @@ impl<B: Backend> Decoder<B> {
             norm: norm(groups, width(0), device),
             output: same_convolution(width(0), 3, 3, device),
         }
+    }
+}
+
+impl<B: Backend> Decoder<B> {
+    /// The same decoder before the finest level of `fresh` ([`crate::finer`]).
+    pub(crate) fn before(mut self, fresh: Self) -> Result<Self> {
+        let output = split_last(&self.output)?;
+        let [_, channels, _, _] = output.weight()?.dims();
+        self.levels[0].upsample = Some(identity(channels, &output.bias().device()));
+        let mut levels = fresh.levels;
+        levels.truncate(1);
+        for level in &mut levels {
+            let blocks = std::mem::take(&mut level.blocks).into_iter();
+            level.blocks = blocks.map(ResidualBlock::silent).collect::<Result<_>>()?;
+        }
+        levels.extend(self.levels);
+        Ok(Self { levels, output, ..self })
     }
 }
 

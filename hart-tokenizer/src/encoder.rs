@@ -3,13 +3,14 @@
 use burn::module::Module;
 use burn::nn::GroupNorm;
 use burn::tensor::{Tensor, backend::Backend};
-use hart_core::HartBackend;
 use hart_core::nn::{Convolution, ConvolutionConfig};
 use hart_core::ops::group_norm;
 use hart_core::tap::Tap;
+use hart_core::{HartBackend, Result};
 
 use crate::blocks::{AttentionBlock, Middle, ResidualBlock, norm, run_blocks, same_convolution};
 use crate::config::AutoencoderConfig;
+use crate::finer::split_first;
 
 /// Residual blocks of one level.
 const BLOCKS: usize = 2;
@@ -53,6 +54,22 @@ impl<B: Backend> Encoder<B> {
             norm: norm(groups, channels, device),
             output: same_convolution(channels, config.latent_channels, 3, device),
         }
+    }
+}
+
+impl<B: Backend> Encoder<B> {
+    /// The same encoder behind the first level of `fresh` ([`crate::finer`]).
+    pub(crate) fn behind(self, fresh: Self) -> Result<Self> {
+        let [input, downsample] = split_first(&fresh.input, &self.input)?;
+        let mut levels = fresh.levels;
+        levels.truncate(1);
+        for level in &mut levels {
+            let blocks = std::mem::take(&mut level.blocks).into_iter();
+            level.blocks = blocks.map(ResidualBlock::silent).collect::<Result<_>>()?;
+            level.downsample = Some(downsample.clone());
+        }
+        levels.extend(self.levels);
+        Ok(Self { input, levels, ..self })
     }
 }
 

@@ -9,6 +9,7 @@
 //! | [`resize`] | between the scales: area and bicubic resizing |
 //! | [`HybridTokenizer`] | the three together |
 //! | [`loss`], [`discriminator`] | what they are trained with |
+//! | [`finer`] | a trained tokenizer as the beginning of one for twice the pixels |
 //!
 //! Sections cited are those of [`hart_core::arithmetic`].
 //!
@@ -38,6 +39,7 @@ pub mod config;
 pub mod decoder;
 pub mod discriminator;
 pub mod encoder;
+pub mod finer;
 pub mod loss;
 mod names;
 pub mod quantizer;

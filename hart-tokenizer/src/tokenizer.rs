@@ -85,6 +85,23 @@ impl<B: Backend> HybridTokenizer<B> {
         })
     }
 
+    /// A tokenizer of twice the pixels, with as many tokens, that does what this one of `config`
+    /// does ([`crate::finer`]); what is new in it and of no effect yet follows from a seed. Its
+    /// configuration is [`AutoencoderConfig::finer`].
+    ///
+    /// # Errors
+    /// Those of that, and [`Error::Invalid`] when the tokenizer is prepared.
+    pub fn finer(self, config: &AutoencoderConfig, seed: u64) -> Result<Self> {
+        let device = self.before_quantizer.bias().device();
+        let fresh = Self::init(&config.finer()?, &device).initialize(seed)?;
+        Ok(Self {
+            encoder: self.encoder.behind(fresh.encoder)?,
+            decoder: self.decoder.before(fresh.decoder)?,
+            downsampling: fresh.downsampling,
+            ..self
+        })
+    }
+
     /// The size of the images it is made for, in pixels.
     pub fn image_size(&self) -> Grid {
         self.quantizer.scales().latent().times(self.downsampling)

@@ -26,16 +26,8 @@ impl<B: HartBackend> Scores<'_, B> {
         let captions: Vec<String> = chosen.iter().map(|t| t.record.captions[0].clone()).collect();
         let painted = self.painter.paint("heldout-background", &captions)?;
         // Looked up among all objects on that background.
-        let mut galleries = BTreeMap::new();
-        for colour in Colour::ALL {
-            let on = self
-                .train
-                .iter()
-                .chain(all)
-                .filter(|truth| truth.is_object() && truth.text("background") == colour.name());
-            let entries = on.map(|truth| (truth.label(), truth.image.clone()));
-            galleries.insert(colour.name(), Gallery::new(entries));
-        }
+        let galleries: BTreeMap<&str, _> =
+            Colour::ALL.iter().map(|colour| (colour.name(), self.gallery_on(*colour))).collect();
         let (mut colours, mut concepts, mut both) = (0, 0, 0);
         for (truth, image) in chosen.iter().zip(&painted) {
             let background = truth.text("background");

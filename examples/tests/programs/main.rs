@@ -1,11 +1,14 @@
 //! The programs that the README names, as a user starts them.
 
 mod edit;
+#[cfg(feature = "train")]
+mod grown;
 mod inspect;
 mod models;
 #[cfg(feature = "hub")]
 mod named;
 mod output;
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

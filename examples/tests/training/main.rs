@@ -1,6 +1,7 @@
 //! The programs as a user runs them: training on the sample of the repository, killed and continued,
 //! with damaged data and a full disk; models converted.
 
+mod captions;
 mod conversion;
 mod experiments;
 #[cfg(unix)]
@@ -58,13 +59,14 @@ fn a_tokenizer_learns_and_goes_on_exactly_after_a_kill() {
 fn a_model_learns_goes_on_exactly_after_a_kill_and_makes_images() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let tokenizer = trained_tokenizer().join("tokenizer/tokenizer");
-    let experiment = hart_experiment(folder.path(), "whole", &tokenizer, "");
+    let made = format!("captions = {:?}", captions::file("captions.toml"));
+    let experiment = hart_experiment(folder.path(), "whole", &tokenizer, &made);
     succeeds("train_hart", &[&experiment]);
     let whole = folder.path().join("whole");
     let losses = column(&whole, "loss");
     assert!(mean(&losses[14..]) < mean(&losses[..4]), "{losses:?}");
 
-    let experiment = hart_experiment(folder.path(), "killed", &tokenizer, "");
+    let experiment = hart_experiment(folder.path(), "killed", &tokenizer, &made);
     let killed = folder.path().join("killed");
     kill_after_first_snapshot("train_hart", &experiment, &killed);
     succeeds("train_hart", &[&experiment]);
@@ -153,6 +155,19 @@ fn damaged_data_is_refused_by_name() {
     assert!(said.contains("typo.toml") && said.contains("safe_every"), "{said}");
     let said = changed("shares", "partial_share = 0.3", "partial_share = 0.7");
     assert!(said.contains("shares.toml [loss]: `discrete_share + partial_share` is 1.1"), "{said}");
+}
+
+#[test]
+fn an_adversary_that_has_no_patch_to_judge_is_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let experiment = tokenizer_experiment(folder.path(), "small", &sample());
+    let text = fs::read_to_string(&experiment).expect("an experiment");
+    fs::write(&experiment, text.replace("[1, 2, 6]", "[1, 2, 4]")).expect("a writable folder");
+    let said = fails("train_tokenizer", &[&experiment]);
+    let expected =
+        "small.toml [loss]: `adversarial` is 0.1, expected 0 for images of 16 × 16 pixels";
+    assert!(said.contains(expected), "{said}");
+    assert!(!folder.path().join("small").exists());
 }
 
 #[test]

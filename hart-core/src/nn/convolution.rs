@@ -49,6 +49,12 @@ impl ConvolutionConfig {
         Convolution { weight: Weight::Plain(layer.weight), bias, config: *self }
     }
 
+    /// A layer with these weights `[out, in, kernel, kernel]` and this bias `[out]`.
+    pub fn with<B: Backend>(&self, weight: Tensor<B, 4>, bias: Tensor<B, 1>) -> Convolution<B> {
+        let weight = Weight::Plain(Param::from_tensor(weight));
+        Convolution { weight, bias: Param::from_tensor(bias), config: *self }
+    }
+
     /// What is left to the convolution when an uneven padding was added before.
     fn options(&self) -> ConvolutionOptions {
         let [top, left, bottom, right] = self.padding;

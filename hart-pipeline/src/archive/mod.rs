@@ -6,7 +6,7 @@ mod planes;
 mod unpack;
 
 use std::io::{Cursor, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hart_ar::TransformerConfig;
 use hart_core::checkpoint::{Checkpoint, LoadOptions};
@@ -18,6 +18,7 @@ use hart_tokenizer::AutoencoderConfig;
 use crate::defaults::ModelDefaults;
 use crate::model::{HartModel, ModelCheckpoints, ModelConfig, TransformerWeights};
 use crate::pipeline::{HartPipeline, PipelineParts};
+use crate::text::words::{SYNONYMS, WORDS, parse_synonyms};
 use crate::text::{KnownWords, PromptTokenizer, Qwen2, TextEncoder, TextEncoderConfig};
 
 pub use pack::pack;
@@ -92,14 +93,24 @@ impl<'a> Archive<'a> {
         let tokenizer = self.file("text/tokenizer.json")?;
         let tokenizer =
             PromptTokenizer::parse(&tokenizer, &self.file("text/tokenizer_config.json")?)?;
-        let words = String::from_utf8(self.file("text/words.txt")?)
-            .map_err(|error| Error::malformed(format!("{}/text/words.txt", self.name), error))?;
         let text = TextEncoderConfig::read(&self.config("text/config.json")?)?;
         let weights = self.weights("text/model.safetensors")?;
         let model = Qwen2::init(&text, device).load(&weights, options)?;
         let tokens = config.transformer.context_tokens;
         let encoder = TextEncoder::new(tokenizer, model, tokens, &defaults.system_prompt)?;
-        Ok(encoder.with_known_words(KnownWords::parse(&words)))
+        Ok(encoder.with_known_words(self.known_words()?))
+    }
+
+    /// The words that the model knows.
+    pub(crate) fn known_words(&mut self) -> Result<KnownWords> {
+        let [words, synonyms] = [WORDS, SYNONYMS].map(|name| format!("text/{name}"));
+        let path = |file: &str| PathBuf::from(format!("{}/{file}", self.name));
+        let (path, other) = (path(&words), path(&synonyms));
+        let known = KnownWords::from_bytes(&path, self.file(&words)?)?;
+        if self.files.index_for_name(&synonyms).is_none() {
+            return Ok(known);
+        }
+        known.with_synonyms(parse_synonyms(&other, &self.file(&synonyms)?)?, &other)
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) const PLAIN: [&str; 7] = [
     "text/tokenizer_config.json",
     "text/words.txt",
 ];
+/// One that a folder may have as well.
+const OPTIONAL: &str = "text/synonyms.json";
 
 /// Packs a model's folder, with its text encoder in `text/`: the mean of the weights alone, in 16
 /// bits, whose high and low bytes are stored apart. The same folder gives the same bytes. Returns
@@ -36,7 +38,8 @@ pub(super) const PLAIN: [&str; 7] = [
 pub fn pack(folder: impl AsRef<Path>) -> Result<(Vec<u8>, usize)> {
     let folder = folder.as_ref();
     let mut files = BTreeMap::new();
-    for name in PLAIN {
+    let optional = folder.join(OPTIONAL).is_file().then_some(OPTIONAL);
+    for name in PLAIN.into_iter().chain(optional) {
         let path = folder.join(name);
         let bytes = std::fs::read(&path).map_err(|error| Error::io(&path, error))?;
         files.insert(name.to_string(), bytes);

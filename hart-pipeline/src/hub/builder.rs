@@ -7,6 +7,7 @@ use super::{Hub, HubName, Repository, TEXT_ENCODER, files};
 use crate::builder::{PipelineBuilder, Source};
 use crate::observer::Observer;
 use crate::pipeline::HartPipeline;
+use crate::text::KnownWords;
 
 impl<B: HartBackend> HartPipeline<B> {
     /// The model of this name at the Hugging Face hub, such as `mit-han-lab/hart-0.7b-1024px` or
@@ -77,6 +78,27 @@ impl PipelineBuilder {
             self.text_encoder_name = None;
         }
         Ok(self)
+    }
+
+    /// The words that the text encoder of this name, or that of the model of this name, knows: only
+    /// its lists of words are fetched.
+    pub(crate) fn words_at_hub(
+        &self,
+        encoder: Option<&str>,
+        model: &str,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<KnownWords>> {
+        let (name, folder) = match encoder {
+            Some(encoder) => (encoder, ""),
+            None => (model, "text/"),
+        };
+        let hub = self.hub.clone().unwrap_or_default();
+        let client = Client::new(&hub);
+        let repository = Repository::open(&client, &name.parse()?, observer)?;
+        match repository.fetch_words(folder, observer)? {
+            Some(folder) => KnownWords::open(folder),
+            None => Ok(None),
+        }
     }
 
     /// The name of the text encoder that is to be fetched, if one is.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::model::TransformerWeights;
+use crate::text::words::{SYNONYMS, WORDS};
 
 /// The weights that a folder has in shards are listed in this file.
 const INDEX: &str = "model.safetensors.index.json";
@@ -82,7 +83,8 @@ impl Picker<'_> {
         self.needs(&format!("{folder}config.json"))?;
         self.needs(&format!("{folder}tokenizer.json"))?;
         self.takes(&format!("{folder}tokenizer_config.json"));
-        self.takes(&format!("{folder}words.txt"));
+        self.takes(&format!("{folder}{WORDS}"));
+        self.takes(&format!("{folder}{SYNONYMS}"));
         self.weights(folder)
     }
 
@@ -125,12 +127,14 @@ mod tests {
 
     #[test]
     fn a_model_may_bring_its_text_encoder_in_shards() {
-        let text = "text/config.json text/tokenizer.json text/words.txt \
+        let text = "text/config.json text/tokenizer.json text/words.txt text/synonyms.json \
                     text/model.safetensors.index.json text/model-00001-of-00002.safetensors";
         let listed = listed(&format!("{RELEASED} {text} generation.json"));
         let wanted = of_model(&listed, TransformerWeights::Auto, true).expect("all is there");
         assert_eq!(wanted.indices, ["text/model.safetensors.index.json"]);
-        assert!(wanted.small.contains(&"text/words.txt".to_string()));
+        for name in ["text/words.txt", "text/synonyms.json"] {
+            assert!(wanted.small.contains(&name.to_string()), "{name}");
+        }
         let alone = of_model(&listed, TransformerWeights::Auto, false).expect("all is there");
         assert_eq!(alone.small.iter().filter(|name| name.starts_with("text/")).count(), 0);
         assert!(alone.small.contains(&"generation.json".to_string()));

@@ -45,6 +45,7 @@ use hart_core::{Error, Result};
 
 use crate::model::TransformerWeights;
 use crate::observer::{Event, Observer, tell};
+use crate::text::words::{SYNONYMS, WORDS};
 use cache::{Cache, make_folder_of};
 use check::Identity;
 use client::Client;
@@ -149,6 +150,19 @@ impl<'a> Repository<'a> {
     fn fetch_text_encoder(&self, observer: &mut dyn Observer) -> Result<PathBuf> {
         let wanted = files::of_text_encoder(&self.listed);
         self.fetch(wanted, "a Qwen2 text encoder", observer)
+    }
+
+    /// Fetches the lists of words in a folder, and gives that folder; `None` without such a list.
+    fn fetch_words(&self, folder: &str, observer: &mut dyn Observer) -> Result<Option<PathBuf>> {
+        let at = self.cache.snapshot(self.pinned.revision());
+        for name in [WORDS, SYNONYMS].map(|name| format!("{folder}{name}")) {
+            if self.listed.contains(&name) {
+                self.fetch_file(&at, &name, observer)?;
+            } else if name.ends_with(WORDS) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(at.join(folder)))
     }
 
     /// Fetches what is wanted and not there yet, and gives the folder it is in. `kind` is what the

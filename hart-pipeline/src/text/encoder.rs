@@ -14,7 +14,7 @@ use super::names::open_checkpoint;
 use super::system_prompt::SystemPrompt;
 use super::tokenize::{PromptTokenizer, TokenizedPrompt};
 use super::tokenizer_file::PaddingSide;
-use super::words::KnownWords;
+use super::words::{KnownWords, UnknownWord};
 
 /// How a text encoder is loaded.
 #[derive(Debug, Clone, Default)]
@@ -177,9 +177,14 @@ impl<B: HartBackend> TextEncoder<B> {
         Self { words: Some(words), ..self }
     }
 
-    /// The words of a prompt that the model has never seen; none when it does not say which it has
-    /// seen, like the released one.
-    pub fn unknown_words(&self, prompt: &str) -> Vec<String> {
+    /// The words it knows; `None` when it does not say, like the released one.
+    pub fn known_words(&self) -> Option<&KnownWords> {
+        self.words.as_ref()
+    }
+
+    /// The words of a prompt that the model has never seen, each with the known one that is nearest;
+    /// none when it does not say which it has seen.
+    pub fn unknown_words(&self, prompt: &str) -> Vec<UnknownWord> {
         self.words.as_ref().map_or_else(Vec::new, |words| words.unknown(prompt))
     }
 

@@ -27,4 +27,4 @@ pub use names::{NAMES, open_checkpoint};
 pub use system_prompt::SystemPrompt;
 pub use tokenize::{PromptTokenizer, TokenizedPrompt};
 pub use tokenizer_file::PaddingSide;
-pub use words::KnownWords;
+pub use words::{KnownWords, UnknownWord};

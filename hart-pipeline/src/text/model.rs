@@ -1,6 +1,6 @@
 //! Qwen2: a causal transformer with grouped keys and values.
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::nn::{Embedding, EmbeddingConfig};
 use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
 use hart_core::checkpoint::{Checkpoint, LoadOptions, check, load_part, load_parts};
@@ -93,6 +93,25 @@ impl<B: Backend> Qwen2<B> {
             _ if path.ends_with("bias") => Start::Constant(0.0),
             _ => Start::AsMade,
         })
+    }
+}
+
+#[cfg(feature = "train")]
+impl<B: Backend> Qwen2<B> {
+    /// The same model with a further token for each pair of tokens, in between the two.
+    pub(crate) fn with_tokens(mut self, pairs: &[[usize; 2]]) -> Self {
+        let rows = self.embedding.weight.val();
+        let (device, [_, width]) = (rows.device(), rows.dims());
+        let mut values: Vec<f32> = rows.into_data().iter::<f32>().collect();
+        for [one, other] in pairs {
+            let between = |i: usize| (values[one * width + i] + values[other * width + i]) / 2.0;
+            let row: Vec<f32> = (0..width).map(between).collect();
+            values.extend(row);
+        }
+        let shape = [values.len() / width, width];
+        let rows = Tensor::from_data(TensorData::new(values, shape), &device);
+        self.embedding.weight = Param::from_tensor(rows);
+        self
     }
 }
 

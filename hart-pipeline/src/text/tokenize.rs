@@ -114,13 +114,17 @@ impl PromptTokenizer {
     /// or stored it makes no difference.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a prompt without any visible character, or when the tokenizer fails.
+    /// [`Error::Invalid`] for a prompt without any visible character or any token, or when the
+    /// tokenizer fails.
     pub fn tokenize(&self, prompt: &str, length: usize) -> Result<TokenizedPrompt> {
         let prompt = single_blanks(prompt);
         if prompt.is_empty() {
             return Err(Error::invalid("the prompt", "empty", "some text"));
         }
         let mut tokens = self.ids(reachable(&prompt, length))?;
+        if tokens.is_empty() {
+            return Err(Error::invalid("the prompt", format!("`{prompt}`"), "a word or more"));
+        }
         let count = tokens.len();
         tokens.truncate(length);
         let pads = std::iter::repeat_n(self.pad, length - tokens.len());

@@ -34,6 +34,7 @@
 //! | `run` | that folder, its metrics and snapshots, and the loop over steps |
 //! | `optimizer` | AdamW in two groups, clipping, the running mean of the weights |
 //! | `data` | images with captions |
+//! | `captions` | captions as people write them, made anew for every step |
 //!
 //! A run is a folder. It holds the experiment, `metrics.csv`, images made during training, and
 //! snapshots from which it is continued exactly: every random draw has an address made of the seed
@@ -41,6 +42,8 @@
 //! given. A snapshot is whole or not there, and one that was damaged later is passed over; a run whose
 //! data or settings have changed is not continued unless that is asked for. Nothing is printed: progress goes to a `TrainingObserver`.
 
+#[cfg(feature = "train")]
+pub mod captions;
 #[cfg(feature = "train")]
 pub mod data;
 #[cfg(feature = "train")]

@@ -48,6 +48,14 @@ pub enum Notice {
         /// All of them.
         of: usize,
     },
+    /// The grammar makes no caption of some records: they keep those of their own.
+    #[non_exhaustive]
+    Uncaptioned {
+        /// How many.
+        count: usize,
+        /// All of them.
+        of: usize,
+    },
 }
 
 impl fmt::Display for Notice {
@@ -69,6 +77,10 @@ impl fmt::Display for Notice {
             Self::SkippedRecords { count, of } => {
                 write!(f, "{count} of {of} records are skipped: their images cannot be read")
             }
+            Self::Uncaptioned { count, of } => write!(
+                f,
+                "the grammar makes no caption of {count} of {of} records: they keep their own"
+            ),
         }
     }
 }

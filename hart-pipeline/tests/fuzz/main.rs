@@ -122,6 +122,8 @@ tests!(
     config,
     experiment,
     records,
+    grammar,
+    synonyms,
     tokenizer,
     image,
     settings,

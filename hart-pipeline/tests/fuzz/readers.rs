@@ -13,8 +13,9 @@ use hart_diffusion::ResidualHeadConfig;
 use hart_pipeline::archive::{Existing, unpack};
 use hart_pipeline::backend::Flex;
 use hart_pipeline::image::ReadOptions;
-use hart_pipeline::text::{PromptTokenizer, TextEncoderConfig};
-use hart_pipeline::training::data::Records;
+use hart_pipeline::text::{KnownWords, PromptTokenizer, TextEncoderConfig};
+use hart_pipeline::training::captions::CaptionGrammar;
+use hart_pipeline::training::data::{Record, Records};
 use hart_pipeline::training::hart::HartExperiment;
 use hart_pipeline::training::tokenizer::TokenizerExperiment;
 use hart_pipeline::{HartPipeline, ImageSettings, ModelDefaults};
@@ -45,7 +46,7 @@ const fn reader(name: &'static str, read: fn(&Path, &[u8]) -> Check) -> Reader {
     Reader { name, read }
 }
 
-pub(crate) const READERS: [Reader; 13] = [
+pub(crate) const READERS: [Reader; 15] = [
     reader("safetensors", safetensors),
     reader("torch", torch),
     reader("pickle", pickle),
@@ -53,6 +54,8 @@ pub(crate) const READERS: [Reader; 13] = [
     reader("config", config),
     reader("experiment", experiment),
     reader("records", records),
+    reader("grammar", grammar),
+    reader("synonyms", synonyms),
     reader("tokenizer", tokenizer),
     reader("image", image),
     reader("settings", settings),
@@ -142,6 +145,33 @@ fn experiment(folder: &Path, bytes: &[u8]) -> Check {
 fn records(folder: &Path, bytes: &[u8]) -> Check {
     write(folder, "a.png", b"");
     Records::open(write(folder, "x.jsonl", bytes)).into()
+}
+
+/// A grammar, and captions by it.
+fn grammar(folder: &Path, bytes: &[u8]) -> Check {
+    const RECORD: &str = r#"{"image": "a.png", "captions": ["a cat"], "kind": "pair",
+        "style": "flat", "relation": "left of", "inverse": "right of",
+        "things": [["a cat"], ["an owl", "cherries"]]}"#;
+    let record: Record = serde_json::from_str(RECORD).expect("a record");
+    let read = CaptionGrammar::open(write(folder, "x.toml", bytes)).map(|grammar| {
+        let _ = (grammar.check([&record].into_iter()), grammar.words([&record].into_iter()));
+        for step in 0..4 {
+            let _ =
+                (grammar.caption(&record, 1, [step, 0]), grammar.withheld(&record, 1, [step, 0]));
+        }
+    });
+    read.into()
+}
+
+/// A list of synonyms beside one of words.
+fn synonyms(folder: &Path, bytes: &[u8]) -> Check {
+    write(folder, "words.txt", b"a\ncat\nred\ncar\n");
+    write(folder, "synonyms.json", bytes);
+    let read = KnownWords::open(folder).map(|known| {
+        let known = known.expect("there is a list of words");
+        known.unknown("a feline, a red cab & Größe")
+    });
+    read.into()
 }
 
 fn tokenizer(_: &Path, bytes: &[u8]) -> Check {

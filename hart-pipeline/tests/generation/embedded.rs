@@ -56,16 +56,19 @@ fn a_seed_gives_the_same_bytes_and_another_one_others() {
 
 #[test]
 fn words_it_never_saw_are_reported() {
-    let request = Request::batch(["a baroque heart, flat style", "a red heart, flat style"]);
+    let request = Request::batch(["a baroque elefant, flat style", "a red heart, flat style"]);
     let mut reported = vec![];
     let made = EMBEDDED.generate_with(&request, &mut |event: Event<'_>| {
         if let Event::UnknownWords { image, words } = event {
-            reported.push((image, words.to_vec()));
+            reported.push((image, words.iter().map(ToString::to_string).collect::<Vec<_>>()));
         }
         ControlFlow::Continue(())
     });
     assert_eq!(made.expect("images").len(), 2);
-    assert_eq!(reported, [(0, vec!["baroque".to_string()])]);
+    assert_eq!(
+        reported,
+        [(0, vec!["`baroque`".to_string(), "`elefant` (try `elephant`)".to_string()])]
+    );
 }
 
 #[test]

@@ -92,6 +92,31 @@ fn the_other_weights_are_fetched_only_when_asked_for() {
 }
 
 #[test]
+fn the_words_of_a_model_come_without_its_weights() {
+    let (server, cache) = (server(), folder());
+    let words = |model: &str| {
+        let builder = HartPipeline::builder().pretrained(model).hub(hub(&server, cache.path()));
+        builder.known_words(&mut ()).expect("an answer")
+    };
+    assert_eq!(words(MODEL), None);
+    let mut files = files_of(&fixture("hart-tiny"));
+    for (name, bytes) in files_of(&fixture("qwen-tiny")) {
+        files.insert(format!("text/{name}"), bytes);
+    }
+    files.insert("text/words.txt".to_string(), b"dog\ncat\n".to_vec());
+    files.insert("text/synonyms.json".to_string(), b"{\"feline\": \"cat\"}".to_vec());
+    server.add("me/words", "main", files);
+    server.seen();
+    let known = words("me/words").expect("words");
+    assert_eq!(known.iter().collect::<Vec<_>>(), ["cat", "dog"]);
+    assert_eq!(known.nearest("feline"), Some("cat"));
+    let seen: Vec<String> = server.seen().into_iter().map(|seen| seen.path).collect();
+    assert!(seen.iter().any(|path| path.ends_with("text/words.txt")), "{seen:?}");
+    let weights = ["safetensors", ".bin", "/store"];
+    assert!(!seen.iter().any(|path| weights.iter().any(|part| path.contains(part))), "{seen:?}");
+}
+
+#[test]
 fn a_branch_that_moved_is_followed_and_a_commit_is_not() {
     let (server, cache) = (server(), folder());
     let hub = hub(&server, cache.path());

@@ -96,6 +96,7 @@ impl<B: HartBackend> FineTune<B> {
         let batches = Batches {
             data,
             new: None,
+            grammar: None,
             system: unchanged.system_ids(config.context_tokens)?,
             prompts: unchanged.prompts.clone(),
             shape: Shape {

@@ -1,5 +1,6 @@
 //! Makes the batches of steps.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use super::batch::Batch;
 use super::experiment::ResidualFrom;
 use super::tokens::TokenCache;
 use crate::text::PromptTokenizer;
+use crate::training::captions::CaptionGrammar;
 use crate::training::data::{Order, Prefetch, Records};
 use crate::training::draws::StepDraws;
 
@@ -18,6 +20,8 @@ use crate::training::draws::StepDraws;
 const SPOILING: u64 = 140;
 /// The stream of a seed that decides where new records are trained on.
 const NEW: u64 = 141;
+/// The stream of a seed that decides which images have a caption of their own.
+const OWN_CAPTION: u64 = 142;
 /// The seed of validation draws.
 const VALIDATION: u64 = 0x5eed;
 
@@ -44,7 +48,7 @@ pub(in crate::training) struct Shape {
 /// from.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::training) struct Rates {
-    /// It has its first caption.
+    /// It has its first caption, or with a grammar any of its own.
     pub(in crate::training) plain: f64,
     /// An input code is replaced by another.
     pub(in crate::training) spoiled: f64,
@@ -59,6 +63,8 @@ pub(in crate::training) struct Batches {
     pub(in crate::training) data: Arc<DataSet>,
     /// Records that take the place of others with this probability.
     pub(in crate::training) new: Option<(Arc<DataSet>, f64)>,
+    /// What makes captions, for all but a share of the images.
+    pub(in crate::training) grammar: Option<Arc<CaptionGrammar>>,
     pub(in crate::training) prompts: PromptTokenizer,
     /// The tokens of the system prompt.
     pub(in crate::training) system: Vec<u32>,
@@ -71,7 +77,7 @@ impl Batches {
     /// Of other records, for measuring: first captions, nothing spoiled, no prompt withheld.
     pub(super) fn for_validation(&self, data: Arc<DataSet>) -> Self {
         let rates = Rates { plain: 1.0, spoiled: 0.0, dropped: 0.0, ..self.rates };
-        Self { data, new: None, seed: VALIDATION, rates, ..self.clone() }
+        Self { data, new: None, grammar: None, seed: VALIDATION, rates, ..self.clone() }
     }
 
     /// How many records there are.
@@ -98,8 +104,7 @@ impl Batches {
             .enumerate()
             .map(|(place, (data, item))| {
                 let address = [step, place as u64];
-                let caption = data.records.caption(*item, self.rates.plain, self.seed, address);
-                self.prompts.tokenize(caption, *context_tokens)
+                self.prompts.tokenize(&self.caption(&data.records, *item, address), *context_tokens)
             })
             .collect();
         let codes: Vec<Vec<usize>> =
@@ -119,6 +124,17 @@ impl Batches {
             draws,
             codes,
         })
+    }
+
+    /// The caption of a record in some step: its own, or one that the grammar makes.
+    fn caption<'a>(&self, records: &'a Records, item: usize, address: [u64; 2]) -> Cow<'a, str> {
+        let own = || Cow::Borrowed(records.caption(item, self.rates.plain, self.seed, address));
+        let Some(grammar) = &self.grammar else { return own() };
+        let mut draws = generator(self.seed, OWN_CAPTION, address);
+        if uniform(draws.next_u64()) < self.rates.plain {
+            return own();
+        }
+        grammar.caption(records.get(item), self.seed, address).map_or_else(own, Cow::Owned)
     }
 
     /// The record for a place of a batch: that of the order, or a new one instead.

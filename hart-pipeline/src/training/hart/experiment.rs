@@ -11,6 +11,7 @@ use super::configs::Configs;
 use super::words::vocabulary;
 use crate::defaults::ModelDefaults;
 use crate::text::SystemPrompt;
+use crate::training::captions::CaptionGrammar;
 use crate::training::experiment::{check, check_shares, check_weights, read};
 use crate::training::optimizer::OptimizerSettings;
 use crate::training::run::RunSettings;
@@ -63,7 +64,11 @@ pub struct DataSettings {
     pub validation_images: usize,
     /// The folder of the tokenizer.
     pub tokenizer: PathBuf,
-    /// The share of steps in which an image has its first caption.
+    /// A grammar that makes captions as people write them, anew for every step
+    /// ([`CaptionGrammar`](crate::training::captions::CaptionGrammar)).
+    pub captions: Option<PathBuf>,
+    /// The share of steps in which an image has its first caption; with `captions`, the share in
+    /// which it has a caption of its own, by the same share its first one.
     #[serde(default = "half")]
     pub plain_captions: f64,
     /// A model to start from, with its text encoder in `text/`.
@@ -195,9 +200,13 @@ impl HartExperiment {
         Ok(())
     }
 
-    /// As [`Self::check`], with `hart` and `text` if the tokenizer is there.
+    /// As [`Self::check`], with the grammar of captions if it is there, and with `hart` and `text`
+    /// if the tokenizer is.
     fn check_all(&self) -> Result<()> {
         self.check()?;
+        if let Some(captions) = self.data.captions.as_ref().filter(|path| path.is_file()) {
+            CaptionGrammar::open(captions)?;
+        }
         let is_there = self.data.tokenizer.join("config.json").is_file();
         if is_there { Configs::check(self) } else { Ok(()) }
     }
@@ -215,6 +224,7 @@ impl DataSettings {
             validation: validation.into(),
             validation_images: some(),
             tokenizer: tokenizer.into(),
+            captions: None,
             plain_captions: half(),
             start_from: None,
             new: None,

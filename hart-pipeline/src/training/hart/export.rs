@@ -42,9 +42,7 @@ pub(super) fn export<B: Backend>(
     }
     json("text/config.json", &configs.text_json)?;
     save_safetensors(folder.join("text/model.safetensors"), &tensors(&mean.text, &NAMES)?)?;
-    write_atomically(folder.join("text/tokenizer.json"), &words.tokenizer)?;
-    write_atomically(folder.join("text/tokenizer_config.json"), &words.config)?;
-    write_atomically(folder.join("text/words.txt"), words.words.as_bytes())?;
+    words.write(&folder.join("text"))?;
     json("generation.json", &experiment.samples.generation_json())
 }
 

@@ -26,6 +26,7 @@
 //! # Ok::<(), hart_pipeline::Error>(())
 //! ```
 
+mod add_words;
 mod batch;
 mod batches;
 mod configs;
@@ -34,6 +35,7 @@ mod experiment;
 mod export;
 mod learner;
 mod part;
+mod spelling;
 mod token_files;
 mod tokens;
 mod training;
@@ -41,6 +43,7 @@ mod words;
 
 use hart_core::{HartBackend, Result};
 
+pub use add_words::add_words;
 pub(super) use batches::{Batches, DataSet, Rates, Shape};
 pub use experiment::{
     DataSettings, HartExperiment, LearnerPart, LossSettings, ResidualFrom, SampleSettings,

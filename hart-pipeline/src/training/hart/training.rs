@@ -69,7 +69,7 @@ impl<B: HartBackend> HartTraining<B> {
         let train = encoder.encode(sets.train, "train")?;
         let new = sets.new.map(|new| encoder.encode(new, "new")).transpose()?;
         let validation = encoder.encode(sets.validation, "validation")?;
-        let train = batches(experiment, &configs, &words, train, new)?;
+        let train = batches(experiment, &configs, &words, train, new, sets.grammar)?;
         let validation = train.for_validation(validation);
         // Every part of a batch has draws of its own.
         let parts = run.settings.accumulate;
@@ -200,7 +200,7 @@ fn begin<B: HartBackend>(
     snapshot: Option<&Snapshot>,
     device: &B::Device,
 ) -> Result<(TextFiles, Configs, Trainee<Autodiff<B>, Learner<Autodiff<B>>>)> {
-    let words = words::begin(experiment, snapshot, &sets.train, sets.new.as_ref())?;
+    let words = words::begin(experiment, snapshot, &sets.texts())?;
     let configs = Configs::read(experiment, words.tokenizer()?.vocabulary())?;
     // Weights to start from are read for a new run alone.
     let start_from = experiment.data.start_from.as_deref().filter(|_| snapshot.is_none());

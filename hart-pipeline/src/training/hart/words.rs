@@ -1,19 +1,18 @@
 //! A small text tokenizer learned from captions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::Path;
 
-use hart_core::{Error, Result};
+use hart_core::{Error, Result, write_atomically};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use tokenizers::models::bpe::{BPE, BpeTrainer};
-use tokenizers::normalizers::{Lowercase, NFC, Sequence};
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::{AddedToken, TokenizerBuilder};
 
 use super::experiment::HartExperiment;
-use crate::text::PromptTokenizer;
-use crate::text::words::words;
+use super::spelling;
+use crate::text::words::{SYNONYMS, WORDS, parse_synonyms, words};
+use crate::text::{KnownWords, PromptTokenizer};
+use crate::training::captions::CaptionGrammar;
 use crate::training::data::Records;
 use crate::training::experiment::refuse;
 use crate::training::run::Snapshot;
@@ -25,23 +24,66 @@ const LEAST: usize = 257;
 
 /// Tokens of a vocabulary that is learned, when the experiment does not say.
 const VOCABULARY: usize = 2048;
+/// How many captions the grammar makes of each record for a vocabulary to be learned from.
+const MADE: u64 = 4;
 /// The file of a snapshot.
 pub(super) const FILE: &str = "words.json";
+
+/// Where captions come from.
+pub(super) struct Texts<'a> {
+    pub(super) train: &'a Records,
+    pub(super) new: Option<&'a Records>,
+    pub(super) grammar: Option<&'a CaptionGrammar>,
+}
+
+impl Texts<'_> {
+    /// The captions that records have of their own.
+    fn own(&self) -> impl Iterator<Item = &str> + Clone + Send {
+        self.train.captions().chain(self.new.into_iter().flat_map(Records::captions))
+    }
+
+    /// Some captions that the grammar makes of each record.
+    fn made(&self) -> impl Iterator<Item = String> {
+        let records = self.train.iter().chain(self.new.into_iter().flat_map(Records::iter));
+        self.grammar.into_iter().flat_map(move |grammar| {
+            records.clone().enumerate().flat_map(move |(index, record)| {
+                let caption = move |draw| grammar.caption(record, 0, [index as u64, draw]);
+                (0..MADE).filter_map(caption)
+            })
+        })
+    }
+
+    /// All words of captions, but for those that are made up.
+    fn words(&self) -> BTreeSet<String> {
+        let mut found: BTreeSet<String> = self.own().flat_map(words).collect();
+        if let Some(grammar) = self.grammar {
+            let records = self.train.iter().chain(self.new.into_iter().flat_map(Records::iter));
+            found.extend(grammar.words(records));
+        }
+        found
+    }
+}
 
 /// The text tokenizer: of the run that is continued, of the model that is started from, or learned
 /// from the captions.
 pub(super) fn begin(
     experiment: &HartExperiment,
     snapshot: Option<&Snapshot>,
-    train: &Records,
-    new: Option<&Records>,
+    texts: &Texts<'_>,
 ) -> Result<TextFiles> {
-    let captions = train.captions().chain(new.into_iter().flat_map(Records::captions));
-    match (snapshot, &experiment.data.start_from) {
-        (Some(snapshot), _) => TextFiles::from_bytes(&snapshot.read(FILE)?),
-        (None, Some(model)) => Ok(TextFiles::open(&model.join("text"))?.with_captions(captions)),
-        (None, None) => TextFiles::learn(captions, vocabulary(&experiment.text)?),
-    }
+    let files = match (snapshot, &experiment.data.start_from) {
+        (Some(snapshot), _) => TextFiles::from_bytes(&snapshot.read(FILE)?)?,
+        (None, Some(model)) => TextFiles::open(&model.join("text"))?.with_words(texts.words()),
+        (None, None) => {
+            let captions: Vec<String> =
+                texts.own().map(str::to_string).chain(texts.made()).collect();
+            TextFiles::learn(&captions, texts.words(), vocabulary(&experiment.text)?)?
+        }
+    };
+    Ok(match texts.grammar {
+        Some(grammar) => files.with_synonyms(grammar.synonyms()),
+        None => files,
+    })
 }
 
 /// The tokens of a vocabulary that is to be learned.
@@ -66,6 +108,8 @@ pub(super) struct TextFiles {
     pub(super) config: Vec<u8>,
     /// The content of `words.txt`: all words of the captions, a line each.
     pub(super) words: String,
+    /// Words that are not among these, with those of them that are meant: `synonyms.json`.
+    pub(super) synonyms: BTreeMap<String, String>,
 }
 
 /// The same as a file of a snapshot.
@@ -74,58 +118,70 @@ struct Saved {
     tokenizer: String,
     config: String,
     words: String,
+    #[serde(default)]
+    synonyms: BTreeMap<String, String>,
 }
 
 impl TextFiles {
-    /// Byte-level BPE over captions in small letters, `vocabulary` tokens at most; the layout is
-    /// that of Qwen2.
+    /// Byte-level BPE over captions in small letters, `vocabulary` tokens at most. Every word is
+    /// spelled with a blank before it and without punctuation, so `cat`, `a cat` and `CAT!` have
+    /// the same token.
     ///
     /// # Errors
     /// [`Error::Invalid`] for captions that nothing can be learned from.
-    pub(super) fn learn<'a>(
-        captions: impl Iterator<Item = &'a str> + Clone + Send,
+    pub(super) fn learn(
+        captions: &[String],
+        words: BTreeSet<String>,
         vocabulary: usize,
     ) -> Result<Self> {
-        let failed = |error: tokenizers::Error| {
-            Error::invalid("the captions", error, "text that a tokenizer can be learned from")
-        };
-        let mut trainer = BpeTrainer::builder()
-            .vocab_size(vocabulary)
-            .min_frequency(2)
-            .special_tokens(vec![AddedToken::from(PAD, true)])
-            .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
-            .show_progress(false)
-            .build();
-        let bytes = ByteLevel::new(false, true, true);
-        let mut tokenizer = TokenizerBuilder::new()
-            .with_model(BPE::default())
-            .with_normalizer(Some(Sequence::new(vec![NFC.into(), Lowercase.into()])))
-            .with_pre_tokenizer(Some(bytes))
-            .with_post_processor(Some(ByteLevel::new(false, false, true)))
-            .with_decoder(Some(bytes))
-            .build()
-            .map_err(failed)?;
-        let texts = captions.clone().map(str::to_string);
-        tokenizer.train(&mut trainer, texts).map_err(failed)?;
-        let tokenizer = tokenizer.to_string(false).map_err(failed)?.into_bytes();
+        let tokenizer = spelling::learn(captions, vocabulary, PAD)?;
         let config = json!({ "pad_token": PAD, "padding_side": "right" });
-        let words: BTreeSet<String> = captions.flat_map(words).collect();
-        Ok(Self { tokenizer, config: format!("{config:#}").into_bytes(), words: lines(words) })
+        let config = format!("{config:#}").into_bytes();
+        Ok(Self { tokenizer, config, words: lines(words), synonyms: BTreeMap::new() })
     }
 
-    /// The same files with the words of more captions: the vocabulary spells them, and training
-    /// makes them known.
-    pub(super) fn with_captions<'a>(mut self, captions: impl Iterator<Item = &'a str>) -> Self {
-        let mut known: BTreeSet<String> = words(&self.words).collect();
-        known.extend(captions.flat_map(words));
+    /// The same files with more words: the vocabulary spells them, and training makes them known.
+    pub(super) fn with_words(mut self, mut known: BTreeSet<String>) -> Self {
+        known.extend(words(&self.words));
         self.words = lines(known);
         self
     }
 
-    /// Reads the files of a folder; words may be missing.
+    /// The same files with more synonyms, as far as they lead from words that are not known to some
+    /// that are.
+    fn with_synonyms(mut self, more: &BTreeMap<String, String>) -> Self {
+        let known = KnownWords::parse(&self.words);
+        let is_known = |text: &str| known.unknown(text).is_empty();
+        self.synonyms.extend(more.clone());
+        self.synonyms.retain(|word, meant| !is_known(word) && is_known(meant));
+        self
+    }
+
+    /// Writes the files into a folder.
     ///
     /// # Errors
-    /// [`Error::Io`] when one of the others cannot be read.
+    /// [`Error::Io`] when it cannot be written.
+    pub(super) fn write(&self, folder: &Path) -> Result<()> {
+        write_atomically(folder.join("tokenizer.json"), &self.tokenizer)?;
+        write_atomically(folder.join("tokenizer_config.json"), &self.config)?;
+        write_atomically(folder.join(WORDS), self.words.as_bytes())?;
+        let path = folder.join(SYNONYMS);
+        if !self.synonyms.is_empty() {
+            let synonyms = format!("{:#}", json!(self.synonyms));
+            return write_atomically(path, synonyms.as_bytes());
+        }
+        // Those of an earlier snapshot are not those of this one.
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io(&path, error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads the files of a folder; words and synonyms may be missing.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when one of the others cannot be read, [`Error::Malformed`] for synonyms that
+    /// are damaged.
     pub(super) fn open(folder: &Path) -> Result<Self> {
         let read = |name: &str| {
             let path = folder.join(name);
@@ -134,7 +190,11 @@ impl TextFiles {
         Ok(Self {
             tokenizer: read("tokenizer.json")?,
             config: read("tokenizer_config.json")?,
-            words: std::fs::read_to_string(folder.join("words.txt")).unwrap_or_default(),
+            words: std::fs::read_to_string(folder.join(WORDS)).unwrap_or_default(),
+            synonyms: match read(SYNONYMS) {
+                Ok(bytes) => parse_synonyms(&folder.join(SYNONYMS), &bytes)?,
+                Err(_) => BTreeMap::new(),
+            },
         })
     }
 
@@ -158,6 +218,7 @@ impl TextFiles {
             tokenizer: text("tokenizer.json", &self.tokenizer)?,
             config: text("tokenizer_config.json", &self.config)?,
             words: self.words.clone(),
+            synonyms: self.synonyms.clone(),
         };
         serde_json::to_vec(&saved).map_err(|error| Error::malformed(FILE, error))
     }
@@ -168,12 +229,35 @@ impl TextFiles {
     /// [`Error::Malformed`] when it is damaged.
     pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let saved = serde_json::from_slice(bytes);
-        let Saved { tokenizer, config, words } =
+        let Saved { tokenizer, config, words, synonyms } =
             saved.map_err(|error| Error::malformed(FILE, error))?;
-        Ok(Self { tokenizer: tokenizer.into_bytes(), config: config.into_bytes(), words })
+        let [tokenizer, config] = [tokenizer, config].map(String::into_bytes);
+        Ok(Self { tokenizer, config, words, synonyms })
     }
 }
 
 fn lines(words: BTreeSet<String>) -> String {
     words.into_iter().fold(String::new(), |text, word| text + &word + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TextFiles;
+
+    #[test]
+    fn a_word_has_the_same_token_wherever_it_stands() {
+        let captions = ["a cat, flat style", "cat", "Draw a cat!", "a flat cat"].map(String::from);
+        let files = TextFiles::learn(&captions, Default::default(), 300).expect("files");
+        let tokenizer = files.tokenizer().expect("a tokenizer");
+        let ids = |text: &str| tokenizer.ids(text).expect("ids");
+        let cat = ids("cat");
+        assert_eq!(cat.len(), 1);
+        for same in ["CAT", " cat", "cat.", "(Cat)", "\"cat\"!", "\tcat\n"] {
+            assert_eq!(ids(same), cat, "{same}");
+        }
+        assert_eq!(ids("a cat,flat style"), ids("A cat flat - Style."));
+        assert_eq!(ids("a cat")[1..], cat);
+        let refused = tokenizer.tokenize("?!", 4).expect_err("no word").to_string();
+        assert!(refused.contains("`?!`"), "{refused}");
+    }
 }

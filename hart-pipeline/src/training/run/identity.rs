@@ -83,7 +83,7 @@ impl Identity {
     /// What `present` changes of this earlier run.
     pub(super) fn changes(&self, present: &Self) -> Changes {
         let mut changes = Changes::default();
-        let [one, other] = [self, present].map(|run| run.weighty(&self.content));
+        let [one, other] = [self, present].map(|run| run.weighty([self, present]));
         differences("", &one, &other, &mut changes.weighty);
         for (key, hash) in &self.content.0 {
             if present.content.0.get(key).is_some_and(|present| present != hash) {
@@ -101,8 +101,10 @@ impl Identity {
         changes
     }
 
-    /// The values that weights follow from; paths to known content are not among them.
-    fn weighty(&self, known: &Content) -> Table {
+    /// The values that weights follow from; paths to content that both of some runs know are not
+    /// among them.
+    fn weighty(&self, [begun, present]: [&Self; 2]) -> Table {
+        let known = begun.content.0.keys().filter(|key| present.content.0.contains_key(*key));
         let mut table = self.experiment.clone();
         TABLES.iter().for_each(|key| drop(table.remove(*key)));
         if let Some(Value::Table(run)) = table.get_mut("run") {
@@ -110,7 +112,7 @@ impl Identity {
         }
         if let Some(Value::Table(data)) = table.get_mut("data") {
             DATA.iter().for_each(|key| drop(data.remove(*key)));
-            known.0.keys().for_each(|key| drop(data.remove(key)));
+            known.for_each(|key| drop(data.remove(key)));
         }
         table
     }
@@ -134,6 +136,7 @@ impl Changes {
             "records" => "the records are not those",
             "validation" => "the validation records are not those",
             "new" => "the new records are not those",
+            "captions" => "the grammar of captions is not the one",
             "tokenizer" => "the tokenizer is not the one",
             "start_from" => "the weights to start from are not those",
             other => return self.weighty.push(format!("`{other}` has changed")),
@@ -205,6 +208,11 @@ mod tests {
         let changes = begun.changes(&identity(&here, content("3", "4")));
         assert_eq!(changes.weighty, ["the records are not those that the run was begun with"]);
         assert_eq!(changes.said.len(), 1);
+        // What is not there any more is missed.
+        let less = identity("[data]\nother = 1", Content::default());
+        let more = identity("[data]\nnew = \"here\"\nother = 1", Content::default().with("new", 1));
+        assert_eq!(more.changes(&less).weighty, ["`data.new` was \"here\" and is absent"]);
+        assert_eq!(less.changes(&more).weighty, ["`data.new` was absent and is \"here\""]);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //! in memory.
 #![cfg(all(feature = "train", feature = "flex", feature = "embedded"))]
 
+mod captions;
+
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
