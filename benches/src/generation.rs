@@ -12,7 +12,7 @@ use hart_core::random::{Draws, SeededDraws};
 use hart_core::tap::Tap;
 use hart_core::walk;
 use hart_core::{HartBackend, Precision};
-use hart_pipeline::{GenerationSettings, HartModel};
+use hart_pipeline::{Effort, GenerationSettings, HartModel};
 
 use crate::phases::Phases;
 use crate::released::Case;
@@ -59,6 +59,12 @@ impl<B: HartBackend> Generator<B> {
     /// The same with other guidance than the release's 4.5; 0 leaves the unconditional half out.
     pub fn guidance(mut self, guidance: f64) -> Self {
         self.settings.guidance = guidance;
+        self
+    }
+
+    /// The same at another level of effort.
+    pub fn effort(mut self, effort: Effort) -> Self {
+        self.settings.effort = effort;
         self
     }
 

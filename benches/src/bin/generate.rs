@@ -15,6 +15,7 @@ use hart_benches::generation::Generator;
 use hart_benches::machine::peak_memory_mib;
 use hart_benches::released::Case;
 use hart_core::{HartBackend, Precision};
+use hart_pipeline::Effort;
 use hart_pipeline::backend::{OnBackend, compiled_in, on_device};
 use serde_json::json;
 
@@ -32,6 +33,9 @@ struct Arguments {
     /// Guidance, 4.5 in the release; 0 leaves the unconditional half out.
     #[arg(long, default_value_t = 4.5)]
     guidance: f64,
+    /// How much is computed: exact, fast or faster.
+    #[arg(long, default_value = "exact")]
+    effort: Effort,
     /// Backend to work on, and which GPU [default: the fastest compiled in].
     #[arg(long)]
     device: Option<String>,
@@ -52,7 +56,7 @@ impl OnBackend for Arguments {
     fn run<B: HartBackend>(self, device: B::Device) -> Result<()> {
         let start = Instant::now();
         let generator = Generator::<B>::new(&self.case, self.precision, &device)?;
-        let generator = generator.guidance(self.guidance);
+        let generator = generator.guidance(self.guidance).effort(self.effort);
         println!("{:.1} s for random weights", start.elapsed().as_secs_f64());
         let mut runs = vec![];
         for _ in 0..self.repeat {
@@ -70,6 +74,7 @@ impl OnBackend for Arguments {
             "case": self.case,
             "precision": self.precision.name(),
             "guidance": self.guidance,
+            "effort": self.effort,
             "device": B::name(&device),
             "threads": rayon::current_num_threads(),
             "seconds": runs,
