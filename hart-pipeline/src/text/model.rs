@@ -1,6 +1,6 @@
 //! Qwen2: a causal transformer with grouped keys and values.
 
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig};
 use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
 use hart_core::checkpoint::{Checkpoint, LoadOptions, check, load_part, load_parts};
@@ -110,7 +110,7 @@ impl<B: Backend> Qwen2<B> {
         }
         let shape = [values.len() / width, width];
         let rows = Tensor::from_data(TensorData::new(values, shape), &device);
-        self.embedding.weight = Param::from_tensor(rows);
+        self.embedding.weight = burn::module::Param::from_tensor(rows);
         self
     }
 }
