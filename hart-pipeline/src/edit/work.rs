@@ -55,7 +55,8 @@ impl<B: HartBackend> HartPipeline<B> {
         let frame = edit.frame(self.image_size())?;
         let model = self.model()?;
         let source = Source::encode(model, &frame.show(&edit.source)?, self.device());
-        let finish = Finish { edit, frame };
+        let weights = edit.mask().map(|mask| mask.weights(edit.seam));
+        let finish = Finish { edit, frame, weights };
         let kept = edit.kept(&frame, model);
         let name = edit.settings().kind;
         match &edit.kind {
@@ -170,14 +171,16 @@ impl Edit {
 struct Finish<'a> {
     edit: &'a Edit,
     frame: Frame,
+    /// How much of every pixel is new, where not all is.
+    weights: Option<Vec<f32>>,
 }
 
 impl Finish<'_> {
     fn image(&self, made: &Image) -> Result<Image> {
         let edit = self.edit;
-        let pixels = match (&edit.kind, edit.mask()) {
+        let pixels = match (&edit.kind, &self.weights) {
             (Kind::Enlarge, _) => self.frame.inner(made.pixels())?,
-            (_, Some(mask)) => self.paste(mask, &self.frame.cut(made.pixels())?)?,
+            (_, Some(weights)) => self.paste(weights, &self.frame.cut(made.pixels())?)?,
             (_, None) => self.frame.cut(made.pixels())?,
         };
         let mut settings = made.settings().clone();
@@ -187,10 +190,9 @@ impl Finish<'_> {
         Ok(Image::new(pixels, settings))
     }
 
-    /// The source with new pixels where the mask says so.
-    fn paste(&self, mask: &Mask, new: &Pixels) -> Result<Pixels> {
+    /// The source with new pixels by their weights.
+    fn paste(&self, weights: &[f32], new: &Pixels) -> Result<Pixels> {
         let source = &self.edit.source;
-        let weights = mask.weights(self.edit.seam);
         let mut rgb = source.rgb().to_vec();
         let seen = self.frame.seen;
         for (row, line) in new.rgb().chunks_exact(3 * seen.width).enumerate() {
