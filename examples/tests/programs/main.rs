@@ -10,6 +10,7 @@ mod named;
 mod output;
 mod words;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -57,6 +58,21 @@ fn fails(folder: &Path, name: &str, arguments: &str) -> (i32, String) {
     let code = output.status.code().expect("an exit code");
     assert_ne!(code, 0, "{name} {arguments} succeeded");
     (code, String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// The exit code of a program whose standard output nobody reads, and what it said on standard error.
+fn without_a_reader(folder: &Path, name: &str, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut child = Command::new(program(name))
+        .args(arguments)
+        .current_dir(folder)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    drop(child.stdout.take());
+    let mut said = String::new();
+    child.stderr.take().expect("a pipe").read_to_string(&mut said).expect("text");
+    (child.wait().expect("it ends").code(), said)
 }
 
 fn folder() -> TempDir {

@@ -1,12 +1,11 @@
 //! Where results go, and what is known before any work.
 
-use std::io::Read;
 use std::process::{Command, Stdio};
 
 use hart_pipeline::image::ReadOptions;
 use hart_pipeline::{ImageSettings, Pixels};
 
-use super::{fails, folder, program, run, succeeds};
+use super::{fails, folder, program, run, succeeds, without_a_reader};
 
 const HEART: &str = "a+red+heart,+flat+style";
 
@@ -95,17 +94,9 @@ fn a_random_seed_can_be_drawn_and_is_written_down() {
 fn a_closed_pipe_is_no_panic() {
     let folder = folder();
     let at = folder.path();
-    let mut child = Command::new(program("text_to_image"))
-        .args(["--out", "a.png", "a red heart, flat style"])
-        .current_dir(at)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program runs");
-    drop(child.stdout.take());
-    let mut said = String::new();
-    child.stderr.take().expect("a pipe").read_to_string(&mut said).expect("text");
-    assert_eq!(child.wait().expect("it ends").code(), Some(141), "{said}");
+    let arguments = ["--out", "a.png", "a red heart, flat style"];
+    let (code, said) = without_a_reader(at, "text_to_image", &arguments);
+    assert_eq!(code, Some(141), "{said}");
     assert!(!said.contains("panicked") && !said.contains("error"), "{said}");
     assert!(Pixels::open(at.join("a.png")).is_ok());
 }

@@ -1,9 +1,6 @@
 //! The words that models know.
 
-use std::io::Read;
-use std::process::{Command, Stdio};
-
-use super::{TINY, fails, folder, program, run, succeeds};
+use super::{TINY, fails, folder, run, succeeds, without_a_reader};
 
 #[test]
 fn the_words_of_a_model_are_listed() {
@@ -41,16 +38,9 @@ fn a_model_without_a_list_says_so() {
 
 #[test]
 fn a_list_that_nobody_reads_to_its_end_is_no_failure() {
-    let mut child = Command::new(program("text_to_image"))
-        .arg("--words")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program runs");
-    drop(child.stdout.take());
-    let mut said = String::new();
-    child.stderr.take().expect("a pipe").read_to_string(&mut said).expect("text");
-    assert_eq!((child.wait().expect("it ends").code(), said.as_str()), (Some(141), ""));
+    let folder = folder();
+    let (code, said) = without_a_reader(folder.path(), "text_to_image", &["--words"]);
+    assert_eq!((code, said.as_str()), (Some(141), ""));
 }
 
 #[test]
@@ -66,15 +56,7 @@ fn the_nearest_known_word_is_said() {
 #[test]
 fn research_programs_end_quietly_without_a_reader() {
     let folder = folder();
-    let mut child = Command::new(program("ddim_residual"))
-        .current_dir(folder.path())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program runs");
-    drop(child.stdout.take());
-    let mut said = String::new();
-    child.stderr.take().expect("a pipe").read_to_string(&mut said).expect("text");
-    assert_eq!((child.wait().expect("it ends").code(), said.as_str()), (Some(141), ""));
+    let (code, said) = without_a_reader(folder.path(), "ddim_residual", &[]);
+    assert_eq!((code, said.as_str()), (Some(141), ""));
     assert!(folder.path().join("ddim_residual.png").exists());
 }
