@@ -22,7 +22,7 @@ pub(crate) struct Operation {
         conflicts_with_all = ["outpaint", "variation", "restyle", "enlarge", "from"]
     )]
     boxes: Vec<[usize; 4]>,
-    /// Continue the image by so many pixels, such as left=64,bottom=32.
+    /// Extend the image by N pixels at each side, such as left=64,bottom=32.
     #[arg(long, value_name = "SIDE=N,…", value_parser = parse_sides)]
     outpaint: Option<Sides>,
     /// Make the image once more; how much is new, from 0 to 1. 0.5 keeps the composition.
@@ -53,7 +53,7 @@ pub(crate) struct Operation {
     /// How far from white, or from transparent, a marked pixel may be, from 0 to 255.
     #[arg(long, value_name = "N", default_value_t = 127, requires = "mask")]
     tolerance: u8,
-    /// Mark so many pixels more around everything that is marked.
+    /// Mark N more pixels around everything that is marked.
     #[arg(long, value_name = "N", default_value_t = 0)]
     grow: usize,
 }

@@ -45,7 +45,7 @@ struct File<'a> {
 }
 
 impl File<'_> {
-    /// A number of so many bytes, at most 8.
+    /// A number of `width` bytes, at most 8.
     fn number(&self, at: usize, width: usize) -> Option<u64> {
         let bytes = self.bytes.get(at..at.checked_add(width)?)?;
         let add = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
