@@ -39,6 +39,9 @@ struct Arguments {
     /// The largest size of the archive, in bytes.
     #[arg(long, value_name = "N", default_value_t = 8_000_000)]
     most: usize,
+    /// Bits of the fraction that weights are rounded to: each one less saves nearly a bit a parameter.
+    #[arg(long, value_name = "N", default_value_t = archive::FRACTION_BITS, conflicts_with = "unpack")]
+    fraction_bits: u32,
 }
 
 fn main() -> ExitCode {
@@ -47,7 +50,7 @@ fn main() -> ExitCode {
 }
 
 fn pack(arguments: &Arguments) -> anyhow::Result<()> {
-    let (bytes, parameters) = archive::pack(&arguments.model)?;
+    let (bytes, parameters) = archive::pack(&arguments.model, arguments.fraction_bits)?;
     let (length, most) = (bytes.len(), arguments.most);
     ensure!(length <= most, "the archive has {length} bytes, expected at most {most}");
     // What has begun to be written is written to its end.

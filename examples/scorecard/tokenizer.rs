@@ -3,8 +3,7 @@
 use anyhow::Context;
 use burn::tensor::{Tensor, TensorData};
 use hart_core::HartBackend;
-use hart_core::random::{Draws, SeededDraws};
-use hart_diffusion::SamplerSettings;
+use hart_core::random::SeededDraws;
 use hart_pipeline::HartPipeline;
 use hart_tokenizer::quantizer::{to_map, to_tokens};
 use hart_tokenizer::to_pixels;
@@ -88,32 +87,14 @@ fn sample<B: HartBackend>(
     tokens: &hart_tokenizer::HybridTokens<B>,
     captions: &[String],
 ) -> anyhow::Result<(Tensor<B, 4>, Tensor<B, 4>)> {
-    let (model, device) = (pipeline.model()?, pipeline.device());
+    let model = pipeline.model()?;
     let quantizer = &model.tokenizer.quantizer;
     let last = quantizer.scales().last();
-    let count = quantizer.scales().tokens(last);
     let text = pipeline.text_encoder().encode(captions)?.text;
-    let kept = vec![(0..count).collect::<Vec<_>>(); captions.len()];
-    let inputs = quantizer.teacher_forcing(&tokens.indices);
-    let predicted = model.transformer.predict(&text, inputs, &kept)?;
+    let draws = SeededDraws::new((0..captions.len() as u64).collect::<Vec<_>>());
+    let temperature = pipeline.defaults().temperature;
+    let residual = model.predict_residual(&text, tokens, &draws, temperature)?;
     let codes = quantizer.embed(tokens.indices[last].clone());
-    let condition = model.transformer.residual_condition(predicted.hidden, codes.clone());
-    let [images, _, channels] = codes.dims();
-    let draws = SeededDraws::new((0..images as u64).collect::<Vec<_>>());
-    let noise = |draw: &dyn Fn(usize, usize, &mut [f32])| -> Tensor<B, 3> {
-        let mut values = vec![0.0; images * count * channels];
-        for (i, part) in values.chunks_exact_mut(channels).enumerate() {
-            draw(i / count, i % count, part);
-        }
-        Tensor::from_data(TensorData::new(values, [images, count, channels]), device)
-    };
-    let start = noise(&|image, position, part| draws.diffusion_start(image, position, part));
-    let step = |step: usize| {
-        noise(&|image, position, part| draws.diffusion_step(image, step, position, part))
-    };
-    let settings = SamplerSettings::new(0.0, pipeline.defaults().temperature);
-    let head = &model.residual_head;
-    let residual = head.sample(head.schedule(), condition, start, step, &settings, &mut ())?;
     let so_far = quantizer.discrete_latents(&tokens.indices[..last]).pop();
     let so_far = so_far.context("a schedule has at least two scales")?;
     let grid = quantizer.scales().latent();

@@ -51,6 +51,7 @@ pub mod image;
 mod model;
 pub mod observer;
 mod pipeline;
+mod predicted;
 mod request;
 pub mod text;
 mod text_to_image;

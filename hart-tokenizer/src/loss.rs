@@ -39,6 +39,9 @@ pub enum DecoderInput {
     /// is smaller than the truth; a decoder that has seen nothing between none and all takes such
     /// latents for others.
     Partial(f32),
+    /// What generation gives it, whole: the codes as for [`Self::Partial`], and what a residual head
+    /// has predicted of the rest.
+    Predicted,
 }
 
 impl DecoderInput {
@@ -49,6 +52,7 @@ impl DecoderInput {
             Self::Discrete => [0.0, 0.0],
             Self::Continuous => [1.0, 0.0],
             Self::Partial(share) => [1.0, share - 1.0],
+            Self::Predicted => [1.0, -1.0],
         }
     }
 }
@@ -114,14 +118,17 @@ impl<B: HartBackend> Quantizer<B> {
 impl<B: HartBackend> HybridTokenizer<B> {
     /// Reconstructs images `[batch, 3, height, width]` in [-1, 1], each from what `inputs` says that
     /// its decoder sees; training alternates, so that one decoder serves all of them (section 6).
-    /// `commitment` is the quantizer's β.
+    /// `predicted` is what is added to the latents of [`DecoderInput::Predicted`], `[batch, Z, H, W]`;
+    /// that of other images does not count. `commitment` is the quantizer's β.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for images of another shape, or another number of inputs.
+    /// [`Error::Invalid`] for images of another shape, another number of inputs, and predictions that
+    /// are missing or of another shape.
     pub fn reconstruct(
         &self,
         images: Tensor<B, 4>,
         inputs: &[DecoderInput],
+        predicted: Option<Tensor<B, 4>>,
         commitment: f64,
     ) -> Result<Reconstruction<B>> {
         self.check_images(&images)?;
@@ -131,14 +138,24 @@ impl<B: HartBackend> HybridTokenizer<B> {
         }
         let latent = self.encode_latent(images.clone(), &mut ());
         let latent = self.quantizer.quantize(latent, commitment);
-        let factor = |residual: usize| {
-            let factors: Vec<f32> = inputs.iter().map(|input| input.factors()[residual]).collect();
+        let of_each = |factor: &dyn Fn(&DecoderInput) -> f32| {
+            let factors: Vec<f32> = inputs.iter().map(factor).collect();
             let factors = TensorData::new(factors, [batch, 1, 1, 1]);
             Tensor::<B, 4>::from_data(factors, &images.device())
         };
-        let seen = latent.discrete.clone()
-            + latent.residual.clone() * factor(0)
-            + latent.head_residual.clone() * factor(1);
+        let mut seen = latent.discrete.clone()
+            + latent.residual.clone() * of_each(&|input| input.factors()[0])
+            + latent.head_residual.clone() * of_each(&|input| input.factors()[1]);
+        let is_predicted = |input: &DecoderInput| *input == DecoderInput::Predicted;
+        if inputs.iter().any(is_predicted) {
+            let shape = latent.residual.dims();
+            let found = predicted.as_ref().map(Tensor::dims);
+            let Some(predicted) = predicted.filter(|predicted| predicted.dims() == shape) else {
+                let found = found.map_or("missing".to_string(), |found| format!("{found:?}"));
+                return Err(Error::invalid("the predictions", found, format!("{shape:?}")));
+            };
+            seen = seen + predicted * of_each(&|input| f32::from(u8::from(is_predicted(input))));
+        }
         let (decoded, features) = self.decode_with_features(seen, &mut ());
         Ok(Reconstruction {
             error: squared_error(decoded.clone(), images),

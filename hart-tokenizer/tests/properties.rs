@@ -3,6 +3,7 @@
 use burn::tensor::{Distribution, Tensor};
 use hart_core::Error;
 use hart_core::config::ConfigReader;
+use hart_tokenizer::quantizer::to_map;
 use hart_tokenizer::{AutoencoderConfig, DecoderInput, HybridTokenizer, HybridTokens};
 
 type Flex = burn::backend::Flex;
@@ -85,10 +86,11 @@ fn training_decodes_what_generation_will() {
             Distribution::Uniform(-1.0, 1.0),
             &Default::default(),
         );
-        let reconstruct = |input| {
-            let found = tokenizer.reconstruct(images.clone(), &[input], 0.25);
-            found.expect("a reconstruction").images
+        let decode = |input, predicted| {
+            let found = tokenizer.reconstruct(images.clone(), &[input], predicted, 0.25);
+            found.map(|found| found.images)
         };
+        let reconstruct = |input| decode(input, None).expect("a reconstruction");
         let latent = tokenizer.encode_latent(images.clone(), &mut ());
         let tokens = tokenizer.quantizer.encode(latent);
         let codes = tokenizer.quantizer.embed(tokens.indices[3].clone());
@@ -101,6 +103,16 @@ fn training_decodes_what_generation_will() {
         for share in [0.0, 0.3, 1.0] {
             let found = reconstruct(DecoderInput::Partial(share));
             assert!(largest_difference(found, generated(share)) < 1e-4, "{form}, {share}");
+        }
+        // A prediction of a third of the truth is a third of the truth.
+        let truth =
+            to_map(tokens.residual.clone() - codes.clone(), tokenizer.quantizer.scales().latent());
+        let found = decode(DecoderInput::Predicted, Some(truth.clone() * 0.3)).expect("an image");
+        assert!(largest_difference(found, generated(0.3)) < 1e-4, "{form}");
+        for wrong in [None, Some(truth.narrow(2, 0, 1))] {
+            let said =
+                decode(DecoderInput::Predicted, wrong).expect_err("no prediction").to_string();
+            assert!(said.starts_with("the predictions"), "{said}");
         }
         let continuous = reconstruct(DecoderInput::Continuous);
         assert!(largest_difference(continuous.clone(), generated(1.0)) < 1e-4, "{form}");

@@ -10,30 +10,34 @@ fn every_edit_is_done_and_a_sheet_shows_it() {
     let folder = folder();
     let at = folder.path();
     succeeds(at, "text_to_image", "--enlarge 1 --out heart.png a+red+heart,+flat+style");
-    let mask = RgbImage::from_fn(32, 32, |x, _| Rgb([if x < 10 { 255 } else { 0 }; 3]));
-    mask.save(at.join("mask.png")).expect("a mask");
     let pixels = |name: &str| Pixels::open(at.join(name)).expect("an image");
     let heart = pixels("heart.png");
+    let side = heart.width();
+    let white = |x: u32, _: u32| Rgb([if x < 10 { 255 } else { 0 }; 3]);
+    let mask = RgbImage::from_fn(side as u32, side as u32, white);
+    mask.save(at.join("mask.png")).expect("a mask");
     for (arguments, size) in [
-        ("--mask mask.png a+green+apple,+flat+style", [32, 32]),
-        ("--box 2,3,8,9 --box 20,20,5,5 --grow 1", [32, 32]),
-        ("--outpaint left=4,bottom=16 a+red+heart,+flat+style", [36, 48]),
-        ("--variation 0.5", [32, 32]),
-        ("--restyle 0.5 a+red+heart,+3D+style", [32, 32]),
-        ("--from a+red+heart,+flat+style --to a+red+heart,+3D+style", [32, 32]),
+        ("--mask mask.png a+green+apple,+flat+style", [side, side]),
+        ("--box 2,3,8,9 --box 20,20,5,5 --grow 1", [side, side]),
+        ("--outpaint left=4,bottom=16 a+red+heart,+flat+style", [side + 4, side + 16]),
+        ("--variation 0.5", [side, side]),
+        ("--restyle 0.5 a+red+heart,+3D+style", [side, side]),
+        ("--from a+red+heart,+flat+style --to a+red+heart,+3D+style", [side, side]),
     ] {
         succeeds(at, "edit", &format!("heart.png --out edited.png --sheet sheet.png {arguments}"));
         let edited = pixels("edited.png");
         assert_eq!([edited.width(), edited.height()], size, "{arguments}");
         if arguments.starts_with("--mask") {
-            assert!((0..32).all(|y| (10..32).all(|x| edited.at(x, y) == heart.at(x, y))));
+            assert!((0..side).all(|y| (10..side).all(|x| edited.at(x, y) == heart.at(x, y))));
         }
         let sheet = pixels("sheet.png");
         assert!(sheet.width() >= 2 * edited.width(), "{arguments}: {sheet:?}");
     }
-    image::imageops::thumbnail(&mask, 16, 16).save(at.join("small.png")).expect("an image");
+    image::imageops::thumbnail(&mask, side as u32 / 2, side as u32 / 2)
+        .save(at.join("small.png"))
+        .expect("an image");
     succeeds(at, "edit", "small.png --enlarge --out large.jpg");
-    assert_eq!(pixels("large.jpg").width(), 32);
+    assert_eq!(pixels("large.jpg").width(), side);
 }
 
 #[test]

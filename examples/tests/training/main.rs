@@ -154,7 +154,12 @@ fn damaged_data_is_refused_by_name() {
     let said = changed("typo", "save_every", "safe_every");
     assert!(said.contains("typo.toml") && said.contains("safe_every"), "{said}");
     let said = changed("shares", "partial_share = 0.3", "partial_share = 0.7");
-    assert!(said.contains("shares.toml [loss]: `discrete_share + partial_share` is 1.1"), "{said}");
+    assert!(
+        said.contains(
+            "shares.toml [loss]: `discrete_share + partial_share + predicted_share` is 1.1"
+        ),
+        "{said}"
+    );
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::pipeline::{HartPipeline, PipelineParts};
 use crate::text::words::{SYNONYMS, WORDS, parse_synonyms};
 use crate::text::{KnownWords, PromptTokenizer, Qwen2, TextEncoder, TextEncoderConfig};
 
-pub use pack::pack;
+pub use pack::{FRACTION_BITS, pack};
 use planes::join_planes;
 pub use unpack::{Existing, unpack};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Write};
 use std::path::Path;
 
-use burn::tensor::{DType, TensorData};
+use burn::tensor::{DType, TensorData, f16};
 use hart_core::checkpoint::{Checkpoint, to_safetensors};
 use hart_core::{Error, Result};
 use zip::write::SimpleFileOptions;
@@ -29,13 +29,24 @@ pub(super) const PLAIN: [&str; 7] = [
 /// One that a folder may have as well.
 const OPTIONAL: &str = "text/synonyms.json";
 
+/// Bits of the fraction of a number in 16 bits.
+pub const FRACTION_BITS: u32 = 10;
+
 /// Packs a model's folder, with its text encoder in `text/`: the mean of the weights alone, in 16
 /// bits, whose high and low bytes are stored apart. The same folder gives the same bytes. Returns
 /// the archive and how many parameters it holds.
 ///
+/// Weights are rounded to `fraction_bits` bits behind the leading one, at most [`FRACTION_BITS`], all
+/// that there are. Each bit less makes the archive smaller by nearly one bit a parameter, since zeros
+/// compress to nothing; bfloat16 has 7.
+///
 /// # Errors
-/// [`Error::Io`] or [`Error::Malformed`] when a file is missing, damaged, or larger than 1 GiB.
-pub fn pack(folder: impl AsRef<Path>) -> Result<(Vec<u8>, usize)> {
+/// [`Error::Io`] or [`Error::Malformed`] when a file is missing, damaged, or larger than 1 GiB,
+/// [`Error::Invalid`] for more bits than there are.
+pub fn pack(folder: impl AsRef<Path>, fraction_bits: u32) -> Result<(Vec<u8>, usize)> {
+    if fraction_bits > FRACTION_BITS {
+        return Err(Error::invalid("bits of the fraction", fraction_bits, "at most 10"));
+    }
     let folder = folder.as_ref();
     let mut files = BTreeMap::new();
     let optional = folder.join(OPTIONAL).is_file().then_some(OPTIONAL);
@@ -52,6 +63,8 @@ pub fn pack(folder: impl AsRef<Path>) -> Result<(Vec<u8>, usize)> {
     let mut parameters = 0;
     for (part, checkpoint) in &weights {
         let tensors = in_bits(checkpoint, DType::F16)?;
+        let rounded = |(name, data): (String, TensorData)| (name, round(data, fraction_bits));
+        let tensors: BTreeMap<_, _> = tensors.into_iter().map(rounded).collect();
         parameters += tensors.values().map(|data| data.shape.num_elements()).sum::<usize>();
         let name = format!("{part}/model.safetensors.{PLANES}");
         files.insert(name, split_planes(&to_safetensors(&tensors)?));
@@ -62,6 +75,22 @@ pub fn pack(folder: impl AsRef<Path>) -> Result<(Vec<u8>, usize)> {
     }
     let archive = write(&files);
     Ok((archive.map_err(|error| Error::malformed(folder, error))?, parameters))
+}
+
+/// Numbers in 16 bits rounded to the nearest with so many bits of the fraction, ties to even. One that
+/// would become infinite stays.
+fn round(data: TensorData, fraction_bits: u32) -> TensorData {
+    let dropped = FRACTION_BITS - fraction_bits;
+    let round = |value: f16| {
+        let bits = u32::from(value.to_bits());
+        let even = (bits >> dropped) & 1;
+        let half = if dropped == 0 { 0 } else { (1 << (dropped - 1)) - 1 + even };
+        let rounded = f16::from_bits(((bits + half) >> dropped << dropped) as u16);
+        if rounded.is_finite() { rounded } else { value }
+    };
+    let shape = data.shape.clone();
+    let values: Vec<f16> = data.iter::<f16>().map(round).collect();
+    TensorData::new(values, shape)
 }
 
 /// All weights of a checkpoint but those of the adversary, which generating does not need.
@@ -89,4 +118,29 @@ fn write(files: &BTreeMap<String, Vec<u8>>) -> Result<Vec<u8>, zip::result::ZipE
         archive.write_all(bytes)?;
     }
     Ok(archive.finish()?.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{TensorData, f16};
+
+    use super::round;
+
+    #[test]
+    fn numbers_are_rounded_to_the_nearest() {
+        let values =
+            [1.0, -1.0 - 3.0 / 1024.0, 1.0 + 1.0 / 1024.0, 1.999, 6e-8, 0.0, -0.0, 65504.0];
+        let data = TensorData::from(values.map(f16::from_f32));
+        let of = |bits| round(data.clone(), bits).iter::<f32>().collect::<Vec<_>>();
+        assert_eq!(round(data.clone(), 10), data);
+        // Ties go to the even one; the largest number stays, as its neighbour would be infinite.
+        let expected = [1.0, -1.0 - 4.0 / 1024.0, 1.0, 2.0, 0.0, 0.0, -0.0, 65504.0];
+        assert_eq!(of(9), expected);
+        for bits in 0..10 {
+            for (value, rounded) in values.iter().zip(of(bits)) {
+                let error = (value - rounded).abs() / value.abs().max(1e-4);
+                assert!(error <= 0.6 * 0.5f32.powi(bits as i32), "{bits}: {value} {rounded}");
+            }
+        }
+    }
 }

@@ -23,7 +23,8 @@
 //! let source = pipeline.generate(&Request::new("a red heart, flat style"))?[0].pixels().clone();
 //!
 //! let mut mask = Mask::empty(source.width(), source.height());
-//! mask.mark(16, 0, 16, 32);
+//! let half = source.width() / 2;
+//! mask.mark(half, 0, half, source.height());
 //! let edit = Edit::inpaint(source.clone(), mask).prompt("a green apple, flat style").seed(7);
 //! let edited = pipeline.edit(&edit)?;
 //! assert_eq!(edited[0].pixels().at(3, 5), source.at(3, 5));

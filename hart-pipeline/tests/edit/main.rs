@@ -21,6 +21,11 @@ fn made(prompt: &str, seed: u64) -> Pixels {
 
 static HEART: LazyLock<Pixels> = LazyLock::new(|| made("a red heart, flat style", 7));
 
+/// The side of the images that the model makes, in pixels.
+fn side() -> usize {
+    PIPELINE.image_size().rows
+}
+
 /// The mean difference of two images of one size, from 0 to 255.
 fn difference(one: &Pixels, other: &Pixels) -> f64 {
     let pairs = one.rgb().iter().zip(other.rgb());

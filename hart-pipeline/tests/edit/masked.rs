@@ -7,7 +7,7 @@ use hart_pipeline::image::ReadOptions;
 use hart_pipeline::{Error, Event, ImageSettings, Pixels, Request};
 use image::{Rgba, RgbaImage};
 
-use crate::{HEART, PIPELINE, difference, made, noise};
+use crate::{HEART, PIPELINE, difference, made, noise, side};
 
 fn rectangle(image: &Pixels, [x, y, width, height]: [usize; 4]) -> Mask {
     let mut mask = Mask::empty(image.width(), image.height());
@@ -33,8 +33,9 @@ fn assert_kept(edited: &Pixels, source: &Pixels, mask: &Mask) {
 
 #[test]
 fn what_is_not_marked_stays_bit_for_bit() {
+    let side = side();
     for (width, height, marked) in [
-        (32, 32, [8, 8, 16, 16]),
+        (side, side, [side / 4, side / 4, side / 2, side / 2]),
         (200, 120, [150, 40, 30, 50]),
         (17, 90, [0, 0, 5, 90]),
         (1, 40, [0, 10, 1, 9]),
@@ -55,18 +56,19 @@ fn what_is_not_marked_stays_bit_for_bit() {
 
 #[test]
 fn a_full_mask_is_an_image_of_the_prompt() {
-    let mask = rectangle(&HEART, [0, 0, 32, 32]);
+    let mask = rectangle(&HEART, [0, 0, side(), side()]);
     let edit = Edit::inpaint(HEART.clone(), mask).prompt("a green apple, flat style").seed(11);
     assert_eq!(edited(&edit), made("a green apple, flat style", 11));
 }
 
 #[test]
 fn the_seam_goes_from_the_source_to_what_is_new() {
-    let source = noise(32, 32);
-    let mask = rectangle(&source, [8, 0, 24, 32]);
+    let side = side();
+    let source = noise(side, side);
+    let mask = rectangle(&source, [8, 0, side - 8, side]);
     let edit = Edit::inpaint(source.clone(), mask).prompt("a green apple, flat style");
     let [hard, soft] = [0, 3].map(|seam| edited(&edit.clone().seam(seam)));
-    for y in 0..32 {
+    for y in 0..side {
         for (x, share) in [(8, 0.25), (9, 0.5), (10, 0.75), (11, 1.0)] {
             for channel in 0..3 {
                 let [old, new] = [&source, &hard].map(|image| f64::from(image.at(x, y)[channel]));
@@ -81,7 +83,7 @@ fn the_seam_goes_from_the_source_to_what_is_new() {
 #[test]
 fn a_small_hole_is_filled_with_what_was_there() {
     // A corner of a white background: what is around it says what belongs there.
-    let mask = rectangle(&HEART, [0, 0, 4, 4]);
+    let mask = rectangle(&HEART, [0, 0, side() / 8, side() / 8]);
     let edit = Edit::inpaint(HEART.clone(), mask).prompt("a red heart, flat style");
     let filled = edited(&edit);
     assert!(difference(&filled, &HEART) < 0.5, "{}", difference(&filled, &HEART));
@@ -89,7 +91,7 @@ fn a_small_hole_is_filled_with_what_was_there() {
 
 #[test]
 fn seeds_give_different_results_and_the_same_one_again() {
-    let mask = rectangle(&HEART, [0, 0, 32, 16]);
+    let mask = rectangle(&HEART, [0, 0, side(), side() / 2]);
     let edit = Edit::inpaint(HEART.clone(), mask).prompt("a green apple, flat style").count(2);
     let (first, again) = (PIPELINE.edit(&edit).expect("images"), PIPELINE.edit(&edit));
     assert_eq!(first, again.expect("images"));
@@ -99,16 +101,20 @@ fn seeds_give_different_results_and_the_same_one_again() {
 
 #[test]
 fn an_image_is_continued_on_a_canvas() {
-    let edit = Edit::outpaint(HEART.clone(), [48, 40], [10, 4]).expect("a canvas");
+    let side = side();
+    let canvas = [side + 16, side + 8];
+    let edit = Edit::outpaint(HEART.clone(), canvas, [10, 4]).expect("a canvas");
     let images = PIPELINE.edit(&edit.prompt("a red heart, flat style")).expect("an image");
     let pixels = images[0].pixels();
-    assert_eq!((pixels.width(), pixels.height()), (48, 40));
-    for y in 0..32 {
-        for x in 0..32 {
+    assert_eq!([pixels.width(), pixels.height()], canvas);
+    for y in 0..side {
+        for x in 0..side {
             assert_eq!(pixels.at(x + 10, y + 4), HEART.at(x, y));
         }
     }
-    for (canvas, place) in [([32, 32], [0, 0]), ([40, 32], [9, 0]), ([31, 50], [0, 0])] {
+    let wrong =
+        [([side, side], [0, 0]), ([side + 8, side], [9, 0]), ([side - 1, side + 18], [0, 0])];
+    for (canvas, place) in wrong {
         let refused = Edit::outpaint(HEART.clone(), canvas, place).map(|_| ());
         assert!(matches!(refused, Err(Error::Invalid { .. })), "{canvas:?} at {place:?}");
     }
@@ -120,9 +126,11 @@ fn masks_that_do_not_fit_or_mark_nothing_are_refused() {
         let edit = Edit::inpaint(HEART.clone(), mask).prompt("a cat, flat style");
         PIPELINE.edit(&edit).expect_err("a mask that does not fit").to_string()
     };
-    let reason = refused(Mask::empty(16, 32));
-    assert!(reason.contains("16 × 32") && reason.contains("32 × 32"), "{reason}");
-    let reason = refused(Mask::empty(32, 32));
+    let side = side();
+    let reason = refused(Mask::empty(side / 2, side));
+    let sizes = [format!("{} × {side}", side / 2), format!("{side} × {side}")];
+    assert!(sizes.iter().all(|size| reason.contains(size)), "{reason}");
+    let reason = refused(Mask::empty(side, side));
     assert!(reason.contains("no marked pixel"), "{reason}");
 }
 
@@ -156,12 +164,12 @@ fn masks_are_white_or_erased() {
 
 #[test]
 fn settings_say_what_was_done_and_that_it_needs_its_source() {
-    let mask = rectangle(&HEART, [0, 0, 32, 16]);
+    let mask = rectangle(&HEART, [0, 0, side(), side() / 2]);
     let edit = Edit::inpaint(HEART.clone(), mask).prompt("a cat, flat style").seed(5);
     let image = PIPELINE.edit(&edit).expect("an image").remove(0);
     let settings = ImageSettings::parse("x", &image.to_png().expect("a file")).expect("settings");
     let said = settings.edit.as_ref().expect("an edit");
-    assert_eq!((said.kind.as_str(), said.source, settings.seed), ("inpaint", [32, 32], 5));
+    assert_eq!((said.kind.as_str(), said.source, settings.seed), ("inpaint", [side(); 2], 5));
     let error = Request::again(&settings).expect_err("its source is needed").to_string();
     assert!(error.contains("inpaint"), "{error}");
 }

@@ -7,7 +7,7 @@ use hart_pipeline::backend::{Flex, default_device};
 use hart_pipeline::edit::Edit;
 use hart_pipeline::{Error, Grid, Pixels};
 
-use crate::{HEART, PIPELINE, difference, made, noise};
+use crate::{HEART, PIPELINE, difference, made, noise, side};
 
 fn edited(edit: &Edit) -> Pixels {
     PIPELINE.edit(edit).expect("an edited image")[0].pixels().clone()
@@ -84,20 +84,27 @@ fn any_size_comes_out_as_it_came_in() {
 
 #[test]
 fn small_images_are_enlarged_and_large_ones_refused() {
-    for (size, expected) in [((16, 16), (32, 32)), ((16, 8), (32, 16)), ((1, 3), (11, 32))] {
+    let side = side();
+    let third = (side as f64 / 3.0).round() as usize;
+    for (size, expected) in [
+        ((side / 2, side / 2), (side, side)),
+        ((side / 2, side / 4), (side, side / 2)),
+        ((1, 3), (third, side)),
+    ] {
         let edit = Edit::enlarge(noise(size.0, size.1)).prompt("a red heart, flat style");
         let result = edited(&edit);
         assert_eq!((result.width(), result.height()), expected, "{size:?}");
     }
-    for (width, height) in [(32, 32), (40, 5)] {
+    for (width, height) in [(side, side), (side + 8, 5)] {
         let error = PIPELINE.edit(&Edit::enlarge(noise(width, height))).expect_err("large already");
-        assert!(error.to_string().contains("32 × 32"), "{error}");
+        assert!(error.to_string().contains(&format!("{side} × {side}")), "{error}");
     }
 }
 
 #[test]
 fn an_enlarged_image_is_that_image() {
     // Half of it, by the mean of four pixels.
+    let side = side() / 2;
     let half = |y: usize, x: usize, channel: usize| {
         let sum: usize = [(0, 0), (0, 1), (1, 0), (1, 1)]
             .iter()
@@ -105,8 +112,9 @@ fn an_enlarged_image_is_that_image() {
             .sum();
         (sum / 4) as u8
     };
-    let pixels = (0..256).flat_map(|i| [0, 1, 2].map(|channel| half(i / 16, i % 16, channel)));
-    let small = Pixels::new(16, 16, pixels.collect()).expect("pixels");
+    let places = (0..side * side).map(|place| (place / side, place % side));
+    let pixels = places.flat_map(|(y, x)| [0, 1, 2].map(|channel| half(y, x, channel)));
+    let small = Pixels::new(side, side, pixels.collect()).expect("pixels");
     let large = edited(&Edit::enlarge(small).prompt("a red heart, flat style"));
     let (own, other) =
         (difference(&large, &HEART), difference(&large, &made("a robot, 3D style", 1)));

@@ -29,7 +29,7 @@ pub(crate) fn compare<B: HartBackend>(trace: &Trace, device: &B::Device) -> Resu
             DecoderInput::Continuous
         };
         let inputs = vec![input; images.dims()[0]];
-        let found = tokenizer.reconstruct(images.clone(), &inputs, config.commitment)?;
+        let found = tokenizer.reconstruct(images.clone(), &inputs, None, config.commitment)?;
         check_head_residual(trace, &tokenizer, images.clone(), &found.latent)?;
         trace.close(&RECONSTRUCTION, &format!("{case}.images"), found.images.to_data());
         let quantizer = found.latent.loss;

@@ -4,7 +4,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use hart_pipeline::archive::pack;
+use hart_pipeline::archive::{FRACTION_BITS, pack};
 use hart_pipeline::backend::Flex;
 use hart_pipeline::training::TrainingEvent;
 use hart_pipeline::training::hart::{HartExperiment, train_hart};
@@ -216,7 +216,7 @@ fn a_model_lists_what_it_knows_and_what_to_say_instead() {
     let open: HartPipeline<Flex> = builder.build(&device).expect("a pipeline");
     assert_eq!(said(&open)[..4], expected);
     assert_eq!(said(&open)[4..], ["`paintt` (try `paint`)"]);
-    let (archive, _) = pack(&model).expect("an archive");
+    let (archive, _) = pack(&model, FRACTION_BITS).expect("an archive");
     let packed = HartPipeline::from_archive("packed", &archive, Default::default(), &device);
     assert_eq!(said(&packed.expect("a pipeline")), said(&open));
 }

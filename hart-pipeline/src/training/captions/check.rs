@@ -1,6 +1,6 @@
 //! What is wrong with a grammar, and in which line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::path::Path;
 
@@ -126,7 +126,12 @@ pub(super) fn check(file: &GrammarFile) -> Result<(), Problem> {
     if file.noise.needs_fillers() && file.noise.fillers.is_empty() {
         return Err(Problem::new(&keys, "empty", "words: `filler` or `replace` is above 0"));
     }
-    check_words(&keys, &file.noise.fillers)
+    check_words(&keys, &file.noise.fillers)?;
+    let keys = ["noise", "strangers"];
+    if file.noise.needs_strangers() && file.noise.strangers.is_empty() {
+        return Err(Problem::new(&keys, "empty", "words: `talk` is above 0"));
+    }
+    check_words(&keys, &file.noise.strangers)
 }
 
 /// Checks the alternatives of a rule.
@@ -247,6 +252,19 @@ fn check_words(keys: &[&str], texts: &[String]) -> Result<(), Problem> {
         Some(place) => Err(Problem::new(keys, format!("`{}`", texts[place]), "a word").at(place)),
         None => Ok(()),
     }
+}
+
+/// Refuses lines of talk with a word that is known from captions: it would no longer mean nothing.
+pub(super) fn check_strangers(lines: &[String], known: &BTreeSet<String>) -> Result<(), Problem> {
+    for (place, line) in lines.iter().enumerate() {
+        if let Some(word) = words(line).find(|word| known.contains(word)) {
+            let expected = "words that captions do not have otherwise";
+            return Err(
+                Problem::new(&["noise", "strangers"], format!("`{word}`"), expected).at(place)
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Refuses names that are neither a rule nor a column of any record: of the lists that are used for

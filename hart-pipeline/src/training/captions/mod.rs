@@ -52,7 +52,7 @@ use serde_json::json;
 
 use super::data::Record;
 use crate::text::words::words;
-use check::{check, check_columns};
+use check::{check, check_columns, check_strangers};
 use expand::Shown;
 use file::{GrammarFile, INVERSE};
 use reach::{Reached, Values};
@@ -124,9 +124,13 @@ impl CaptionGrammar {
     /// for [`Self::caption`].
     ///
     /// # Errors
-    /// [`Error::Config`] for a name that is neither a rule nor a column of any record.
+    /// [`Error::Config`] for a name that is neither a rule nor a column of any record, and for a word
+    /// of talk that captions of these records have otherwise.
     pub fn check<'a>(&self, records: impl Iterator<Item = &'a Record> + Clone) -> Result<usize> {
         let known = check_columns(&self.file, &Values::of(records.clone()));
+        let known = known.and_then(|()| {
+            check_strangers(&self.file.noise.strangers, &self.words(records.clone()))
+        });
         known.map_err(|problem| problem.into_error(&self.path, &self.text))?;
         let has_caption =
             |record: &&Record| (0..TRIES).any(|draw| self.caption(record, 0, [0, draw]).is_some());
@@ -162,7 +166,7 @@ impl CaptionGrammar {
     }
 
     /// Every word that captions of these records may have, each once, in small letters. Made-up
-    /// words are not among them, nor those of withheld forms alone.
+    /// words are not among them, nor those of talk or of withheld forms alone.
     pub fn words<'a>(&self, records: impl Iterator<Item = &'a Record>) -> BTreeSet<String> {
         let GrammarFile { forms, noise, .. } = &self.file;
         let reached = Reached::of(&self.file, forms);

@@ -12,6 +12,11 @@ const VOWELS: [&str; 8] = ["a", "e", "i", "o", "u", "ai", "ee", "ou"];
 /// Their ends.
 const CODAS: [&str; 8] = ["", "n", "r", "l", "sk", "t", "m", "x"];
 
+/// The most words of talk before a caption, and behind it.
+const LONGEST_TALK: usize = 4;
+/// The share of words of talk that are made up.
+const MADE_UP: f64 = 0.3;
+
 /// How captions are spoiled, each a share of the captions or, where it says so, of their words.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -20,6 +25,9 @@ pub(super) struct Noise {
     filler: f64,
     /// A word that nobody knows is put in somewhere.
     invented: f64,
+    /// Up to [`LONGEST_TALK`] words that mean nothing stand before the caption, behind it or both, as in
+    /// a sentence that a model has never seen: words of `strangers`, and made-up ones.
+    talk: f64,
     /// The share of words that are left out, of those that do not say what is to be drawn.
     drop: f64,
     /// The share of such words in whose place another filler is.
@@ -30,6 +38,9 @@ pub(super) struct Noise {
     sentence: f64,
     /// Words that mean nothing to a painter.
     pub(super) fillers: Vec<String>,
+    /// Lines of words for `talk`. Unlike fillers, they are not among the words that a model knows:
+    /// whoever types one is told.
+    pub(super) strangers: Vec<String>,
 }
 
 /// A word of a caption.
@@ -48,15 +59,21 @@ pub(super) fn join(words: &[Word]) -> String {
 
 impl Noise {
     /// All shares by their keys.
-    pub(super) fn shares(&self) -> [(&'static str, f64); 6] {
+    pub(super) fn shares(&self) -> [(&'static str, f64); 7] {
         [
             ("filler", self.filler),
             ("invented", self.invented),
+            ("talk", self.talk),
             ("drop", self.drop),
             ("replace", self.replace),
             ("shouted", self.shouted),
             ("sentence", self.sentence),
         ]
+    }
+
+    /// Whether there is use for `strangers`.
+    pub(super) fn needs_strangers(&self) -> bool {
+        self.talk > 0.0
     }
 
     /// Whether there is use for `fillers`.
@@ -75,6 +92,9 @@ impl Noise {
         if chance(self.invented, draws) {
             let invented = invent(draws);
             insert(&mut words, invented, draws);
+        }
+        if chance(self.talk, draws) {
+            words = self.talk_around(words, draws);
         }
         let text = join(&words);
         if chance(self.shouted, draws) {
@@ -101,6 +121,25 @@ impl Noise {
         } else {
             Some(word)
         }
+    }
+
+    /// Words with talk before and behind them: none to [`LONGEST_TALK`] words each, as probable.
+    fn talk_around(&self, words: Vec<Word>, draws: &mut impl Rng) -> Vec<Word> {
+        let mut talk = || -> Vec<Word> {
+            let count = below(LONGEST_TALK + 1, draws);
+            (0..count).map(|_| Word { text: self.stranger(draws), part: None }).collect()
+        };
+        [talk(), words, talk()].concat()
+    }
+
+    /// A word of talk.
+    fn stranger(&self, draws: &mut impl Rng) -> String {
+        if chance(MADE_UP, draws) {
+            return invent(draws);
+        }
+        let line = &self.strangers[below(self.strangers.len(), draws)];
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words[below(words.len(), draws)].to_string()
     }
 
     fn filler(&self, draws: &mut impl Rng) -> String {

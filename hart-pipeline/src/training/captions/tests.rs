@@ -105,6 +105,38 @@ fn noise_leaves_what_is_to_be_drawn() {
 }
 
 #[test]
+fn talk_stands_around_what_is_said_and_stays_unknown() {
+    let noise = "\n[noise]\ntalk = 1.0\nstrangers = [\"yesterday somewhere\", \"however\"]\n";
+    let grammar = CaptionGrammar::parse(&(GRAMMAR.to_string() + noise)).unwrap();
+    let bare = CaptionGrammar::parse(GRAMMAR).unwrap();
+    let wishes: BTreeSet<String> = all(&bare, &cheese("red"));
+    let (mut before, mut behind, mut listed) = (0, 0, 0);
+    for caption in all(&grammar, &cheese("red")) {
+        let wish = wishes.iter().filter(|wish| caption.contains(*wish)).max_by_key(|w| w.len());
+        let wish = wish.unwrap_or_else(|| panic!("no wish in {caption}"));
+        let (first, last) = caption.split_once(wish.as_str()).expect("it is in it");
+        for (count, talk) in [(&mut before, first), (&mut behind, last)] {
+            let words = talk.split_whitespace().count();
+            assert!(words <= 4, "{caption}");
+            *count += words;
+            listed +=
+                ["yesterday", "somewhere", "however"].iter().filter(|w| talk.contains(*w)).count();
+        }
+    }
+    assert!(before > 0 && behind > 0 && listed > 0 && before + behind > listed);
+    let cheese = cheese("red");
+    let words = grammar.words([&cheese].into_iter());
+    assert!(!words.contains("yesterday") && words.contains("cheese"));
+    assert_eq!(grammar.check([&cheese].into_iter()).unwrap(), 0);
+
+    // A word of talk that captions have otherwise would no longer mean nothing.
+    let noise = noise.replace("however", "however old");
+    let grammar = CaptionGrammar::parse(&(GRAMMAR.to_string() + &noise)).unwrap();
+    let said = grammar.check([&cheese].into_iter()).unwrap_err().to_string();
+    assert!(said.contains("`noise.strangers[1]` is `old`"), "{said}");
+}
+
+#[test]
 fn withheld_forms_are_apart_and_their_words_unknown() {
     let grammar = CaptionGrammar::parse(GRAMMAR).unwrap();
     let caption = grammar.withheld(&cheese("white"), 1, [0, 0]).unwrap();
@@ -162,6 +194,11 @@ fn wrong_values_are_refused_with_their_line_and_key() {
         ("forms = [\"x\"]\nplain_names = nan", ", line 2: `plain_names` is NaN"),
         ("forms = [\"x\"]\n[noise]\n\nfiller = -0.5", ", line 4: `noise.filler` is -0.5"),
         ("forms = [\"x\"]\n[noise]\nfiller = 0.5", ": `noise.fillers` is empty, expected words"),
+        ("forms = [\"x\"]\n[noise]\ntalk = 0.5", ": `noise.strangers` is empty, expected words"),
+        (
+            "forms = [\"x\"]\n[noise]\nstrangers = [\"a\",\n\"\"]",
+            ", line 4: `noise.strangers[1]` is",
+        ),
         ("forms = [\"x\"]\n[noise]\nfillers = [\"a\",\n\" \"]", ", line 4: `noise.fillers[1]` is"),
         (
             "forms = [\"x\"]\n[names]\ncat = [\"\"]",

@@ -20,6 +20,8 @@ pub(super) struct Batch {
     pub(super) images: Vec<f32>,
     /// What the decoder sees of each.
     pub(super) inputs: Vec<DecoderInput>,
+    /// The first caption of each.
+    pub(super) captions: Vec<String>,
 }
 
 /// The batches of all steps after `done`, prepared on another thread.
@@ -47,8 +49,13 @@ pub(super) fn batches(
             kind if kind < loss.discrete_share + loss.partial_share => {
                 DecoderInput::Partial(draw() as f32)
             }
+            kind if kind < loss.discrete_share + loss.partial_share + loss.predicted_share => {
+                DecoderInput::Predicted
+            }
             _ => DecoderInput::Continuous,
         });
-        Ok(Batch { inputs: inputs.collect(), images: images?.concat() })
+        let inputs = inputs.collect();
+        let captions = items.iter().map(|&item| records.get(item).captions[0].clone()).collect();
+        Ok(Batch { images: images?.concat(), inputs, captions })
     })
 }

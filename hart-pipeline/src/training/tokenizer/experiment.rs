@@ -65,6 +65,10 @@ pub struct DataSettings {
     pub augmentation: Augmentation,
     /// A folder with a tokenizer of the same configuration to start from.
     pub start_from: Option<PathBuf>,
+    /// The folder of a model over this tokenizer, with its text encoder in `text/`: its residual head
+    /// predicts for `predicted_share` of the images what their codes leave over, from their first
+    /// captions.
+    pub predictor: Option<PathBuf>,
 }
 
 /// What a tokenizer minimises; `[loss]`.
@@ -77,6 +81,9 @@ pub struct LossSettings {
     /// The share whose decoder sees the codes as generation adds them, and a part of what they leave
     /// over, drawn from nothing to all. The others' decoder sees all of it.
     pub partial_share: f64,
+    /// The share whose decoder sees what it sees in generation: the codes, and what the residual head
+    /// of `predictor` makes of the rest. Needs `freeze_latents`, so that the head still knows them.
+    pub predicted_share: f64,
     /// Weight of the quantizer's loss.
     pub quantizer: f64,
     /// Codes that nothing was nearest to for this many steps are put where latents are; 0 for never.
@@ -137,10 +144,19 @@ impl TokenizerExperiment {
         self.loss.check()?;
         self.optimizer.check()?;
         self.export.check()?;
+        let has_predictor = self.data.predictor.is_some() || self.loss.predicted_share == 0.0;
+        let expected = "the folder of a model, for `predicted_share`";
+        check(has_predictor, "data", "predictor", "missing", expected)?;
         let size = self.config()?.image_size();
         let is_judged = self.loss.adversarial == 0.0 || size.rows.min(size.columns) >= JUDGED;
         let expected = format!("0 for images of {size} pixels: less than {JUDGED} are no patch");
         check(is_judged, "loss", "adversarial", self.loss.adversarial, &expected)
+    }
+
+    /// The folder of the model that predicts residuals, if any image needs it.
+    pub(super) fn predictor(&self) -> Option<&Path> {
+        let is_used = self.loss.predicted_share > 0.0;
+        self.data.predictor.as_deref().filter(|_| is_used)
     }
 
     /// The configuration of the tokenizer.
@@ -160,6 +176,7 @@ impl DataSettings {
             skip_bad: false,
             augmentation: Augmentation::default(),
             start_from: None,
+            predictor: None,
         }
     }
 
@@ -179,10 +196,18 @@ impl ExportSettings {
 
 impl LossSettings {
     fn check(&self) -> Result<()> {
-        let (discrete, partial) = (self.discrete_share, self.partial_share);
-        check_shares("loss", &[("discrete_share", discrete), ("partial_share", partial)])?;
-        let sum = discrete + partial;
-        check(sum <= 1.0, "loss", "discrete_share + partial_share", sum, "at most 1")?;
+        let shares = [
+            ("discrete_share", self.discrete_share),
+            ("partial_share", self.partial_share),
+            ("predicted_share", self.predicted_share),
+        ];
+        check_shares("loss", &shares)?;
+        let sum: f64 = shares.iter().map(|(_, share)| share).sum();
+        let key = "discrete_share + partial_share + predicted_share";
+        check(sum <= 1.0, "loss", key, sum, "at most 1")?;
+        let is_frozen = self.freeze_latents || self.predicted_share == 0.0;
+        let expected = "true: predictions are of latents that stay as they are";
+        check(is_frozen, "loss", "freeze_latents", self.freeze_latents, expected)?;
         let weights = [("quantizer", self.quantizer), ("adversarial", self.adversarial)];
         check_weights("loss", &weights)?;
         let channels = self.discriminator_channels;
@@ -197,6 +222,7 @@ impl Default for LossSettings {
         Self {
             discrete_share: 0.5,
             partial_share: 0.0,
+            predicted_share: 0.0,
             quantizer: 1.0,
             revive_after: 100,
             freeze_latents: false,

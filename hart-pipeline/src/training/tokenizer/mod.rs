@@ -22,6 +22,7 @@ mod batches;
 mod codes;
 mod evaluation;
 mod experiment;
+mod predictor;
 mod training;
 
 use hart_core::{HartBackend, Result};

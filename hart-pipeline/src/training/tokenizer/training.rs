@@ -18,8 +18,10 @@ use super::batches::{Batch, batches};
 use super::codes::{self, CodeUse};
 use super::evaluation::{evaluate, residual_spread};
 use super::experiment::TokenizerExperiment;
+use super::predictor::Predictor;
 use crate::training::data::{Prefetch, Records};
 use crate::training::devices::Devices;
+use crate::training::hash::Hash;
 use crate::training::observer::TrainingObserver;
 use crate::training::optimizer::Trainee;
 use crate::training::prepare::{hash_folder, prepare};
@@ -39,6 +41,7 @@ pub(super) struct TokenizerTraining<B: HartBackend> {
     tokenizer: Trainee<Autodiff<B>, HybridTokenizer<Autodiff<B>>>,
     adversary: Option<Trainee<Autodiff<B>, PatchDiscriminator<Autodiff<B>>>>,
     codes: CodeUse,
+    predictor: Option<Predictor<B>>,
     devices: Devices<B::Device>,
 }
 
@@ -69,6 +72,10 @@ impl<B: HartBackend> TokenizerTraining<B> {
             State::<B>::begin(experiment, &config, snapshot.is_none(), device)?.restored(snapshot)
         })?;
         let State { tokenizer, adversary, codes } = state;
+        let predictor = experiment.predictor();
+        let predictor = predictor
+            .map(|folder| Predictor::open(folder, &tokenizer.module.valid(), device))
+            .transpose()?;
         let batches = batches(experiment, Arc::new(train), config.image_size(), run.done());
         Ok(Self {
             experiment: experiment.clone(),
@@ -79,31 +86,57 @@ impl<B: HartBackend> TokenizerTraining<B> {
             tokenizer,
             adversary,
             codes,
+            predictor,
             devices,
         })
+    }
+
+    /// What the residual head predicts for the images of a part of a step's batch, as values of the
+    /// latents `[images, Z, H, W]`.
+    fn predictions(&self, step: u64, batch: &Batch, part: usize) -> Result<Option<Vec<f32>>> {
+        let Some(predictor) = &self.predictor else { return Ok(None) };
+        let size = batch.inputs.len() / self.experiment.run.accumulate;
+        let image = self.config.image_size();
+        let values = 3 * image.cells() * size;
+        let images = batch.images[part * values..][..values].to_vec();
+        let shape = [size, 3, image.rows, image.columns];
+        let images = tensor::<B, 4>(images, shape, self.devices.first());
+        let (inputs, captions) =
+            (&batch.inputs[part * size..][..size], &batch.captions[part * size..][..size]);
+        let tokenizer = self.tokenizer.module.valid();
+        let seed = step * batch.inputs.len() as u64 + (part * size) as u64;
+        let found = predictor.predict(&tokenizer, &images, inputs, captions, seed)?;
+        Ok(found.map(|found| found.into_data().iter::<f32>().collect()))
     }
 
     /// Reconstructs some parts of a batch at once, each by a copy of the tokenizer on its device.
     fn reconstruct(
         &self,
         copies: &[HybridTokenizer<Autodiff<B>>],
+        step: u64,
         batch: &Batch,
         parts: Range<usize>,
     ) -> Result<Vec<Reconstructed<B>>> {
+        let latent = self.config.scales.latent();
+        let channels = self.config.latent_channels;
         let size = batch.inputs.len() / self.experiment.run.accumulate;
         let image = self.config.image_size();
         let values = 3 * image.cells() * size;
         let places = copies.iter().zip(self.devices.all()).zip(parts);
-        let items = places.map(|((tokenizer, device), part)| {
+        let items = places.map(|((tokenizer, device), part)| -> Result<_> {
             let images = batch.images[part * values..][..values].to_vec();
             let inputs = batch.inputs[part * size..][..size].to_vec();
-            (tokenizer.clone(), device.clone(), images, inputs)
+            let predicted = self.predictions(step, batch, part)?;
+            Ok((tokenizer.clone(), device.clone(), images, inputs, predicted))
         });
+        let items = items.collect::<Result<Vec<_>>>()?;
         let commitment = self.config.commitment;
-        let found = self.devices.at_once(items.collect(), move |item| {
-            let (tokenizer, device, images, inputs) = item;
+        let found = self.devices.at_once(items, move |item| {
+            let (tokenizer, device, images, inputs, predicted) = item;
             let images = tensor(images, [size, 3, image.rows, image.columns], &device);
-            let found = tokenizer.reconstruct(images.clone(), &inputs, commitment)?;
+            let shape = [size, channels, latent.rows, latent.columns];
+            let predicted = predicted.map(|values| tensor(values, shape, &device));
+            let found = tokenizer.reconstruct(images.clone(), &inputs, predicted, commitment)?;
             Ok((found, images))
         });
         found.into_iter().collect()
@@ -182,7 +215,7 @@ impl<B: HartBackend> Training for TokenizerTraining<B> {
         let mut accumulated = self.tokenizer.accumulator();
         for round in self.devices.rounds(parts) {
             let mut losses = vec![];
-            for (found, images) in self.reconstruct(&copies, &batch, round)? {
+            for (found, images) in self.reconstruct(&copies, step, &batch, round)? {
                 let quantizer = found.latent.loss.clone();
                 let weight = self.experiment.loss.quantizer;
                 let mut loss = found.error.clone() + quantizer.clone() * weight;
@@ -320,6 +353,11 @@ fn open_run(
     content = content.with("validation", validation.fingerprint(false));
     if let Some(folder) = data.start_from.as_ref().filter(|folder| folder.is_dir()) {
         content = content.with("start_from", hash_folder(folder)?);
+    }
+    if let Some(folder) = experiment.predictor() {
+        let parts = ["llm", "text"].map(|part| hash_folder(&folder.join(part)));
+        let parts = parts.into_iter().collect::<Result<Vec<_>>>()?;
+        content = content.with("predictor", Hash::of_all(parts));
     }
     let (run, optimizer) = (&experiment.run, &experiment.optimizer);
     let run = Run::open(folder, run, optimizer, experiment, content, observer)?;
