@@ -281,7 +281,7 @@ type Named = (String, String);
 
 /// The two things of a pair, the left or upper one first.
 fn named(truth: &Truth) -> anyhow::Result<[Named; 2]> {
-    let missing = || format!("{} is a pair without its things", truth.record.image);
+    let missing = || format!("{} is a pair without its things", truth.record.image.display());
     let details = &truth.record.details;
     let name = |index: usize| {
         let names = details.get("things")?.get(index)?;
