@@ -6,11 +6,12 @@
 //! ```
 //!
 //! Writes `ddim_residual.png`: without a residual, ancestral in 8 steps, DDIM in 8, 4, 2 and 1, and
-//! ancestral in 64; prints how far each is from the last.
+//! ancestral in 64; and `ddim_residual.csv` and `.svg`, how far each is from the last.
 
 use std::process::ExitCode;
 
 use hart_examples::images::enlarge;
+use hart_examples::research::Results;
 use hart_examples::{exit, say};
 use hart_pipeline::backend::{DefaultBackend, default_device};
 use hart_pipeline::burn::tensor::Tensor;
@@ -70,12 +71,11 @@ fn compare() -> anyhow::Result<()> {
     let enlarged = images.iter().map(|(_, image)| Ok(enlarge(image, 8)?.pixels().clone()));
     grid(&enlarged.collect::<anyhow::Result<Vec<_>>>()?)?.save("ddim_residual.png")?;
     let finest = images[6].1.pixels().rgb();
-    for (name, image) in &images {
+    let mut results = Results::new("ddim_residual", &["image", "of 255 from the last"]);
+    for (place, (name, image)) in images.iter().enumerate() {
         let apart = image.pixels().rgb().iter().zip(finest).map(|(a, b)| a.abs_diff(*b) as f64);
-        say(format_args!(
-            "{name}: {:.2} of 255 from the last",
-            apart.sum::<f64>() / finest.len() as f64
-        ))?;
+        results.add(*name, &[place as f64, apart.sum::<f64>() / finest.len() as f64])?;
     }
+    results.finish()?;
     say("ddim_residual.png")
 }

@@ -4,13 +4,15 @@
 //! cargo run --release --example guidance_schedule
 //! ```
 //!
-//! Writes `guidance_schedule.png`: a row for each schedule, a column for each prompt. Where a
-//! schedule ends in zeros, the unconditional half is not computed, and the row takes less time.
+//! Writes `guidance_schedule.png`: a row for each schedule, a column for each prompt; and
+//! `guidance_schedule.csv` and `.svg`, measured on the drawings of the sample. Where a schedule ends in
+//! zeros, the unconditional half is not computed, and the row takes less time.
 
 use std::process::ExitCode;
 use std::time::Instant;
 
 use hart_examples::images::enlarge;
+use hart_examples::research::{Results, Sample};
 use hart_examples::{exit, say};
 use hart_pipeline::backend::{DefaultBackend, default_device};
 use hart_pipeline::image::grid;
@@ -58,17 +60,23 @@ fn compare() -> anyhow::Result<()> {
         ("coarse half only", |way| if way < 0.5 { 2.0 } else { 0.0 }),
     ];
     let request = Request::batch(PROMPTS).seed(1);
+    let sample = Sample::open(pipeline.image_size())?;
+    let columns = ["schedule", "recognised", "decibels", "seconds"];
+    let mut results = Results::new("guidance_schedule", &columns);
     let mut rows = vec![];
-    for (name, guidance) in schedules {
+    for (place, (name, guidance)) in schedules.into_iter().enumerate() {
         let mut hook = Schedule { name, guidance, scales };
         let start = Instant::now();
+        let quality = sample.measure(&pipeline, |request| request, &mut hook)?;
+        let seconds = start.elapsed().as_secs_f64();
+        results.add(name, &[place as f64, quality.recognised, quality.decibels, seconds])?;
         let outcomes = pipeline.generate_with_hook(&request, &mut hook, &mut ())?;
-        say(format_args!("{name}: {:.3} s", start.elapsed().as_secs_f64()))?;
         for outcome in outcomes {
             rows.push(enlarge(&outcome.into_image()?, 4)?.pixels().clone());
         }
     }
     // Five schedules of five prompts: the square grid has a row for each schedule.
     grid(&rows)?.save("guidance_schedule.png")?;
+    results.finish()?;
     say("guidance_schedule.png")
 }

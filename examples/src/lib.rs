@@ -6,6 +6,8 @@ pub mod named;
 mod output;
 #[cfg(feature = "train")]
 mod plot;
+#[cfg(feature = "train")]
+pub mod research;
 pub mod scene;
 pub mod seed;
 #[cfg(feature = "train")]

@@ -1,4 +1,4 @@
-//! The metrics of a run as curves: one panel a column.
+//! Curves: the metrics of a run, and the results of experiments; one panel a column.
 
 use std::ops::Range;
 use std::path::Path;
@@ -11,12 +11,14 @@ use plotters::prelude::*;
 const PANEL: [u32; 2] = [360, 200];
 /// Panels a row.
 const COLUMNS: usize = 3;
+/// The most points of a curve that are marked.
+const MARKED: usize = 20;
 const LINE: RGBColor = RGBColor(30, 100, 200);
 
-/// A column of the metrics: its name, and its values by the step.
-struct Curve {
-    name: String,
-    points: Vec<(f64, f64)>,
+/// A column: its name, and its values by the step or the setting.
+pub(crate) struct Curve {
+    pub(crate) name: String,
+    pub(crate) points: Vec<(f64, f64)>,
 }
 
 /// Draws every column of `metrics.csv` in a run's folder, as `metrics.svg` beside it.
@@ -24,18 +26,26 @@ struct Curve {
 /// # Errors
 /// When the one cannot be read or the other cannot be written.
 pub(crate) fn draw_metrics(folder: &Path) -> anyhow::Result<()> {
-    let curves = read(&folder.join("metrics.csv"))?;
+    draw_curves(&folder.join("metrics.svg"), &read(&folder.join("metrics.csv"))?, None)
+}
+
+/// Draws curves as an SVG file, a panel each, with marks where their points are few; `axis` is what
+/// they are drawn over, if it is to be said.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(crate) fn draw_curves(path: &Path, curves: &[Curve], axis: Option<&str>) -> anyhow::Result<()> {
     let rows = curves.len().div_ceil(COLUMNS).max(1);
     let size = (PANEL[0] * COLUMNS as u32, PANEL[1] * rows as u32);
     let mut svg = String::new();
     let sheet = SVGBackend::with_string(&mut svg, size).into_drawing_area();
     sheet.fill(&WHITE)?;
     for (curve, panel) in curves.iter().zip(sheet.split_evenly((rows, COLUMNS))) {
-        draw(curve, &panel).with_context(|| format!("cannot draw `{}`", curve.name))?;
+        draw(curve, &panel, axis).with_context(|| format!("cannot draw `{}`", curve.name))?;
     }
     sheet.present()?;
     drop(sheet);
-    Ok(write_atomically(folder.join("metrics.svg"), svg.as_bytes())?)
+    Ok(write_atomically(path, svg.as_bytes())?)
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<Curve>> {
@@ -58,18 +68,24 @@ fn read(path: &Path) -> anyhow::Result<Vec<Curve>> {
 fn draw(
     curve: &Curve,
     panel: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
+    axis: Option<&str>,
 ) -> anyhow::Result<()> {
     let Some((_, last)) = curve.points.last() else { return Ok(()) };
+    let caption = match axis {
+        Some(axis) => format!("{} by {axis}", curve.name),
+        None => format!("{}: {last:.4}", curve.name),
+    };
     let steps = range(curve.points.iter().map(|(step, _)| *step));
     let values = range(curve.points.iter().map(|(_, value)| *value));
     let mut chart = ChartBuilder::on(panel)
-        .caption(format!("{}: {last:.4}", curve.name), ("sans-serif", 14))
+        .caption(caption, ("sans-serif", 14))
         .margin(8)
         .x_label_area_size(20)
         .y_label_area_size(52)
         .build_cartesian_2d(steps, values)?;
     chart.configure_mesh().x_labels(4).y_labels(4).disable_mesh().draw()?;
-    chart.draw_series(LineSeries::new(curve.points.iter().copied(), &LINE))?;
+    let line = LineSeries::new(curve.points.iter().copied(), &LINE);
+    chart.draw_series(if curve.points.len() <= MARKED { line.point_size(3) } else { line })?;
     Ok(())
 }
 

@@ -80,7 +80,7 @@ pub use condition::TextCondition;
 pub use config::{LevelEmbeddingKind, MlpKind, ModulationKind, PoolingKind, TransformerConfig};
 pub use names::NAMES;
 pub use pruning::Computed;
-pub use session::{Halves, Hidden, ScaleStep, Session};
+pub use session::{HalfLogits, Halves, Hidden, ScaleStep, Session};
 pub use teacher_forcing::{Predictions, cross_entropy, kept_tokens, scale_weights};
 pub use transformer::{Transformer, TransformerSize};
 

@@ -44,7 +44,7 @@ impl<B: HartBackend> Run<'_, B> {
         } else {
             let input = to_tokens(quantizer.scale_input(scale, latent.clone()));
             let halves = self.halves(scale);
-            let computed = self.computed(scale);
+            let computed = self.computed[scale];
             let keep = Keep::Yes;
             let step = ScaleStep { scale, positions: &positions, keep, halves, computed };
             session.scale_step(step, gather(input, &positions), around.tap)?

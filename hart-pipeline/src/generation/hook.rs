@@ -5,7 +5,7 @@
 //! does otherwise. The unit type is the hook that changes nothing.
 
 use burn::tensor::{Int, Tensor, backend::Backend};
-use hart_ar::TextCondition;
+use hart_ar::{Computed, HalfLogits, TextCondition};
 use hart_core::random::Draws;
 use hart_core::tap::Tap;
 use hart_core::{Grid, HartBackend, Result};
@@ -66,11 +66,27 @@ pub trait GenerationHook<B: HartBackend> {
         usual
     }
 
+    /// Which tokens of a scale go through the blocks, instead of what the effort of the request says:
+    /// [`Computed::Most`] needs an earlier scale with [`Computed::AllKept`]. All scales are asked for
+    /// before the first is computed.
+    fn computed(&mut self, scale: usize, usual: Computed) -> Computed {
+        let _ = scale;
+        usual
+    }
+
     /// The row-major positions of a scale that are computed for an image, increasing, the same
     /// number for all images of the batch; `None` for all. The others add nothing to the latent.
     fn positions(&mut self, scale: usize, image: usize) -> Option<Vec<usize>> {
         let _ = (scale, image);
         None
+    }
+
+    /// The guided logits `[batch, positions, V]`, from those of the halves of guidance.
+    ///
+    /// # Errors
+    /// Those of [`HalfLogits::guided`], and of the hook.
+    fn guide(&mut self, step: &Step<'_, B>, logits: HalfLogits<B>) -> Result<Tensor<B, 3>> {
+        logits.guided(step.guidance)
     }
 
     /// The guided logits `[batch, positions, V]` that tokens are sampled from.

@@ -57,7 +57,7 @@ impl<B: HartBackend> Run<'_, B> {
     ) -> Result<Tensor<B, 3>> {
         let input = gather(to_tokens(at.latent.clone()), at.positions);
         let halves = self.halves(at.scale);
-        let (scale, positions, computed) = (at.scale, at.positions, self.computed(at.scale));
+        let (scale, positions, computed) = (at.scale, at.positions, self.computed[at.scale]);
         let step = ScaleStep { scale, positions, keep, halves, computed };
         let hidden = session.scale_step(step, input, around.tap)?;
         let tokens = self.sample(at, session, &hidden, around)?;

@@ -129,9 +129,12 @@ impl<'a, B: HartBackend> Generation<'a, B> {
         });
         let guidance: Vec<f64> =
             ratios.enumerate().map(|(scale, usual)| hook.guidance(scale, usual)).collect();
+        let computed = |scale| hook.computed(scale, settings.effort.computed(scales, scale));
+        let computed = (0..scales.count()).map(computed).collect();
         let run = Run {
             model,
             settings,
+            computed,
             guided_until: guidance.iter().rposition(|&guidance| guidance != 0.0),
             guidance,
             codebook: to_host(model.tokenizer.quantizer.codebook.val()),
@@ -152,6 +155,8 @@ impl<'a, B: HartBackend> Generation<'a, B> {
 struct Run<'a, B: Backend> {
     model: &'a HartModel<B>,
     settings: &'a GenerationSettings,
+    /// For each scale which tokens go through the blocks.
+    computed: Vec<Computed>,
     /// For each scale.
     guidance: Vec<f64>,
     /// The last scale with any guidance: later ones leave the unconditional half out.
@@ -195,11 +200,6 @@ impl<B: HartBackend> Run<'_, B> {
 
     fn scales(&self) -> &ScaleSchedule {
         self.model.transformer.scales()
-    }
-
-    /// Which tokens of a scale go through the blocks.
-    fn computed(&self, scale: usize) -> Computed {
-        self.settings.effort.computed(self.scales(), scale)
     }
 
     /// The halves of guidance that are computed at a scale: later guidance needs the keys and

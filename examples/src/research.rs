@@ -1,0 +1,170 @@
+//! What experiments share: drawings that images are judged by, and results as a table and a plot.
+
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+use hart_core::{Grid, HartBackend, write_atomically};
+use hart_pipeline::training::data::Records;
+use hart_pipeline::{GenerationHook, HartPipeline, Pixels, Request};
+use image::RgbImage;
+use image::imageops::{FilterType, resize};
+
+use crate::images::to_rgb;
+use crate::plot::{Curve, draw_curves};
+use crate::say;
+
+/// The repository's sample, from its root.
+const SAMPLE: &str = "examples/data/sample/captions.jsonl";
+/// The side at which images are compared, in pixels.
+const SIDE: u32 = 16;
+/// The most decibels of an image: those of one that is equal but for rounding.
+const MOST_DECIBELS: f64 = 60.0;
+
+/// The drawings of the repository's sample, 32 things in three styles on white. The model compiled in
+/// has learned them, so that an image of a caption can be held against its drawing.
+pub struct Sample {
+    drawings: Vec<Drawing>,
+}
+
+struct Drawing {
+    caption: String,
+    concept: String,
+    image: RgbImage,
+    small: Vec<u8>,
+}
+
+/// How good images are.
+#[derive(Debug, Clone, Copy)]
+pub struct Quality {
+    /// The share of images whose nearest drawing, of all 96, is of the thing that was asked for.
+    pub recognised: f64,
+    /// Peak signal-to-noise ratio of the images as copies of their drawings, the mean in decibels.
+    pub decibels: f64,
+}
+
+impl Sample {
+    /// Reads the sample, its drawings in the size of a model's images.
+    ///
+    /// # Errors
+    /// When the program is not started in the root of the repository.
+    pub fn open(size: Grid) -> anyhow::Result<Self> {
+        let records =
+            Records::open(SAMPLE).context("start the program in the repository's root")?;
+        let is_object = |index: &usize| records.get(*index).text("kind") == Some("object");
+        let drawing = |index: usize| {
+            let record = records.get(index);
+            let image = to_rgb(&records.image(index, size)?)?;
+            Ok(Drawing {
+                caption: record.captions[0].clone(),
+                concept: record.text("concept").unwrap_or_default().to_string(),
+                small: shrink(&image),
+                image,
+            })
+        };
+        let drawings = (0..records.len()).filter(is_object).map(drawing);
+        Ok(Self { drawings: drawings.collect::<anyhow::Result<_>>()? })
+    }
+
+    /// The caption of every drawing.
+    pub fn captions(&self) -> Vec<String> {
+        self.drawings.iter().map(|drawing| drawing.caption.clone()).collect()
+    }
+
+    /// Judges one image of every caption.
+    ///
+    /// # Errors
+    /// When there are not as many images.
+    pub fn judge(&self, images: &[Pixels]) -> anyhow::Result<Quality> {
+        let (found, expected) = (images.len(), self.drawings.len());
+        ensure!(found == expected, "{found} images of {expected} drawings");
+        let (mut recognised, mut decibels) = (0.0, 0.0);
+        for (drawing, image) in self.drawings.iter().zip(images) {
+            let image = to_rgb(image)?;
+            let small = shrink(&image);
+            let nearest = self.drawings.iter().min_by_key(|other| squares(&other.small, &small));
+            let is_right = nearest.is_some_and(|nearest| nearest.concept == drawing.concept);
+            recognised += f64::from(u8::from(is_right));
+            let values = image.as_raw().len() as f64;
+            let error = squares(image.as_raw(), drawing.image.as_raw()) as f64 / values;
+            let ratio = 10.0 * (255.0 * 255.0 / error.max(1e-9)).log10();
+            decibels += ratio.min(MOST_DECIBELS);
+        }
+        let count = images.len() as f64;
+        Ok(Quality { recognised: recognised / count, decibels: decibels / count })
+    }
+
+    /// Makes an image of every caption, and judges them. `request` has all other settings.
+    ///
+    /// # Errors
+    /// Those of the pipeline and of the hook.
+    pub fn measure<B: HartBackend>(
+        &self,
+        pipeline: &HartPipeline<B>,
+        settings: impl FnOnce(Request) -> Request,
+        hook: &mut dyn GenerationHook<B>,
+    ) -> anyhow::Result<Quality> {
+        let request = settings(Request::batch(self.captions()).seed(1));
+        let outcomes = pipeline.generate_with_hook(&request, hook, &mut ())?;
+        let images = outcomes.into_iter().map(|outcome| Ok(outcome.into_image()?.pixels().clone()));
+        self.judge(&images.collect::<anyhow::Result<Vec<_>>>()?)
+    }
+}
+
+/// The results of an experiment: a row for each setting, its first column the setting as a number.
+pub struct Results {
+    name: &'static str,
+    columns: Vec<&'static str>,
+    rows: Vec<(String, Vec<f64>)>,
+}
+
+impl Results {
+    /// None yet. The columns are the setting and what is measured.
+    pub fn new(name: &'static str, columns: &[&'static str]) -> Self {
+        Self { name, columns: columns.to_vec(), rows: vec![] }
+    }
+
+    /// Adds a row, and says it on standard output. `label` names the setting in words.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub fn add(&mut self, label: impl Into<String>, values: &[f64]) -> anyhow::Result<()> {
+        let label = label.into();
+        let cells = self.columns.iter().zip(values).skip(1);
+        let cells: Vec<String> = cells.map(|(name, value)| format!("{name} {value:.3}")).collect();
+        say(format_args!("{label}: {}", cells.join(", ")))?;
+        self.rows.push((label, values.to_vec()));
+        Ok(())
+    }
+
+    /// Writes `NAME.csv` and `NAME.svg` to the working directory.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn finish(self) -> anyhow::Result<()> {
+        let mut table = csv::Writer::from_writer(vec![]);
+        table.write_record(["label"].iter().chain(&self.columns))?;
+        for (label, values) in &self.rows {
+            let values = values.iter().map(ToString::to_string);
+            table.write_record([label.clone()].into_iter().chain(values))?;
+        }
+        let path = format!("{}.csv", self.name);
+        write_atomically(Path::new(&path), &table.into_inner()?)?;
+        let curve = |(index, name): (usize, &&str)| Curve {
+            name: name.to_string(),
+            points: self.rows.iter().map(|(_, row)| (row[0], row[index + 1])).collect(),
+        };
+        let curves: Vec<Curve> = self.columns[1..].iter().enumerate().map(curve).collect();
+        let plot = format!("{}.svg", self.name);
+        draw_curves(Path::new(&plot), &curves, Some(self.columns[0]))?;
+        say(format_args!("{path}, {plot}"))
+    }
+}
+
+fn shrink(image: &RgbImage) -> Vec<u8> {
+    resize(image, SIDE, SIDE, FilterType::Triangle).into_raw()
+}
+
+/// The sum of the squared differences.
+fn squares(a: &[u8], b: &[u8]) -> u64 {
+    a.iter().zip(b).map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2)).sum()
+}
