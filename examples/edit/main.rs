@@ -16,13 +16,13 @@ use std::time::Instant;
 use anyhow::bail;
 use clap::Parser;
 use hart_examples::images::enlarge;
-use hart_examples::named::{fetch, with_model, with_text_encoder};
+use hart_examples::named::fetch;
+use hart_examples::pipeline::PipelineArguments;
 use hart_examples::seed::Seed;
 use hart_examples::{Destination, Progress, exit, note};
-use hart_pipeline::backend::compiled_in;
 use hart_pipeline::edit::Edit;
 use hart_pipeline::image::{ReadOptions, grid};
-use hart_pipeline::{Event, HartPipeline, Image, PipelineBuilder, Pixels, Precision, Request};
+use hart_pipeline::{Effort, Event, Image, Pixels, Request};
 
 use operation::Operation;
 
@@ -41,12 +41,8 @@ struct Arguments {
     /// Pixels over which the image goes over into what is new, inside of the mask.
     #[arg(long, value_name = "N", default_value_t = 8)]
     seam: usize,
-    /// Folder of the model, or its name at the Hugging Face hub [default: the small model compiled in].
-    #[arg(long, value_name = "DIR|NAME")]
-    model: Option<PathBuf>,
-    /// Folder of the text encoder, or its name at the hub [default: `text` in the model's folder].
-    #[arg(long, value_name = "DIR|NAME", requires = "model")]
-    text_encoder: Option<PathBuf>,
+    #[command(flatten)]
+    pipeline: PipelineArguments,
     /// Seed of the first result; later ones count on from it. `random` draws one and says it.
     #[arg(long, value_name = "N", default_value = "0", allow_hyphen_values = true)]
     seed: Seed,
@@ -56,15 +52,10 @@ struct Arguments {
     /// How far the prompt is followed [default: what suits the model].
     #[arg(long, value_name = "X")]
     guidance: Option<f64>,
-    /// Element type of the weights: f32, bf16, f16 or int8.
-    #[arg(long, value_name = "TYPE", default_value = "f32")]
-    precision: Precision,
-    /// Backend to work on, and which GPU, such as flex or cuda:1 [default: the fastest compiled in].
-    #[arg(long, value_name = "NAME")]
-    device: Option<String>,
-    /// Decode in strips of this many rows of pixels: large images in less memory.
-    #[arg(long, value_name = "N")]
-    strip_height: Option<usize>,
+    /// How much is computed at the two largest scales: exact, fast (without guidance) or faster (and for
+    /// a part of the tokens alone).
+    #[arg(long, value_name = "LEVEL", default_value = "exact")]
+    effort: Effort,
     /// The most pixels that the image may have.
     #[arg(long, value_name = "N", default_value_t = ReadOptions::default().max_pixels)]
     max_pixels: u64,
@@ -94,7 +85,7 @@ impl Arguments {
         let edit = self.asked()?;
 
         let start = Instant::now();
-        let pipeline = fetch(self.builder()?)?.open(&self.device())?;
+        let pipeline = fetch(self.pipeline.builder()?)?.open(&self.pipeline.device())?;
         let loaded = start.elapsed().as_secs_f64();
         let progress = Progress::start();
         if self.seed.is_drawn {
@@ -138,7 +129,9 @@ impl Arguments {
         if read.is_animated {
             note(format_args!("{} is animated: its first frame is used", self.image.display()));
         }
+        let effort = self.effort;
         let mut edit = self.operation.of(read.pixels, self.prompt.as_deref(), options)?;
+        edit = edit.with(|request: Request| request.effort(effort));
         if let Some(prompt) = &self.prompt {
             edit = edit.prompt(prompt);
         }
@@ -146,29 +139,6 @@ impl Arguments {
             edit = edit.with(|request: Request| request.guidance(guidance));
         }
         Ok(edit.seam(self.seam).seed(self.seed.value).count(self.count))
-    }
-
-    fn device(&self) -> String {
-        self.device.clone().unwrap_or_else(|| compiled_in()[0].to_string())
-    }
-
-    /// The model that was named, or the one compiled in.
-    fn builder(&self) -> anyhow::Result<PipelineBuilder> {
-        let mut builder = match &self.model {
-            Some(model) => with_model(HartPipeline::builder(), model),
-            #[cfg(feature = "embedded")]
-            None => HartPipeline::builder().embedded(),
-            #[cfg(not(feature = "embedded"))]
-            None => bail!("`--model` is needed: this program was built without a model"),
-        };
-        builder = builder.precision(self.precision);
-        if let Some(encoder) = &self.text_encoder {
-            builder = with_text_encoder(builder, encoder);
-        }
-        if let Some(rows) = self.strip_height {
-            builder = builder.strip_height(rows);
-        }
-        Ok(builder)
     }
 
     fn save(&self, image: &Image, out: &Destination, index: usize) -> anyhow::Result<Destination> {

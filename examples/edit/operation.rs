@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use hart_pipeline::Pixels;
-use hart_pipeline::edit::{Edit, Mask, MaskFrom};
+use hart_pipeline::edit::{ChangeBy, Edit, Mask, MaskFrom};
 use hart_pipeline::image::ReadOptions;
 
 /// What is done: one of these.
@@ -40,7 +40,10 @@ pub(crate) struct Operation {
     /// What it is to show.
     #[arg(long, value_name = "PROMPT", requires = "from")]
     to: Option<String>,
-    /// With `--from`: how much is new, from 0 to 1 [default: 0.57].
+    /// With `--from`: how what both prompts say is kept.
+    #[arg(long, value_name = "WAY", default_value = "noise", requires = "from")]
+    by: Way,
+    /// With `--from`: how much is new, from 0 to 1 [default: 0.57 by noise, 1 by contrast].
     #[arg(long, value_name = "STRENGTH", requires = "from")]
     strength: Option<f64>,
     /// With `--from`: how far the image's own tokens are ahead of others [default: 18; less changes
@@ -56,6 +59,15 @@ pub(crate) struct Operation {
     /// Mark N more pixels around everything that is marked.
     #[arg(long, value_name = "N", default_value_t = 0)]
     grow: usize,
+}
+
+/// How an image is changed by its prompt.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Way {
+    /// Under the noise that explains the image (VARIN).
+    Noise,
+    /// By guidance from one prompt to the other (MLN).
+    Contrast,
 }
 
 /// What marks a pixel.
@@ -105,7 +117,10 @@ impl Operation {
             return Ok(Edit::outpaint(image, canvas.into(), [sides.left, sides.top])?);
         }
         if let (Some(from), Some(to)) = (&self.from, &self.to) {
-            let mut edit = Edit::change(image, from, to);
+            let mut edit = Edit::change(image, from, to).by(match self.by {
+                Way::Noise => ChangeBy::Noise,
+                Way::Contrast => ChangeBy::Contrast,
+            });
             if let Some(strength) = self.strength {
                 edit = edit.strength(strength);
             }

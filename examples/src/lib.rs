@@ -4,6 +4,7 @@ pub mod images;
 pub mod interrupt;
 pub mod named;
 mod output;
+pub mod pipeline;
 #[cfg(feature = "train")]
 mod plot;
 #[cfg(feature = "train")]

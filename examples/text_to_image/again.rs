@@ -47,7 +47,7 @@ pub(crate) fn make_again(file: &Path, arguments: &Arguments) -> anyhow::Result<(
 
 /// The pipeline that the settings ask for.
 fn builder(settings: &ImageSettings, arguments: &Arguments) -> anyhow::Result<PipelineBuilder> {
-    let mut builder = match &arguments.model {
+    let mut builder = match &arguments.pipeline.model {
         Some(model) => {
             let mut builder = with_model(HartPipeline::builder(), model);
             if let Some(weights) = &settings.weights {
@@ -70,7 +70,7 @@ fn builder(settings: &ImageSettings, arguments: &Arguments) -> anyhow::Result<Pi
         ),
     };
     builder = builder.precision(settings.precision.parse()?);
-    if let Some(encoder) = &arguments.text_encoder {
+    if let Some(encoder) = &arguments.pipeline.text_encoder {
         builder = with_text_encoder(builder, encoder);
     }
     if let Some(rows) = settings.strip_height {
@@ -82,7 +82,7 @@ fn builder(settings: &ImageSettings, arguments: &Arguments) -> anyhow::Result<Pi
 /// The device that was asked for, or the one that the image was made on, if it is compiled in.
 fn device(settings: &ImageSettings, arguments: &Arguments) -> String {
     let recorded = settings.backend.as_deref().filter(|name| compiled_in().contains(name));
-    let chosen = arguments.device.as_deref().or(recorded);
+    let chosen = arguments.pipeline.device.as_deref().or(recorded);
     chosen.unwrap_or(compiled_in()[0]).to_string()
 }
 

@@ -18,17 +18,14 @@ use anyhow::{Context, bail};
 use clap::{ArgAction, Parser};
 use hart_core::check_writable;
 use hart_examples::images::enlarge;
-use hart_examples::named::{fetch, with_model, with_text_encoder};
+use hart_examples::named::fetch;
+use hart_examples::pipeline::PipelineArguments;
 use hart_examples::seed::Seed;
 use hart_examples::{Destination, Progress, exit};
-use hart_pipeline::backend::compiled_in;
 use hart_pipeline::image::ImageGrid;
 use hart_pipeline::observer::ScaleDone;
 use hart_pipeline::text::PaddingSide;
-use hart_pipeline::{
-    Effort, Event, HartPipeline, Image, PipelineBuilder, Pixels, Precision, Request,
-    TransformerWeights,
-};
+use hart_pipeline::{Effort, Event, Image, PipelineBuilder, Pixels, Request, TransformerWeights};
 
 /// Arguments that say which images are made, and how.
 const OF_IMAGES: [&str; 20] = [
@@ -70,14 +67,8 @@ struct Arguments {
     /// trained on text of all kinds has no such list.
     #[arg(long, conflicts_with_all = OF_IMAGES, conflicts_with_all = ["again", "out"])]
     words: bool,
-    /// Folder of the model, with `llm/` and `tokenizer/` in it, or its name at the Hugging Face hub,
-    /// `owner/name` or `owner/name@revision` [default: the small model compiled in].
-    #[arg(long, value_name = "DIR|NAME")]
-    model: Option<PathBuf>,
-    /// Folder of the text encoder, a Qwen2 model, or its name at the hub [default: `text` in the
-    /// model's folder; for a model from the hub without one, that of the release].
-    #[arg(long, value_name = "DIR|NAME", requires = "model")]
-    text_encoder: Option<PathBuf>,
+    #[command(flatten)]
+    pipeline: PipelineArguments,
     /// Seed of the first image; later ones count on from it. `random` draws one and says it.
     #[arg(long, value_name = "N", default_value = "0", allow_hyphen_values = true)]
     seed: Seed,
@@ -117,12 +108,6 @@ struct Arguments {
     /// a part of the tokens alone).
     #[arg(long, value_name = "LEVEL", default_value = "exact")]
     effort: Effort,
-    /// Element type of the weights: f32, bf16, f16 or int8.
-    #[arg(long, value_name = "TYPE", default_value = "f32")]
-    precision: Precision,
-    /// Backend to work on, and which GPU, such as flex or cuda:1 [default: the fastest compiled in].
-    #[arg(long, value_name = "NAME")]
-    device: Option<String>,
     /// Weights of the transformer: ema (the release's choice), raw, or auto, which is ema where the
     /// folder has it.
     #[arg(long, value_name = "NAME", default_value = "auto", requires = "model")]
@@ -137,14 +122,11 @@ struct Arguments {
     /// Free the text encoder's memory before the model is loaded.
     #[arg(long, requires = "model")]
     drop_text_encoder: bool,
-    /// Decode in strips of this many rows of pixels: large images in less memory.
-    #[arg(long, value_name = "N")]
-    strip_height: Option<usize>,
     /// Where to write, as .png, .jpg or .webp; several images get `-<index>-<seed>` before the
     /// ending. `-` is standard output.
     #[arg(long, value_name = "PATH", default_value = "out.png")]
     out: PathBuf,
-    /// Enlarge the images N times [default: 8 for the small model compiled in, else 1].
+    /// Enlarge the images N times [default: 4 for the small model compiled in, else 1].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     enlarge: Option<u32>,
     /// Write all images in one file, side by side.
@@ -156,7 +138,7 @@ struct Arguments {
 }
 
 /// How many times images of the embedded model are enlarged.
-const EMBEDDED_ENLARGED: u32 = 8;
+const EMBEDDED_ENLARGED: u32 = 4;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -174,7 +156,7 @@ impl Arguments {
         let out = self.destination(items.len())?;
 
         let start = Instant::now();
-        let pipeline = fetch(self.builder()?)?.open(&self.device())?;
+        let pipeline = fetch(self.builder()?)?.open(&self.pipeline.device())?;
         let loaded = start.elapsed().as_secs_f64();
 
         let progress = Progress::start();
@@ -250,31 +232,18 @@ impl Arguments {
         request
     }
 
-    fn device(&self) -> String {
-        self.device.clone().unwrap_or_else(|| compiled_in()[0].to_string())
-    }
-
     /// The model that was named, or the one compiled in.
     fn builder(&self) -> anyhow::Result<PipelineBuilder> {
-        let mut builder = match &self.model {
-            Some(model) => with_model(HartPipeline::builder(), model).weights(self.weights),
-            #[cfg(feature = "embedded")]
-            None => HartPipeline::builder().embedded(),
-            #[cfg(not(feature = "embedded"))]
-            None => bail!("`--model` is needed: this program was built without a model"),
-        };
-        builder = builder.precision(self.precision).keep_text_encoder(!self.drop_text_encoder);
-        if let Some(encoder) = &self.text_encoder {
-            builder = with_text_encoder(builder, encoder);
+        let mut builder = self.pipeline.builder()?;
+        if self.pipeline.model.is_some() {
+            builder = builder.weights(self.weights);
         }
+        builder = builder.keep_text_encoder(!self.drop_text_encoder);
         if let Some(side) = self.padding_side {
             builder = builder.padding_side(side);
         }
         if let Some(images) = self.batch_size {
             builder = builder.batch_size(images);
-        }
-        if let Some(rows) = self.strip_height {
-            builder = builder.strip_height(rows);
         }
         Ok(builder)
     }
@@ -295,7 +264,7 @@ impl Arguments {
 
     /// An image as it is written: those of the embedded model are too small to be seen.
     fn enlarged(&self, image: &Image) -> anyhow::Result<Image> {
-        let usual = if self.model.is_none() { EMBEDDED_ENLARGED } else { 1 };
+        let usual = if self.pipeline.model.is_none() { EMBEDDED_ENLARGED } else { 1 };
         enlarge(image, self.enlarge.unwrap_or(usual))
     }
 

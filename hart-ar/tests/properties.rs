@@ -94,6 +94,40 @@ fn an_image_has_the_same_logits_to_the_last_bit_in_every_batch() {
 }
 
 #[test]
+fn a_negative_prompt_is_in_the_place_of_the_empty_one() {
+    let transformer = transformer();
+    let (wanted, negative) = (text(&[0, 4]), text(&[3, 1]));
+    let session = Session::with_negative(&transformer, &wanted, &negative, 0, &mut ());
+    let mut session = session.expect("a session");
+    let alone = Session::new(&transformer, &negative, 0, Halves::Conditional, &mut ());
+    let mut alone = alone.expect("a session");
+    let scales = transformer.scales().clone();
+    for scale in 0..scales.count() {
+        let tokens = scales.tokens(scale);
+        let positions = vec![(0..tokens).collect(); 2];
+        let keep = if scale == scales.last() { Keep::No } else { Keep::Yes };
+        let [both, conditional] = [(&mut session, Halves::Both), (&mut alone, Halves::Conditional)]
+            .map(|(session, halves)| {
+                let hidden = if scale == 0 {
+                    session.context_step(&mut ())
+                } else {
+                    let step = ScaleStep::whole(scale, &positions, keep, halves);
+                    session.scale_step(step, normal(100 * scale, [2, tokens, 8]), &mut ())
+                };
+                let hidden = hidden.expect("a step");
+                session.half_logits(&hidden, halves == Halves::Both)
+            });
+        let of = |tensor: Tensor<Flex, 3>| tensor.into_data().into_vec::<f32>().expect("32 bits");
+        let (found, expected) =
+            (of(both.unconditional.expect("both halves")), of(conditional.conditional));
+        assert!(found == expected, "scale {scale}");
+        assert!(found != of(both.conditional), "scale {scale}");
+    }
+    let wrong = Session::with_negative(&transformer, &wanted, &text(&[1]), 0, &mut ());
+    assert!(matches!(wrong, Err(Error::Invalid { .. })));
+}
+
+#[test]
 fn tokens_that_are_not_computed_take_earlier_results() {
     let transformer = transformer();
     let pruned = |count: usize| {

@@ -5,7 +5,7 @@ use hart_core::HartBackend;
 use hart_examples::Progress;
 use hart_examples::images::{from_rgb, to_rgb};
 use hart_examples::scene::{Colour, Scene};
-use hart_pipeline::edit::{Edit, Mask};
+use hart_pipeline::edit::{ChangeBy, Edit, Mask};
 use image::RgbImage;
 use image::imageops::{FilterType, crop_imm, resize};
 use serde_json::json;
@@ -19,6 +19,19 @@ use crate::table::{Score, Table};
 const CASES: usize = 240;
 /// Strengths of variations: with six scales, each is one scale more.
 const STRENGTHS: [f64; 7] = [0.0, 1.0 / 6.0, 2.0 / 6.0, 3.0 / 6.0, 4.0 / 6.0, 5.0 / 6.0, 1.0];
+
+/// Ways to change an image by its prompt, with their strengths.
+const WAYS: [(&str, f64); 9] = [
+    ("restyle", 0.5),
+    ("restyle", 4.0 / 6.0),
+    ("restyle", 5.0 / 6.0),
+    ("noise", 0.5),
+    ("noise", 5.0 / 6.0),
+    ("noise", 1.0),
+    ("contrast", 0.5),
+    ("contrast", 5.0 / 6.0),
+    ("contrast", 1.0),
+];
 
 /// A pair of things on white, and a third one to put in the place of the second.
 struct Pair<'t> {
@@ -115,25 +128,23 @@ impl<B: HartBackend> Scores<'_, B> {
         table.add(both(name, inpainted.new).target(share(drawn.new)));
 
         let mut ways = vec![];
-        for strength in &STRENGTHS[1..] {
-            let name = format!("edit-pairs-changed-{:.0}", strength * 6.0);
-            let changed = self.replace(&name, &pairs, judge, |pair, source| {
+        for (way, strength) in WAYS {
+            let name = format!("edit-pairs-{way}-{:.0}", strength * 6.0);
+            let found = self.replace(&name, &pairs, judge, |pair, source| {
                 let [from, to] = &pair.captions;
-                Ok(Edit::change(source, from, to).strength(*strength))
+                Ok(match way {
+                    "restyle" => Edit::restyle(source, to, strength),
+                    _ => changed(way, source, from, to).strength(strength),
+                })
             })?;
-            let name = format!("edit-pairs-restyled-{:.0}", strength * 6.0);
-            let restyled = self.replace(&name, &pairs, judge, |pair, source| {
-                Ok(Edit::restyle(source, &pair.captions[1], *strength))
-            })?;
-            for (way, found) in [("change", changed), ("restyle", restyled)] {
-                let (new, old) = (share(found.new), share(found.old));
-                let apart = found.apart / pairs.len() as f64;
-                let what = format!("one of a pair replaced by {way}, strength {strength:.2}");
-                table.add(both(&format!("{what}: the new thing"), found.new));
-                table.add(row(&format!("{what}: the other half, of 255 from the source"), apart));
-                ways.push(json!({ "way": way, "strength": strength, "new": new, "old": old,
-                                  "apart": apart }));
-            }
+            let (new, old) = (share(found.new), share(found.old));
+            let apart = found.apart / pairs.len() as f64;
+            let what = format!("one of a pair replaced by {way}, strength {strength:.2}");
+            table.add(both(&format!("{what}: the new thing"), found.new));
+            table.add(row(&format!("{what}: the other half, of 255 from the source"), apart));
+            let found = json!({ "way": way, "strength": strength, "new": new, "old": old,
+                                "apart": apart });
+            ways.push(found);
         }
         table.detail("edits_of_pairs", json!(ways));
         Ok(())
@@ -206,36 +217,42 @@ impl<B: HartBackend> Scores<'_, B> {
             Colour::ALL.into_iter().filter(|colour| *colour != Colour::White).collect();
         let galleries: Vec<Gallery<Label>> =
             colours.iter().map(|colour| self.gallery_on(*colour)).collect();
-        let progress = Progress::start();
-        progress.line(&format!("edit-backgrounds: {} images", chosen.len()));
-        let (mut objects, mut grounds, mut images) = (0, 0, vec![]);
-        for (index, truth) in chosen.iter().enumerate() {
-            let (colour, gallery) =
-                (colours[index % colours.len()], &galleries[index % colours.len()]);
-            let from = &truth.record.captions[0];
-            let to = format!("{from}, on {} {} background", article(colour.name()), colour.name());
-            let edit = Edit::change(from_rgb(truth.image.clone())?, from, to).seed(index as u64);
-            let image = self.edited(&edit)?;
-            let nearest = gallery.nearest(&image, 1);
-            objects += usize::from(
-                nearest.first().is_some_and(|(label, _)| label.concept == truth.concept()),
-            );
-            grounds += usize::from(Scene::background_of(&image) == colour);
-            images.push(image);
-        }
-        progress.finish();
-        self.painter.sheet("edit-backgrounds", &images)?;
-        let share = |count: usize| count as f64 / chosen.len() as f64;
-        let score = |name: &str, count: usize| {
-            Score::new(
-                format!("edits: background changed by prompt: {name}"),
-                share(count),
-                chosen.len(),
-            )
-        };
         let concept = 3.0 / plain.len() as f64;
-        table.add(score("concept top-1", objects).chance(concept).ceiling(1.0).target(0.85));
-        table.add(score("its colour", grounds).chance(0.1).ceiling(1.0).target(0.9));
+        for (way, strength) in WAYS {
+            let progress = Progress::start();
+            let sheet = format!("edit-backgrounds-{way}-{:.0}", strength * 6.0);
+            progress.line(&format!("{sheet}: {} images", chosen.len()));
+            let (mut objects, mut grounds, mut images) = (0, 0, vec![]);
+            for (index, truth) in chosen.iter().enumerate() {
+                let (colour, gallery) =
+                    (colours[index % colours.len()], &galleries[index % colours.len()]);
+                let from = &truth.record.captions[0];
+                let name = colour.name();
+                let to = format!("{from}, on {} {name} background", article(name));
+                let source = from_rgb(truth.image.clone())?;
+                let edit = match way {
+                    "restyle" => Edit::restyle(source, &to, strength),
+                    _ => changed(way, source, from, &to).strength(strength),
+                };
+                let image = self.edited(&edit.seed(index as u64))?;
+                let nearest = gallery.nearest(&image, 1);
+                objects += usize::from(
+                    nearest.first().is_some_and(|(label, _)| label.concept == truth.concept()),
+                );
+                grounds += usize::from(Scene::background_of(&image) == colour);
+                images.push(image);
+            }
+            progress.finish();
+            self.painter.sheet(&sheet, &images)?;
+            let share = |count: usize| count as f64 / chosen.len() as f64;
+            let score = |name: &str, count: usize| {
+                let what = format!("background changed by {way}, strength {strength:.2}");
+                Score::new(format!("edits: {what}: {name}"), share(count), chosen.len())
+            };
+            let objects = score("concept top-1", objects).chance(concept).ceiling(1.0);
+            table.add(objects.target(0.85));
+            table.add(score("its colour", grounds).chance(0.1).ceiling(1.0).target(0.9));
+        }
         Ok(())
     }
 
@@ -293,6 +310,11 @@ fn named(truth: &Truth) -> anyhow::Result<[Named; 2]> {
     let forward = part("relation").with_context(missing)? == truth.text("relation");
     let [a, b] = if forward { [first, second] } else { [second, first] };
     Ok([(name(0).with_context(missing)?, a), (name(1).with_context(missing)?, b)])
+}
+
+fn changed(way: &str, source: hart_pipeline::Pixels, from: &str, to: &str) -> Edit {
+    let by = if way == "noise" { ChangeBy::Noise } else { ChangeBy::Contrast };
+    Edit::change(source, from, to).by(by)
 }
 
 fn article(word: &str) -> &'static str {

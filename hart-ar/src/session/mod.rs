@@ -98,6 +98,9 @@ pub struct Session<'a, B: Backend> {
     /// C]`, and of the empty one, whose T tokens are all identical, one token `[batch, 1, C]`.
     context: Option<Vec<Tensor<B, 3>>>,
     text: TextCondition<B>,
+    /// The negative prompts, where there are any: the unconditional half has them instead of the empty
+    /// one, token by token.
+    negative: Option<TextCondition<B>>,
     levels: Tensor<B, 2>,
     modulations: Vec<Option<ModulationValues<B>>>,
     head: HeadModulation<B>,
@@ -145,17 +148,49 @@ impl<'a, B: HartBackend> Session<'a, B> {
         halves: Halves,
         tap: &mut dyn Tap,
     ) -> Result<Self> {
+        Self::begin(transformer, (text, None), last_scale_kept, halves, tap)
+    }
+
+    /// The same with a negative prompt for each prompt: guidance leads away from it, instead of from
+    /// the empty one, and both halves are computed.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and [`Error::Invalid`] for another number of negative prompts.
+    pub fn with_negative(
+        transformer: &'a Transformer<B>,
+        text: &TextCondition<B>,
+        negative: &TextCondition<B>,
+        last_scale_kept: usize,
+        tap: &mut dyn Tap,
+    ) -> Result<Self> {
+        negative.check(transformer)?;
+        let (found, expected) = (negative.mask.len(), text.mask.len());
+        if found != expected {
+            return Err(Error::invalid("the number of negative prompts", found, expected));
+        }
+        let texts = (text, Some(negative));
+        Self::begin(transformer, texts, last_scale_kept, Halves::Both, tap)
+    }
+
+    fn begin(
+        transformer: &'a Transformer<B>,
+        (text, negative): (&TextCondition<B>, Option<&TextCondition<B>>),
+        last_scale_kept: usize,
+        halves: Halves,
+        tap: &mut dyn Tap,
+    ) -> Result<Self> {
         text.check(transformer)?;
         let [batch, tokens, _] = text.context.dims();
         let device = text.context.device();
         let mut context = vec![text.context.clone()];
         if halves == Halves::Both {
-            context.push(text.context.zeros_like());
+            let empty = || text.context.zeros_like();
+            context.push(negative.map_or_else(empty, |negative| negative.context.clone()));
         }
         let embedded = transformer.context.forward(Tensor::cat(context, 0));
         tap.record("context.embedded", &|| embedded.to_data());
 
-        let valid = valid_tokens(text, halves, &device);
+        let valid = valid_tokens(text, negative, halves, &device);
         let pooled = pool_context(transformer.modulation(), embedded.clone(), valid);
         tap.record("context.pooled", &|| pooled.to_data());
         let modulations = transformer.blocks.iter().map(|b| b.modulation.values(pooled.clone()));
@@ -168,9 +203,12 @@ impl<'a, B: HartBackend> Session<'a, B> {
         let middle: usize = (1..scales.last()).map(|scale| scales.tokens(scale)).sum();
         let visual = middle + last_scale_kept;
         let caches = || {
-            // One unconditional context token represents all T.
-            let both =
-                [LayerCache::new(tokens + visual), LayerCache::repeating(tokens, 1 + visual)];
+            // One token of an empty context represents all T.
+            let unconditional = match negative {
+                Some(_) => LayerCache::new(tokens + visual),
+                None => LayerCache::repeating(tokens, 1 + visual),
+            };
+            let both = [LayerCache::new(tokens + visual), unconditional];
             both.into_iter().take(halves.count()).collect()
         };
         let session = Self {
@@ -179,6 +217,7 @@ impl<'a, B: HartBackend> Session<'a, B> {
             halves,
             context: None,
             text: text.clone(),
+            negative: negative.cloned(),
             modulations: modulations.collect(),
             head: transformer.head.modulate(largest),
             caches: transformer.blocks.iter().map(|_| caches()).collect(),
@@ -188,7 +227,8 @@ impl<'a, B: HartBackend> Session<'a, B> {
         let context = session.with_level(embedded, 0);
         let mut inputs = vec![context.clone().narrow(0, 0, batch)];
         if halves == Halves::Both {
-            inputs.push(context.narrow(0, batch, batch).narrow(1, 0, 1));
+            let length = if negative.is_some() { tokens } else { 1 };
+            inputs.push(context.narrow(0, batch, batch).narrow(1, 0, length));
         }
         Ok(Self { context: Some(inputs), ..session })
     }
@@ -202,8 +242,9 @@ impl<'a, B: HartBackend> Session<'a, B> {
         let context = self.context.take().ok_or_else(|| {
             Error::invalid("a second context step", "asked for", "one, the first step")
         })?;
-        let conditional = self.text.positions.clone();
-        let positions = [conditional, vec![vec![0]; self.batch]];
+        let empty = || vec![vec![0]; self.batch];
+        let negative = self.negative.as_ref().map(|negative| negative.positions.clone());
+        let positions = [self.text.positions.clone(), negative.unwrap_or_else(empty)];
         let names = ["conditional.", "unconditional."];
         let mut last = vec![];
         for (half, x) in context.into_iter().enumerate() {
@@ -298,8 +339,9 @@ impl<'a, B: HartBackend> Session<'a, B> {
 
     fn visual_angles(&self, step: &ScaleStep<'_>, device: &B::Device) -> Angles<B> {
         // The empty prompt's positions are all 0.
-        let offsets = self.text.last_positions().into_iter();
-        let offsets = offsets.chain(std::iter::repeat_n(0, self.batch));
+        let negative = self.negative.as_ref().map(TextCondition::last_positions);
+        let negative = negative.unwrap_or_else(|| vec![0; self.batch]);
+        let offsets = self.text.last_positions().into_iter().chain(negative);
         let rows = step.halves.count() * self.batch;
         let angles: Vec<f32> = offsets
             .zip(step.positions.iter().cycle())
@@ -311,15 +353,19 @@ impl<'a, B: HartBackend> Session<'a, B> {
     }
 }
 
-/// `[rows, T]`, 1 for valid tokens; of the unconditional half only the first one.
+/// `[rows, T]`, 1 for valid tokens; of the empty prompt only the first one.
 fn valid_tokens<B: Backend>(
     text: &TextCondition<B>,
+    negative: Option<&TextCondition<B>>,
     halves: Halves,
     device: &B::Device,
 ) -> Tensor<B, 2> {
     let conditional = text.valid_tokens(device);
     if halves == Halves::Conditional {
         return conditional;
+    }
+    if let Some(negative) = negative {
+        return Tensor::cat(vec![conditional, negative.valid_tokens(device)], 0);
     }
     let [batch, tokens] = conditional.dims();
     let unconditional = (0..batch * tokens).map(|i| if i % tokens == 0 { 1.0 } else { 0.0 });

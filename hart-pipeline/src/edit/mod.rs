@@ -33,6 +33,7 @@
 //! ```
 
 mod change;
+mod contrast;
 mod frame;
 mod mask;
 mod source;
@@ -62,7 +63,29 @@ enum Kind {
     Variation { strength: f64 },
     Restyle { strength: f64 },
     Enlarge,
-    Change { from: String, margin: f64, strength: f64 },
+    Change { from: String, by: ChangeBy, margin: f64, strength: Option<f64> },
+}
+
+/// How [`Edit::change`] keeps what the prompts have in common.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ChangeBy {
+    /// By the noise under which the model makes the source of its own prompt (VARIN, arXiv 2509.01984).
+    /// The coarse scales are the source's.
+    #[default]
+    Noise,
+    /// By guidance from one prompt to the other, and a pull to the source's tokens where both say the
+    /// same (MLN, arXiv 2604.14591). No scale is the source's altogether.
+    Contrast,
+}
+
+impl ChangeBy {
+    /// How much is new unless it is said.
+    fn strength(self) -> f64 {
+        match self {
+            Self::Noise => change::STRENGTH,
+            Self::Contrast => 1.0,
+        }
+    }
 }
 
 impl Edit {
@@ -115,11 +138,10 @@ impl Edit {
         Self::new(image, Kind::Enlarge)
     }
 
-    /// Changes what `from` says of an image into what `to` says, and keeps the rest (VARIN): the noise is
-    /// looked for under which the model makes this image of the first prompt, and used with the second.
+    /// Changes what `from` says of an image into what `to` says, and keeps the rest ([`ChangeBy`]).
     pub fn change(image: Pixels, from: impl Into<String>, to: impl Into<String>) -> Self {
-        let kind =
-            Kind::Change { from: from.into(), margin: change::MARGIN, strength: change::STRENGTH };
+        let by = ChangeBy::default();
+        let kind = Kind::Change { from: from.into(), by, margin: change::MARGIN, strength: None };
         Self::new(image, kind).prompt(to)
     }
 
@@ -154,13 +176,21 @@ impl Edit {
         self
     }
 
-    /// For [`Self::change`]: how much is new, from 0 to 1 (default 8/14), as in [`Self::variation`].
+    /// For [`Self::change`]: how much is new, from 0 to 1, as in [`Self::variation`] (default 8/14 by
+    /// noise, 1 by contrast).
     pub fn strength(mut self, share: f64) -> Self {
-        if let Kind::Variation { strength }
-        | Kind::Restyle { strength }
-        | Kind::Change { strength, .. } = &mut self.kind
-        {
-            *strength = share;
+        match &mut self.kind {
+            Kind::Variation { strength } | Kind::Restyle { strength } => *strength = share,
+            Kind::Change { strength, .. } => *strength = Some(share),
+            _ => {}
+        }
+        self
+    }
+
+    /// For [`Self::change`]: how what the prompts have in common is kept.
+    pub fn by(mut self, way: ChangeBy) -> Self {
+        if let Kind::Change { by, .. } = &mut self.kind {
+            *by = way;
         }
         self
     }
@@ -187,7 +217,13 @@ impl Edit {
             Kind::Variation { strength } => ("variation", Some(*strength), None),
             Kind::Restyle { strength } => ("restyle", Some(*strength), None),
             Kind::Enlarge => ("enlarge", None, None),
-            Kind::Change { from, strength, .. } => ("change", Some(*strength), Some(from.clone())),
+            Kind::Change { from, by, strength, .. } => {
+                let kind = match by {
+                    ChangeBy::Noise => "change",
+                    ChangeBy::Contrast => "change by contrast",
+                };
+                (kind, Some(strength.unwrap_or(by.strength())), Some(from.clone()))
+            }
         };
         EditSettings {
             kind: kind.to_string(),
@@ -223,7 +259,7 @@ impl Edit {
                 if !(margin.is_finite() && *margin >= 0.0) {
                     return Err(Error::invalid("the margin", margin, "a number, 0 or above"));
                 }
-                in_unit("strength", *strength)
+                strength.map_or(Ok(()), |strength| in_unit("strength", strength))
             }
             Kind::Enlarge => Ok(()),
         }

@@ -7,10 +7,11 @@ use std::ops::ControlFlow;
 use hart_core::{Error, Grid, HartBackend, Result};
 
 use super::change::{ChangeByPrompt, Explain};
+use super::contrast::{self, ChangeByContrast};
 use super::frame::Frame;
 use super::mask::{Mask, kept_cells};
 use super::source::{HoldToSource, Kept, Source};
-use super::{Edit, Kind};
+use super::{ChangeBy, Edit, Kind};
 use crate::generation::GenerationHook;
 use crate::image::{Image, Pixels};
 use crate::model::HartModel;
@@ -60,6 +61,17 @@ impl<B: HartBackend> HartPipeline<B> {
         let kept = edit.kept(&frame, model);
         let name = edit.settings().kind;
         match &edit.kind {
+            Kind::Change { from, by: ChangeBy::Contrast, .. } => {
+                let settings = request.settings(scales, &about.diffusion_steps, &about.defaults)?;
+                let mut hook = ChangeByContrast {
+                    source: &source,
+                    from: self.text_encoder().encode(&[from])?.text,
+                    guidance: settings.guidance * contrast::GUIDANCE,
+                    kept: kept.scales,
+                    scales: scales.count(),
+                };
+                self.finished(&request, &mut hook, &finish, observer)
+            }
             Kind::Change { from, margin, .. } => {
                 let mut explain = Explain::new(&source, kept.scales, scales.count());
                 let text = self.text_encoder().encode(&[from])?.text;
@@ -144,8 +156,8 @@ impl Edit {
                 Kept { scales: 0, cells }
             }
             Kind::Variation { strength } | Kind::Restyle { strength } => by_strength(*strength),
-            Kind::Change { strength, .. } => {
-                let kept = by_strength(*strength);
+            Kind::Change { by, strength, .. } => {
+                let kept = by_strength(strength.unwrap_or(by.strength()));
                 // The last scale is never the source's.
                 Kept { scales: kept.scales.min(scales.last()), ..kept }
             }

@@ -58,6 +58,16 @@ pub trait GenerationHook<B: HartBackend> {
         text
     }
 
+    /// What guidance leads away from, a negative prompt for each of the batch; `None` for the empty
+    /// prompt.
+    ///
+    /// # Errors
+    /// Those of the hook; the generation ends with them.
+    fn negative(&mut self, text: &TextCondition<B>) -> Result<Option<TextCondition<B>>> {
+        let _ = text;
+        Ok(None)
+    }
+
     /// The guidance of a scale, instead of the `usual` one. All scales are asked for before the
     /// first is computed: where no scale from this one on has any (0), the unconditional half is
     /// not computed, in the residual head neither.

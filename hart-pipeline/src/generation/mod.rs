@@ -193,7 +193,12 @@ impl<B: HartBackend> Run<'_, B> {
         let passes = self.passes(around)?;
         let kept = passes.iter().rev().skip(1).map(|pass| pass.len()).sum();
         let transformer = &self.model.transformer;
-        let mut session = Session::new(transformer, text, kept, self.halves(0), around.tap)?;
+        let mut session = match around.hook.negative(text)? {
+            Some(negative) if self.halves(0) == Halves::Both => {
+                Session::with_negative(transformer, text, &negative, kept, around.tap)?
+            }
+            _ => Session::new(transformer, text, kept, self.halves(0), around.tap)?,
+        };
         let coarse = self.coarse_scales(&mut session, around)?;
         self.last_scale(&mut session, coarse, &passes, around)
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct EditSettings {
-    /// `inpaint`, `outpaint`, `variation`, `restyle`, `enlarge` or `change`.
+    /// `inpaint`, `outpaint`, `variation`, `restyle`, `enlarge`, `change` or `change by contrast`.
     pub kind: String,
     /// Width and height of the source, of its canvas for `outpaint`.
     pub source: [usize; 2],

@@ -1,5 +1,6 @@
 //! Editing with the model compiled in.
 
+mod hostile;
 mod masked;
 mod whole;
 
