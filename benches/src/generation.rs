@@ -17,6 +17,31 @@ use hart_pipeline::{Effort, GenerationSettings, HartModel};
 use crate::phases::Phases;
 use crate::released::Case;
 
+/// A model of the released size with random weights, prepared to generate.
+///
+/// # Errors
+/// When the backend does not compute in this precision, or there is no such case.
+pub fn random_model<B: HartBackend>(
+    case: &Case,
+    precision: Precision,
+    device: &B::Device,
+) -> Result<HartModel<B>> {
+    B::check_precision(precision, device)?;
+    let options = LoadOptions { precision, prepare: true };
+    let mut model = HartModel::<B>::init(&case.config()?, device)?;
+    model.transformer = walk::map(model.transformer, &mut Normal)?;
+    model.residual_head.network = walk::map(model.residual_head.network, &mut Normal)?;
+    // Weights are made when they are first looked at, so that preparing holds those of one layer at a
+    // time; a cast looks at all of them.
+    let model = match precision {
+        Precision::Bf16 | Precision::F16 => model.cast(options)?,
+        _ => model,
+    };
+    let model = options.finish(model);
+    B::sync(device)?;
+    Ok(model)
+}
+
 /// A model with random weights, and what it makes images of.
 #[derive(Debug)]
 pub struct Generator<B: Backend> {
@@ -33,23 +58,10 @@ impl<B: HartBackend> Generator<B> {
     /// # Errors
     /// When the backend does not compute in this precision, or there is no such case.
     pub fn new(case: &Case, precision: Precision, device: &B::Device) -> Result<Self> {
-        B::check_precision(precision, device)?;
-        let config = case.config()?;
-        let options = LoadOptions { precision, prepare: true };
-        let mut model = HartModel::<B>::init(&config, device)?;
-        model.transformer = walk::map(model.transformer, &mut Normal)?;
-        model.residual_head.network = walk::map(model.residual_head.network, &mut Normal)?;
-        // Weights are made when they are first looked at, so that preparing holds those of one
-        // layer at a time; a cast looks at all of them.
-        let model = match precision {
-            Precision::Bf16 | Precision::F16 => model.cast(options)?,
-            _ => model,
-        };
-        let model = options.finish(model);
-        B::sync(device)?;
+        let model = random_model::<B>(case, precision, device)?;
         Ok(Self {
+            text: random_text(model.transformer.config(), case.batch, device),
             model,
-            text: random_text(&config.transformer, case.batch, device),
             settings: GenerationSettings::released(),
             draws: SeededDraws::new((0..case.batch as u64).collect::<Vec<_>>()),
             device: device.clone(),
@@ -96,7 +108,7 @@ impl<B: HartBackend> Generator<B> {
 
 /// Matrices of normal values, as trained ones nearly are; how long 8-bit products take on some
 /// processors depends on that. Their standard deviation is the one that burn's own would have.
-struct Normal;
+pub struct Normal;
 
 impl<B: Backend> walk::Map<B> for Normal {
     fn parameter<const D: usize>(

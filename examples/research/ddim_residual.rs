@@ -11,14 +11,13 @@
 use std::process::ExitCode;
 
 use hart_examples::images::enlarge;
-use hart_examples::research::Results;
+use hart_examples::research::{Pipeline, Results};
 use hart_examples::{exit, say};
-use hart_pipeline::backend::{DefaultBackend, default_device};
 use hart_pipeline::burn::tensor::Tensor;
 use hart_pipeline::diffusion::sampler::RESIDUAL_SCALE;
 use hart_pipeline::generation::{ResidualSampling, Step};
 use hart_pipeline::image::grid;
-use hart_pipeline::{GenerationHook, HartBackend, HartPipeline, Image, Request, Result};
+use hart_pipeline::{GenerationHook, HartBackend, Image, Request, Result};
 
 /// x_{t-1} = √ᾱ_{t-1}·x̂_0 + √(1 - ᾱ_{t-1})·ε: the step of DDIM with η = 0.
 struct Ddim;
@@ -47,17 +46,13 @@ fn main() -> ExitCode {
 }
 
 fn compare() -> anyhow::Result<()> {
-    let pipeline = HartPipeline::<DefaultBackend>::embedded(&default_device())?;
+    let pipeline = Pipeline::embedded()?;
     let request = Request::new("a penguin, 3D style, on a pink background").seed(1);
     let steps = |steps: &str| request.clone().diffusion_steps(steps);
-    let ancestral = |request: &Request| pipeline.generate(request).map(|mut all| all.remove(0));
+    let ancestral =
+        |request: &Request| pipeline.generate(request, &mut ()).map(|mut all| all.remove(0));
     let ddim = |count: &str| -> Result<Image> {
-        let outcomes = pipeline.generate_with_hook(&steps(count), &mut Ddim, &mut ())?;
-        outcomes
-            .into_iter()
-            .map(|outcome| outcome.into_image())
-            .collect::<Result<Vec<_>>>()
-            .map(|mut all| all.remove(0))
+        pipeline.generate(&steps(count), &mut Ddim).map(|mut all| all.remove(0))
     };
     let images = [
         ("no residual", ancestral(&request.clone().residual(false))?),
@@ -68,7 +63,7 @@ fn compare() -> anyhow::Result<()> {
         ("DDIM, 1 step", ddim("1")?),
         ("ancestral, 64 steps", ancestral(&steps("64"))?),
     ];
-    let enlarged = images.iter().map(|(_, image)| Ok(enlarge(image, 8)?.pixels().clone()));
+    let enlarged = images.iter().map(|(_, image)| Ok(enlarge(image, 4)?.pixels().clone()));
     grid(&enlarged.collect::<anyhow::Result<Vec<_>>>()?)?.save("ddim_residual.png")?;
     let finest = images[6].1.pixels().rgb();
     let mut results = Results::new("ddim_residual", &["image", "of 255 from the last"]);

@@ -11,9 +11,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use hart_examples::exit;
-use hart_examples::research::{Results, Sample};
-use hart_pipeline::HartPipeline;
-use hart_pipeline::backend::{DefaultBackend, default_device};
+use hart_examples::research::{Pipeline, Results, Sample};
 
 const STEPS: [usize; 9] = [0, 1, 2, 4, 8, 16, 25, 32, 50];
 
@@ -22,7 +20,7 @@ fn main() -> ExitCode {
 }
 
 fn compare() -> anyhow::Result<()> {
-    let pipeline = HartPipeline::<DefaultBackend>::embedded(&default_device())?;
+    let pipeline = Pipeline::embedded()?;
     let sample = Sample::open(pipeline.image_size())?;
     let mut results =
         Results::new("diffusion_steps", &["steps", "recognised", "decibels", "seconds"]);
@@ -30,7 +28,7 @@ fn compare() -> anyhow::Result<()> {
         let start = Instant::now();
         let quality = sample.measure(
             &pipeline,
-            |request| match steps {
+            &|request| match steps {
                 0 => request.residual(false),
                 _ => request.diffusion_steps(steps.to_string()),
             },

@@ -12,10 +12,8 @@
 use std::process::ExitCode;
 
 use hart_examples::exit;
-use hart_examples::research::Results;
-use hart_examples::training::TrainingProgress;
-use hart_pipeline::backend::{DefaultBackend, default_device};
-use hart_pipeline::training::tokenizer::{TokenizerExperiment, train_tokenizer};
+use hart_examples::research::{Results, train_tokenizer};
+use hart_pipeline::training::tokenizer::TokenizerExperiment;
 
 const SHARES: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
 
@@ -30,10 +28,7 @@ fn compare() -> anyhow::Result<()> {
         let mut experiment = TokenizerExperiment::open("examples/configs/sample-tokenizer.toml")?;
         experiment.run.folder = format!("runs/discrete-share-{:.0}", 100.0 * share).into();
         experiment.loss.discrete_share = share;
-        let mut progress = TrainingProgress::new(|_| String::new(), |_| String::new())?;
-        let trained =
-            train_tokenizer::<DefaultBackend>(&experiment, &default_device(), &mut progress);
-        progress.finish(trained)?;
+        train_tokenizer(&experiment)?;
         let [codes, all] = last(&experiment.run.folder.join("metrics.csv"))?;
         results.add(format!("a share of {share}"), &[share, codes, all])?;
     }

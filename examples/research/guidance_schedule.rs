@@ -12,11 +12,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use hart_examples::images::enlarge;
-use hart_examples::research::{Results, Sample};
+use hart_examples::research::{Pipeline, Results, Sample};
 use hart_examples::{exit, say};
-use hart_pipeline::backend::{DefaultBackend, default_device};
 use hart_pipeline::image::grid;
-use hart_pipeline::{GenerationHook, HartBackend, HartPipeline, Request};
+use hart_pipeline::{GenerationHook, HartBackend, Request};
 
 /// Guidance as a function of how far the scale is towards the last, from 0 to 1.
 type Guidance = fn(f64) -> f64;
@@ -50,8 +49,8 @@ fn main() -> ExitCode {
 }
 
 fn compare() -> anyhow::Result<()> {
-    let pipeline = HartPipeline::<DefaultBackend>::embedded(&default_device())?;
-    let scales = pipeline.model()?.transformer.scales().count();
+    let pipeline = Pipeline::embedded()?;
+    let scales = pipeline.scales()?.count();
     let schedules: [(&str, Guidance); 5] = [
         ("none", |_| 0.0),
         ("growing, as released", |way| 2.0 * way),
@@ -67,12 +66,11 @@ fn compare() -> anyhow::Result<()> {
     for (place, (name, guidance)) in schedules.into_iter().enumerate() {
         let mut hook = Schedule { name, guidance, scales };
         let start = Instant::now();
-        let quality = sample.measure(&pipeline, |request| request, &mut hook)?;
+        let quality = sample.measure(&pipeline, &|request| request, &mut hook)?;
         let seconds = start.elapsed().as_secs_f64();
         results.add(name, &[place as f64, quality.recognised, quality.decibels, seconds])?;
-        let outcomes = pipeline.generate_with_hook(&request, &mut hook, &mut ())?;
-        for outcome in outcomes {
-            rows.push(enlarge(&outcome.into_image()?, 4)?.pixels().clone());
+        for image in pipeline.generate(&request, &mut hook)? {
+            rows.push(enlarge(&image, 2)?.pixels().clone());
         }
     }
     // Five schedules of five prompts: the square grid has a row for each schedule.

@@ -11,12 +11,11 @@
 use std::process::ExitCode;
 
 use hart_examples::exit;
-use hart_examples::research::{Results, Sample};
+use hart_examples::research::{Pipeline, Results, Sample};
 use hart_pipeline::ar::HalfLogits;
-use hart_pipeline::backend::{DefaultBackend, default_device};
 use hart_pipeline::burn::tensor::Tensor;
 use hart_pipeline::generation::Step;
-use hart_pipeline::{GenerationHook, HartBackend, HartPipeline, Result};
+use hart_pipeline::{GenerationHook, HartBackend, Result};
 
 /// How strong guidance is where there is any. The model compiled in is made for little.
 const GUIDANCE: f64 = 1.5;
@@ -47,7 +46,7 @@ fn main() -> ExitCode {
 }
 
 fn compare() -> anyhow::Result<()> {
-    let pipeline = HartPipeline::<DefaultBackend>::embedded(&default_device())?;
+    let pipeline = Pipeline::embedded()?;
     let sample = Sample::open(pipeline.image_size())?;
     let columns = [
         "guided scales",
@@ -57,10 +56,10 @@ fn compare() -> anyhow::Result<()> {
         "decibels, unconditional half after",
     ];
     let mut results = Results::new("late_guidance", &columns);
-    for scale in 0..=pipeline.model()?.transformer.scales().count() {
+    for scale in 0..=pipeline.scales()?.count() {
         let [conditional, unconditional] = [false, true].map(|unconditional| {
             let mut hook = Until { scale, unconditional };
-            sample.measure(&pipeline, |request| request.guidance(GUIDANCE), &mut hook)
+            sample.measure(&pipeline, &|request| request.guidance(GUIDANCE), &mut hook)
         });
         let (conditional, unconditional) = (conditional?, unconditional?);
         results.add(

@@ -11,11 +11,10 @@
 use std::process::ExitCode;
 
 use hart_examples::exit;
-use hart_examples::research::{Results, Sample};
+use hart_examples::research::{Pipeline, Results, Sample};
 use hart_pipeline::ar::Computed;
-use hart_pipeline::backend::{DefaultBackend, default_device};
 use hart_pipeline::core::ScaleSchedule;
-use hart_pipeline::{GenerationHook, HartBackend, HartPipeline};
+use hart_pipeline::{GenerationHook, HartBackend};
 
 /// The shares of tokens that are computed.
 const SHARES: [f64; 4] = [0.75, 0.5, 0.25, 0.125];
@@ -49,19 +48,19 @@ fn main() -> ExitCode {
 }
 
 fn compare() -> anyhow::Result<()> {
-    let pipeline = HartPipeline::<DefaultBackend>::embedded(&default_device())?;
+    let pipeline = Pipeline::embedded()?;
     let sample = Sample::open(pipeline.image_size())?;
-    let scales = pipeline.model()?.transformer.scales().clone();
+    let scales = pipeline.scales()?;
     let columns = ["setting", "scale", "share", "recognised", "decibels"];
     let mut results = Results::new("pruned_scales", &columns);
-    let whole = sample.measure(&pipeline, |request| request, &mut ())?;
+    let whole = sample.measure(&pipeline, &|request| request, &mut ())?;
     results.add("all tokens", &[0.0, 0.0, 1.0, whole.recognised, whole.decibels])?;
     let mut setting = 0.0;
     // Scale 0 follows from the context, so that nothing is kept of it for scale 1.
     for scale in 2..scales.count() {
         for share in SHARES {
             let mut hook = Pruned { scales: scales.clone(), scale, share };
-            let quality = sample.measure(&pipeline, |request| request, &mut hook)?;
+            let quality = sample.measure(&pipeline, &|request| request, &mut hook)?;
             setting += 1.0;
             let label = format!("{} of {} tokens", share, scales.grid(scale));
             let values = [setting, scale as f64, share, quality.recognised, quality.decibels];

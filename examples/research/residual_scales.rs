@@ -11,13 +11,12 @@
 use std::process::ExitCode;
 
 use hart_examples::exit;
-use hart_examples::research::{Results, Sample};
-use hart_pipeline::backend::{DefaultBackend, default_device};
+use hart_examples::research::{Pipeline, Results, Sample};
 use hart_pipeline::burn::tensor::Tensor;
 use hart_pipeline::generation::{ResidualSampling, Step};
 use hart_pipeline::tokenizer::quantizer::{to_map, to_tokens};
 use hart_pipeline::tokenizer::resize::Resize;
-use hart_pipeline::{GenerationHook, Grid, HartBackend, HartPipeline, Result};
+use hart_pipeline::{GenerationHook, Grid, HartBackend, Result};
 
 /// Adds what a map of this size holds of the residual.
 struct Averaged(Option<Grid>);
@@ -45,12 +44,12 @@ fn main() -> ExitCode {
 }
 
 fn compare() -> anyhow::Result<()> {
-    let pipeline = HartPipeline::<DefaultBackend>::embedded(&default_device())?;
+    let pipeline = Pipeline::embedded()?;
     let sample = Sample::open(pipeline.image_size())?;
     let mut results = Results::new("residual_scales", &["side", "recognised", "decibels"]);
-    let grids = pipeline.model()?.transformer.scales().grids().to_vec();
+    let grids = pipeline.scales()?.grids().to_vec();
     for grid in std::iter::once(None).chain(grids.into_iter().map(Some)) {
-        let quality = sample.measure(&pipeline, |request| request, &mut Averaged(grid))?;
+        let quality = sample.measure(&pipeline, &|request| request, &mut Averaged(grid))?;
         let label = grid.map_or("no residual".to_string(), |grid| format!("{grid} cells"));
         let side = grid.map_or(0, |grid| grid.rows) as f64;
         results.add(label, &[side, quality.recognised, quality.decibels])?;

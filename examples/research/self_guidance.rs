@@ -14,13 +14,12 @@ use std::f64::consts::PI;
 use std::process::ExitCode;
 
 use hart_examples::exit;
-use hart_examples::research::{Results, Sample};
-use hart_pipeline::backend::{DefaultBackend, default_device};
+use hart_examples::research::{Pipeline, Results, Sample};
 use hart_pipeline::burn::tensor::{Tensor, TensorData};
 use hart_pipeline::generation::Step;
 use hart_pipeline::tokenizer::quantizer::{to_map, to_tokens};
 use hart_pipeline::tokenizer::resize::Resize;
-use hart_pipeline::{GenerationHook, Grid, HartBackend, HartPipeline, Result};
+use hart_pipeline::{GenerationHook, Grid, HartBackend, Result};
 
 const STRENGTHS: [f64; 6] = [0.0, 0.1, 0.25, 0.5, 1.0, 2.0];
 
@@ -71,12 +70,12 @@ fn main() -> ExitCode {
 }
 
 fn compare() -> anyhow::Result<()> {
-    let pipeline = HartPipeline::<DefaultBackend>::embedded(&default_device())?;
+    let pipeline = Pipeline::embedded()?;
     let sample = Sample::open(pipeline.image_size())?;
     let mut results = Results::new("self_guidance", &["strength", "recognised", "decibels"]);
     for strength in STRENGTHS {
         let mut hook = SelfGuidance { strength, before: None };
-        let quality = sample.measure(&pipeline, |request| request, &mut hook)?;
+        let quality = sample.measure(&pipeline, &|request| request, &mut hook)?;
         let values = [strength, quality.recognised, quality.decibels];
         results.add(format!("strength {strength}"), &values)?;
     }

@@ -11,10 +11,10 @@
 use std::process::ExitCode;
 
 use hart_examples::images::{enlarge, from_rgb, to_rgb};
+use hart_examples::research::{Backend, Pipeline};
 use hart_examples::{exit, say};
-use hart_pipeline::backend::{DefaultBackend, default_device};
 use hart_pipeline::generation::{ScaleTokens, Step};
-use hart_pipeline::{GenerationHook, HartBackend, HartPipeline, Image, Request, Result};
+use hart_pipeline::{GenerationHook, HartBackend, Image, Request, Result};
 use image::RgbImage;
 use image::imageops::replace;
 
@@ -40,22 +40,20 @@ impl<B: HartBackend> GenerationHook<B> for Swap<B> {
     }
 }
 
-type Backend = DefaultBackend;
-
 fn main() -> ExitCode {
     exit(swap())
 }
 
 fn swap() -> anyhow::Result<()> {
-    let pipeline = HartPipeline::<Backend>::embedded(&default_device())?;
+    let pipeline = Pipeline::embedded()?;
     let paint = |prompt: &str, hook: &mut Swap<Backend>| -> Result<Image> {
         let request = Request::new(prompt).seed(3);
-        pipeline.generate_with_hook(&request, hook, &mut ())?.remove(0).into_image()
+        pipeline.generate(&request, hook).map(|mut images| images.remove(0))
     };
     let (a, b) = ("a red heart, flat style", "a pumpkin, 3D style, on a blue background");
     let mut donor = Swap::default();
     let other = paint(b, &mut donor)?;
-    let scales = pipeline.model()?.transformer.scales().clone();
+    let scales = pipeline.scales()?;
 
     let mut rows = [vec![paint(a, &mut Swap::default())?], vec![other]];
     for scale in 0..scales.count() {
@@ -65,12 +63,12 @@ fn swap() -> anyhow::Result<()> {
             row.push(paint(a, &mut Swap { donor, ..Swap::default() })?);
         }
     }
-    let side = 4 * rows[0][0].width() as u32;
+    let side = 2 * rows[0][0].width() as u32;
     let mut sheet = RgbImage::new(rows[0].len() as u32 * side, 2 * side);
     for (y, row) in rows.iter().enumerate() {
         for (x, image) in row.iter().enumerate() {
             let at = [x, y].map(|place| (place as u32 * side) as i64);
-            replace(&mut sheet, &to_rgb(enlarge(image, 4)?.pixels())?, at[0], at[1]);
+            replace(&mut sheet, &to_rgb(enlarge(image, 2)?.pixels())?, at[0], at[1]);
         }
     }
     from_rgb(sheet)?.save("swap_scales.png")?;

@@ -7,7 +7,7 @@ mod output;
 pub mod pipeline;
 #[cfg(feature = "train")]
 mod plot;
-#[cfg(feature = "train")]
+#[cfg(all(feature = "train", feature = "embedded"))]
 pub mod research;
 pub mod scene;
 pub mod seed;

@@ -1,17 +1,22 @@
-//! What experiments share: drawings that images are judged by, and results as a table and a plot.
+//! What experiments share: the model compiled in, drawings that images are judged by, and results as a
+//! table and a plot. Nothing here is generic, so that an experiment is compiled in seconds.
 
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use hart_core::{Grid, HartBackend, write_atomically};
+use hart_core::{Grid, Result, ScaleSchedule, write_atomically};
+use hart_pipeline::backend::{DefaultBackend, default_device};
+use hart_pipeline::training::Measurements;
 use hart_pipeline::training::data::Records;
-use hart_pipeline::{GenerationHook, HartPipeline, Pixels, Request};
+use hart_pipeline::training::tokenizer::{self, TokenizerExperiment};
+use hart_pipeline::{GenerationHook, HartPipeline, Image, Pixels, Request};
 use image::RgbImage;
 use image::imageops::{FilterType, resize};
 
 use crate::images::to_rgb;
 use crate::plot::{Curve, draw_curves};
 use crate::say;
+use crate::training::TrainingProgress;
 
 /// The repository's sample, from its root.
 const SAMPLE: &str = "examples/data/sample/captions.jsonl";
@@ -19,6 +24,47 @@ const SAMPLE: &str = "examples/data/sample/captions.jsonl";
 const SIDE: u32 = 16;
 /// The most decibels of an image: those of one that is equal but for rounding.
 const MOST_DECIBELS: f64 = 60.0;
+
+/// The fastest backend compiled in.
+pub type Backend = DefaultBackend;
+
+/// What an experiment changes.
+pub type Hook<'a> = &'a mut dyn GenerationHook<Backend>;
+
+/// The model compiled in.
+pub struct Pipeline(HartPipeline<Backend>);
+
+impl Pipeline {
+    /// Unpacks the model.
+    ///
+    /// # Errors
+    /// When its archive is damaged.
+    pub fn embedded() -> Result<Self> {
+        Ok(Self(HartPipeline::embedded(&default_device())?))
+    }
+
+    /// The size of its images.
+    pub fn image_size(&self) -> Grid {
+        self.0.image_size()
+    }
+
+    /// Its scales.
+    ///
+    /// # Errors
+    /// When its archive is damaged.
+    pub fn scales(&self) -> Result<ScaleSchedule> {
+        Ok(self.0.model()?.transformer.scales().clone())
+    }
+
+    /// Makes the images of a request; the first that cannot be made is the error.
+    ///
+    /// # Errors
+    /// Those of the request and of the hook.
+    pub fn generate(&self, request: &Request, hook: Hook<'_>) -> Result<Vec<Image>> {
+        let outcomes = self.0.generate_with_hook(request, hook, &mut ())?;
+        outcomes.into_iter().map(|outcome| outcome.into_image()).collect()
+    }
+}
 
 /// The drawings of the repository's sample, 32 things in three styles on white. The model compiled in
 /// has learned them, so that an image of a caption can be held against its drawing.
@@ -97,16 +143,15 @@ impl Sample {
     ///
     /// # Errors
     /// Those of the pipeline and of the hook.
-    pub fn measure<B: HartBackend>(
+    pub fn measure(
         &self,
-        pipeline: &HartPipeline<B>,
-        settings: impl FnOnce(Request) -> Request,
-        hook: &mut dyn GenerationHook<B>,
+        pipeline: &Pipeline,
+        settings: &dyn Fn(Request) -> Request,
+        hook: Hook<'_>,
     ) -> anyhow::Result<Quality> {
         let request = settings(Request::batch(self.captions()).seed(1));
-        let outcomes = pipeline.generate_with_hook(&request, hook, &mut ())?;
-        let images = outcomes.into_iter().map(|outcome| Ok(outcome.into_image()?.pixels().clone()));
-        self.judge(&images.collect::<anyhow::Result<Vec<_>>>()?)
+        let images = pipeline.generate(&request, hook)?;
+        self.judge(&images.iter().map(|image| image.pixels().clone()).collect::<Vec<_>>())
     }
 }
 
@@ -158,6 +203,20 @@ impl Results {
         draw_curves(Path::new(&plot), &curves, Some(self.columns[0]))?;
         say(format_args!("{path}, {plot}"))
     }
+}
+
+/// Trains a tokenizer on the fastest backend compiled in, or goes on with it.
+///
+/// # Errors
+/// Those of the training, and when the program is interrupted.
+pub fn train_tokenizer(experiment: &TokenizerExperiment) -> anyhow::Result<()> {
+    let about = |metrics: &Measurements<'_>| {
+        metrics.iter().next().map(|(name, value)| format!("{name} {value:.5}")).unwrap_or_default()
+    };
+    let mut progress = TrainingProgress::new(about, about)?;
+    let trained =
+        tokenizer::train_tokenizer::<Backend>(experiment, &default_device(), &mut progress);
+    progress.finish(trained)
 }
 
 fn shrink(image: &RgbImage) -> Vec<u8> {

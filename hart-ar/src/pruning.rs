@@ -13,7 +13,7 @@ pub enum Computed {
     All,
     /// All of them, and later steps may take the results of the blocks' parts for tokens of their own.
     AllKept,
-    /// So many of each row in every part of every block, at least one: those that are furthest from the
+    /// N tokens of each row in every part of every block, at least one: those that are furthest from the
     /// mean of the part's input. For the others the results of the last [`Computed::AllKept`] step are taken.
     Most(usize),
 }

@@ -25,7 +25,7 @@ impl<B: HartBackend> HartPipeline<B> {
     /// # #[cfg(feature = "flex")] {
     /// let pipeline = HartPipeline::<burn::backend::Flex>::embedded(&Default::default())?;
     /// let images = pipeline.generate(&Request::new("a red heart, flat style").seed(7))?;
-    /// assert_eq!(images[0].width(), 32);
+    /// assert_eq!(images[0].width(), 64);
     /// # }
     /// # Ok::<(), hart_pipeline::Error>(())
     /// ```

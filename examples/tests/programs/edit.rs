@@ -23,6 +23,7 @@ fn every_edit_is_done_and_a_sheet_shows_it() {
         ("--variation 0.5", [side, side]),
         ("--restyle 0.5 a+red+heart,+3D+style", [side, side]),
         ("--from a+red+heart,+flat+style --to a+red+heart,+3D+style", [side, side]),
+        ("--from a+red+heart --to a+green+heart --by contrast --effort faster", [side, side]),
     ] {
         succeeds(at, "edit", &format!("heart.png --out edited.png --sheet sheet.png {arguments}"));
         let edited = pixels("edited.png");

@@ -8,8 +8,13 @@ use hart_pipeline::text::PromptTokenizer;
 use super::{fails, folder, succeeds};
 
 const EMBEDDED: &str = "--unpack REPO/hart-pipeline/embedded/model.zip --out model";
-const CAPTIONS: &str = "--captions REPO/examples/data/captions.toml \
-                        --records REPO/examples/data/sample/captions.jsonl";
+const CAPTIONS: &str =
+    "--captions captions.toml --records REPO/examples/data/sample/captions.jsonl";
+/// Captions with words that the model compiled in has never seen.
+const GRAMMAR: &str = r#"
+    forms = ["a groovy {noun}", "one {noun} zeppelin, please"]
+    withheld = ["a quixotic {noun}"]
+"#;
 
 /// The means of squares of four pixels.
 fn halved(pixels: &Pixels) -> Vec<f64> {
@@ -31,7 +36,6 @@ fn a_finer_model_makes_the_same_images_with_twice_the_pixels() {
     let at = folder.path();
     succeeds(at, "pack", EMBEDDED);
     let said = succeeds(at, "grow_model", "model --out finer --finer");
-    assert!(said.contains("64 × 64 pixels instead of 32 × 32"), "{said}");
     succeeds(at, "inspect", "finer --quick");
     for (name, model) in [("small.png", "model"), ("large.png", "finer")] {
         let prompt = "a+penguin,+3D+style,+on+a+pink+background";
@@ -39,7 +43,10 @@ fn a_finer_model_makes_the_same_images_with_twice_the_pixels() {
     }
     let [small, large] =
         ["small.png", "large.png"].map(|name| Pixels::open(at.join(name)).expect("an image"));
-    assert_eq!((small.width(), large.width(), large.height()), (32, 64, 64));
+    let (side, double) = (small.width(), 2 * small.width());
+    assert_eq!((large.width(), large.height()), (double, double));
+    let sizes = format!("{double} × {double} pixels instead of {side} × {side}");
+    assert!(said.contains(&sizes), "{said}");
     let apart = halved(&large).into_iter().zip(small.rgb()).map(|(a, b)| (a - f64::from(*b)).abs());
     let apart: Vec<f64> = apart.collect();
     let mean = apart.iter().sum::<f64>() / apart.len() as f64;
@@ -57,18 +64,19 @@ fn words_get_tokens_of_their_own() {
         let prompts = PromptTokenizer::open(at.join(model).join("text"), None);
         prompts.expect("a tokenizer").ids(text).expect("ids").len()
     };
-    assert!(tokens("model", "gorgeous illustration of spaghetti") > 4);
+    std::fs::write(at.join("captions.toml"), GRAMMAR).expect("a grammar");
+    assert!(tokens("model", "a groovy zeppelin") > 3);
     let said = succeeds(at, "grow_model", &format!("model --out grown --finer {CAPTIONS}"));
-    assert!(said.contains("new tokens for") && said.contains("64 × 64"), "{said}");
+    assert!(said.contains("new tokens for") && said.contains("pixels instead of"), "{said}");
     succeeds(at, "inspect", "grown --quick");
-    for prompt in ["draw me a cute little cat", "An ILLUSTRATION of a heart, please!"] {
+    for prompt in ["a groovy zeppelin", "One GROOVY heart, please!"] {
         assert_eq!(tokens("grown", prompt), prompt.split(' ').count(), "{prompt}");
     }
     // Withheld words have none: they are to stay new to the model.
-    assert!(tokens("grown", "gorgeous") > 1);
+    assert!(tokens("grown", "quixotic") > 1);
     let out = "--model grown --out cat.png a+cat,+flat+style";
     succeeds(at, "text_to_image", out);
-    assert_eq!(Pixels::open(at.join("cat.png")).expect("an image").width(), 64);
+    assert!(Pixels::open(at.join("cat.png")).is_ok());
     let same = |name: &str| {
         let read = |model: &str| std::fs::read(at.join(model).join(name)).expect("a file");
         read("model") == read("grown")

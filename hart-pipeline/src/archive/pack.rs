@@ -77,7 +77,7 @@ pub fn pack(folder: impl AsRef<Path>, fraction_bits: u32) -> Result<(Vec<u8>, us
     Ok((archive.map_err(|error| Error::malformed(folder, error))?, parameters))
 }
 
-/// Numbers in 16 bits rounded to the nearest with so many bits of the fraction, ties to even. One that
+/// Numbers in 16 bits rounded to the nearest with N bits of the fraction, ties to even. One that
 /// would become infinite stays.
 fn round(data: TensorData, fraction_bits: u32) -> TensorData {
     let dropped = FRACTION_BITS - fraction_bits;

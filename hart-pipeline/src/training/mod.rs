@@ -21,7 +21,7 @@
 //! }
 //! let pipeline = tuning.pipeline()?;
 //! let images = pipeline.generate(&Request::new("a robot, 3D style").seed(7))?;
-//! assert_eq!(images[0].width(), 32);
+//! assert_eq!(images[0].width(), 64);
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
