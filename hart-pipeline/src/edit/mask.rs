@@ -65,10 +65,14 @@ impl Mask {
     /// # Errors
     /// [`Error::Invalid`] when it has no pixel that is marked.
     pub fn of_white(pixels: &Pixels, tolerance: u8) -> Result<Self> {
+        Self::white(pixels, tolerance).not_empty("the mask", "white")
+    }
+
+    fn white(pixels: &Pixels, tolerance: u8) -> Self {
         let least = 255 - tolerance;
         let is_white = |pixel: &[u8]| pixel.iter().all(|&value| value >= least);
         let marked = pixels.rgb().chunks_exact(3).map(is_white).collect();
-        Self { width: pixels.width(), height: pixels.height(), marked }.not_empty("white")
+        Self { width: pixels.width(), height: pixels.height(), marked }
     }
 
     /// Reads an image file as a mask.
@@ -76,20 +80,23 @@ impl Mask {
     /// # Errors
     /// Those of [`ReadOptions::read`], and [`Error::Invalid`] when no pixel is marked.
     pub fn read(path: impl AsRef<Path>, from: MaskFrom, options: ReadOptions) -> Result<Self> {
+        let name = format!("the mask {}", path.as_ref().display());
         let over = |background: [u8; 3]| {
             let read = options.background(background).read(&path);
             read.map(|read| read.pixels)
         };
         match from {
             // What is transparent is not white.
-            MaskFrom::White { tolerance } => Self::of_white(&over([0; 3])?, tolerance),
+            MaskFrom::White { tolerance } => {
+                Self::white(&over([0; 3])?, tolerance).not_empty(&name, "white")
+            }
             MaskFrom::Transparency { tolerance } => {
                 // Over white and over black a pixel differs by what shines through.
                 let (light, dark) = (over([255; 3])?, over([0; 3])?);
                 let pairs = light.rgb().chunks_exact(3).zip(dark.rgb().chunks_exact(3));
                 let marked = pairs.map(|(light, dark)| 255 - (light[0] - dark[0]) <= tolerance);
                 let (width, height, marked) = (light.width(), light.height(), marked.collect());
-                Self { width, height, marked }.not_empty("transparent")
+                Self { width, height, marked }.not_empty(&name, "transparent")
             }
         }
     }
@@ -147,12 +154,12 @@ impl Mask {
         inside.iter().map(|&distance| (distance as f32 / full).min(1.0)).collect()
     }
 
-    fn not_empty(self, kind: &str) -> Result<Self> {
+    fn not_empty(self, name: &str, kind: &str) -> Result<Self> {
         if self.marked.contains(&true) {
             return Ok(self);
         }
         let expected = "a marked pixel: raise the tolerance, or paint one";
-        Err(Error::invalid("the mask", format!("no {kind} pixel"), expected))
+        Err(Error::invalid(name, format!("no {kind} pixel"), expected))
     }
 }
 

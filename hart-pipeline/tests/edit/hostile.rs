@@ -97,11 +97,14 @@ fn an_image_of_20000_pixels_is_edited_where_it_is_marked() {
 
 #[test]
 fn one_with_more_pixels_than_are_read_is_refused_before_they_are() {
-    // The header of a file, and nothing of its 400 million pixels.
+    // 400 million pixels of one bit, in few bytes.
     let mut file = vec![];
     let mut encoder = png::Encoder::new(&mut file, 20_000, 20_000);
-    encoder.set_color(png::ColorType::Rgb);
-    drop(encoder.write_header().expect("a header"));
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_depth(png::BitDepth::One);
+    let mut writer = encoder.write_header().expect("a header");
+    writer.write_image_data(&vec![0; 2_500 * 20_000]).expect("pixels");
+    writer.finish().expect("a file");
     let error = ReadOptions::default().decode("wall.png", &file).expect_err("too large");
     let said = error.to_string();
     assert!(said.contains("wall.png") && said.contains("20000 × 20000"), "{said}");

@@ -153,7 +153,7 @@ fn strengths_outside_of_their_range_are_refused() {
             assert!(matches!(refused, Err(Error::Invalid { .. })), "{strength}");
         }
     }
-    let edit = Edit::variation(HEART.clone(), 0.5).with(|request| request.size(64, 64));
+    let edit = Edit::variation(HEART.clone(), 0.5).with(|request| request.size(128, 64));
     assert!(PIPELINE.edit(&edit).expect_err("a size").to_string().contains("size"));
     let edit = Edit::variation(HEART.clone(), 0.5).prompt(" ");
     assert!(PIPELINE.edit(&edit).is_err(), "a blank prompt");

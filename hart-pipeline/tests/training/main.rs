@@ -472,5 +472,5 @@ fn a_model_in_memory_is_taught_ten_steps() {
     let pipeline = tuning.pipeline().expect("a pipeline");
     assert!(pipeline.text_encoder().unknown_words("colour 3").is_empty());
     let image = &pipeline.generate(&Request::new("colour 3").seed(1)).expect("an image")[0];
-    assert_eq!((image.width(), image.settings().model.as_str()), (64, "embedded, fine-tuned"));
+    assert_eq!((image.width(), image.settings().model.as_str()), (64, "embedded-64px, fine-tuned"));
 }
