@@ -27,7 +27,7 @@ use hart_core::HartBackend;
 use hart_examples::named::{fetch, with_model};
 use hart_examples::{run_on, say};
 use hart_pipeline::backend::OnBackend;
-use hart_pipeline::{HartPipeline, Precision};
+use hart_pipeline::{Effort, HartPipeline, Precision, Request};
 
 use crate::painter::Painter;
 use crate::scores::{Part, Scores};
@@ -64,6 +64,9 @@ struct Arguments {
     /// Guidance [default: the model's own].
     #[arg(long, value_name = "X")]
     guidance: Option<f64>,
+    /// How much is computed: exact, fast or faster.
+    #[arg(long, value_name = "LEVEL", default_value = "exact")]
+    effort: Effort,
     /// Seed of the first image.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -87,7 +90,11 @@ impl OnBackend for Program {
         ensure!(arguments.most > 0, "`--most` is 0, expected at least 1");
         std::fs::create_dir_all(&arguments.out)?;
         let pipeline = open::<B>(&arguments, device)?;
-        let painter = Painter::new(&pipeline, &arguments.out, arguments.guidance, arguments.seed);
+        let mut settings = Request::default().seed(arguments.seed).effort(arguments.effort);
+        if let Some(guidance) = arguments.guidance {
+            settings = settings.guidance(guidance);
+        }
+        let painter = Painter::new(&pipeline, &arguments.out, settings);
         let files = [&arguments.new, &arguments.prompts].map(Option::as_deref);
         let scores = Scores::open(&arguments.data, files, painter, arguments.most)?;
         let mut table = Table::default();

@@ -20,18 +20,13 @@ const SHEET: usize = 480;
 pub(crate) struct Painter<'a, B: HartBackend> {
     pub(crate) pipeline: &'a HartPipeline<B>,
     folder: PathBuf,
-    guidance: Option<f64>,
-    seed: u64,
+    /// What all images have in common.
+    settings: Request,
 }
 
 impl<'a, B: HartBackend> Painter<'a, B> {
-    pub(crate) fn new(
-        pipeline: &'a HartPipeline<B>,
-        folder: &Path,
-        guidance: Option<f64>,
-        seed: u64,
-    ) -> Self {
-        Self { pipeline, folder: folder.to_path_buf(), guidance, seed }
+    pub(crate) fn new(pipeline: &'a HartPipeline<B>, folder: &Path, settings: Request) -> Self {
+        Self { pipeline, folder: folder.to_path_buf(), settings }
     }
 
     /// The folder of its sheets.
@@ -48,10 +43,7 @@ impl<'a, B: HartBackend> Painter<'a, B> {
 
     /// Makes one image of each caption and saves a sheet of them under `name`.
     pub(crate) fn paint(&self, name: &str, captions: &[String]) -> anyhow::Result<Vec<RgbImage>> {
-        let mut request = Request::batch(captions).seed(self.seed);
-        if let Some(guidance) = self.guidance {
-            request = request.guidance(guidance);
-        }
+        let request = self.settings.clone().prompts(captions);
         let progress = Progress::start();
         progress.line(&format!("{name}: {} images", captions.len()));
         let (mut images, mut refused) = (vec![], None);

@@ -182,10 +182,9 @@ impl Request {
         self
     }
 
-    /// The same settings for one prompt.
-    #[cfg(feature = "images")]
-    pub(crate) fn for_prompt(self, prompt: &str) -> Self {
-        Self { prompts: vec![prompt.to_string()], ..self }
+    /// The same settings for other prompts.
+    pub fn prompts(self, prompts: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { prompts: prompts.into_iter().map(Into::into).collect(), ..self }
     }
 
     /// The images asked for: all those of the first prompt, then those of the second …

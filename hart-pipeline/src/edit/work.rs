@@ -46,7 +46,7 @@ impl<B: HartBackend> HartPipeline<B> {
         let about = &self.about;
         let (scales, cell) = (&about.scales, about.downsampling);
         let prompt = edit.prompt.as_deref();
-        let request = edit.request.clone().for_prompt(prompt.unwrap_or(NO_PROMPT));
+        let request = edit.request.clone().prompts([prompt.unwrap_or(NO_PROMPT)]);
         // Without a prompt there is nothing to be guided to.
         let request = if prompt.is_some() { request } else { request.guidance(0.0) };
         if request.scales(scales, cell)? != *scales {

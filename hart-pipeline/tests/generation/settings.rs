@@ -1,7 +1,6 @@
 //! Settings that travel with an image: all of them, readable for ever, enough to make it again.
 
 use hart_core::HartBackend;
-use hart_pipeline::backend::DefaultBackend;
 use hart_pipeline::text::{PaddingSide, SystemPrompt};
 use hart_pipeline::{
     Effort, Error, GenerationHook, Image, ImageSettings, PipelineBuilder, Precision, Request,
