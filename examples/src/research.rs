@@ -18,8 +18,8 @@ use crate::plot::{Curve, draw_curves};
 use crate::say;
 use crate::training::TrainingProgress;
 
-/// The repository's sample, from its root.
-const SAMPLE: &str = "examples/data/sample/captions.jsonl";
+/// The repository's sample.
+const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/sample/captions.jsonl");
 /// The side at which images are compared, in pixels.
 const SIDE: u32 = 16;
 /// The most decibels of an image: those of one that is equal but for rounding.
@@ -70,6 +70,8 @@ impl Pipeline {
 /// has learned them, so that an image of a caption can be held against its drawing.
 pub struct Sample {
     drawings: Vec<Drawing>,
+    /// Those of which images are made.
+    asked: Vec<usize>,
 }
 
 struct Drawing {
@@ -89,13 +91,13 @@ pub struct Quality {
 }
 
 impl Sample {
-    /// Reads the sample, its drawings in the size of a model's images.
+    /// Reads the sample, its drawings in the size of a model's images. A number as the program's first
+    /// argument says of how many of them images are made (default: all).
     ///
     /// # Errors
-    /// When the program is not started in the root of the repository.
+    /// When the sample cannot be read, and for an argument that is no such number.
     pub fn open(size: Grid) -> anyhow::Result<Self> {
-        let records =
-            Records::open(SAMPLE).context("start the program in the repository's root")?;
+        let records = Records::open(SAMPLE)?;
         let is_object = |index: &usize| records.get(*index).text("kind") == Some("object");
         let drawing = |index: usize| {
             let record = records.get(index);
@@ -108,12 +110,20 @@ impl Sample {
             })
         };
         let drawings = (0..records.len()).filter(is_object).map(drawing);
-        Ok(Self { drawings: drawings.collect::<anyhow::Result<_>>()? })
+        let drawings: Vec<Drawing> = drawings.collect::<anyhow::Result<_>>()?;
+        let all = drawings.len();
+        let count = match std::env::args().nth(1) {
+            Some(text) => text.parse().ok().filter(|count| (1..=all).contains(count)),
+            None => Some(all),
+        };
+        let count =
+            count.with_context(|| format!("expected a number of images from 1 to {all}"))?;
+        Ok(Self { drawings, asked: (0..count).map(|index| index * all / count).collect() })
     }
 
-    /// The caption of every drawing.
+    /// The captions of which images are made.
     pub fn captions(&self) -> Vec<String> {
-        self.drawings.iter().map(|drawing| drawing.caption.clone()).collect()
+        self.asked.iter().map(|&index| self.drawings[index].caption.clone()).collect()
     }
 
     /// Judges one image of every caption.
@@ -121,10 +131,11 @@ impl Sample {
     /// # Errors
     /// When there are not as many images.
     pub fn judge(&self, images: &[Pixels]) -> anyhow::Result<Quality> {
-        let (found, expected) = (images.len(), self.drawings.len());
-        ensure!(found == expected, "{found} images of {expected} drawings");
+        let (found, expected) = (images.len(), self.asked.len());
+        ensure!(found == expected, "{found} images of {expected} captions");
         let (mut recognised, mut decibels) = (0.0, 0.0);
-        for (drawing, image) in self.drawings.iter().zip(images) {
+        for (&index, image) in self.asked.iter().zip(images) {
+            let drawing = &self.drawings[index];
             let image = to_rgb(image)?;
             let small = shrink(&image);
             let nearest = self.drawings.iter().min_by_key(|other| squares(&other.small, &small));

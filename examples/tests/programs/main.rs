@@ -100,7 +100,7 @@ fn an_image_is_made_again_to_the_last_byte() {
     let cases = [
         ("--seed 7 a+red+heart,+flat+style", ""),
         ("--seed 3 --precision int8 --enlarge 3 --guidance 2 a+tree,+cartoon+style", ""),
-        ("--seed 4 --size 48x24 a+tree,+cartoon+style", ""),
+        ("--seed 4 --size 96x48 a+tree,+cartoon+style", ""),
         ("--seed 5 --weights raw --padding-side left --mask-passes 2 TINY a+heart", TINY),
     ];
     for (make, again) in cases {
@@ -182,10 +182,34 @@ fn reconstruct_shows_what_tokens_keep() {
 fn research_programs_end_with_an_image() {
     let folder = folder();
     let at = folder.path();
-    for name in ["guidance_schedule", "ddim_residual", "swap_scales"] {
-        succeeds(at, name, "");
+    for (name, count) in [("guidance_schedule", "3"), ("ddim_residual", ""), ("swap_scales", "")] {
+        succeeds(at, name, count);
         let image = image::open(at.join(format!("{name}.png"))).expect("an image").into_rgb8();
         let first = image.get_pixel(0, 0);
         assert!(image.pixels().any(|pixel| pixel != first), "{name} is of one colour");
+    }
+}
+
+#[test]
+fn experiments_end_with_a_table_and_a_plot() {
+    let folder = folder();
+    let at = folder.path();
+    let cases = [
+        ("diffusion_steps", 9),
+        ("residual_scales", 7),
+        ("late_guidance", 7),
+        ("pruned_scales", 17),
+        ("self_guidance", 6),
+    ];
+    for (name, rows) in cases {
+        let said = succeeds(at, name, "2");
+        assert!(said.contains(&format!("{name}.csv, {name}.svg")), "{said}");
+        let read = |ending: &str| std::fs::read_to_string(at.join(format!("{name}.{ending}")));
+        assert_eq!(read("csv").expect("a table").lines().count(), rows + 1, "{name}");
+        assert!(read("svg").expect("a plot").contains("recognised"), "{name}");
+    }
+    for wrong in ["0", "97", "many"] {
+        let (code, reason) = fails(at, "diffusion_steps", wrong);
+        assert!(code == 1 && reason.contains("from 1 to 96"), "{reason}");
     }
 }
