@@ -13,7 +13,12 @@ fn the_words_of_a_model_are_listed() {
 
     succeeds(at, "pack", "--unpack REPO/hart-pipeline/embedded/model.zip --out model");
     assert_eq!(succeeds(at, "text_to_image", "--words --model model"), embedded);
+    // Synonyms lead to words of the list, so they must not outlive it.
     let path = at.join("model/text/words.txt");
+    std::fs::write(&path, "cat\n").expect("a file");
+    let (code, reason) = fails(at, "text_to_image", "--words --model model");
+    assert!(code == 1 && reason.contains("synonyms.json"), "{reason}");
+    std::fs::remove_file(at.join("model/text/synonyms.json")).expect("it was there");
     std::fs::write(&path, "cat\nA\ncat\nbat\n").expect("a file");
     assert_eq!(succeeds(at, "text_to_image", "--words --model model"), "a\nbat\ncat\n");
     std::fs::write(&path, [0xff]).expect("a file");

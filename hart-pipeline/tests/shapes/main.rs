@@ -116,7 +116,7 @@ fn the_trained_size_changes_nothing() {
 #[cfg(feature = "embedded")]
 fn the_embedded_model_makes_images_of_any_shape() {
     let pipeline = Pipeline::embedded(&default_device()).expect("the embedded model");
-    assert_sizes(&pipeline, &[[48, 32], [32, 48], [40, 24], [64, 32]]);
+    assert_sizes(&pipeline, &[[96, 64], [64, 96], [80, 48], [128, 64]]);
     assert_trained_size(&pipeline);
 }
 
