@@ -11,6 +11,7 @@
 use std::io::Write;
 use std::ops::ControlFlow;
 
+use hart_pipeline::ar::HalfLogits;
 use hart_pipeline::backend::{Flex, default_device};
 use hart_pipeline::burn::tensor::Tensor;
 use hart_pipeline::generation::{GenerationHook, Step};
@@ -29,7 +30,8 @@ impl<B: HartBackend> GenerationHook<B> for Loosen {
         Some(format!("loosened for {} scales", self.scales))
     }
 
-    fn logits(&mut self, step: &Step<'_, B>, logits: Tensor<B, 3>) -> Result<Tensor<B, 3>> {
+    fn logits(&mut self, step: &Step<'_, B>, logits: HalfLogits<B>) -> Result<Tensor<B, 3>> {
+        let logits = logits.guided(step.guidance)?;
         self.seen += 1;
         Ok(if step.scale < self.scales { logits / 20.0 } else { logits })
     }

@@ -12,13 +12,13 @@ use burn::tensor::{DType, Tensor, TensorData};
 use clap::Parser;
 use hart_core::checkpoint::{Checkpoint, LoadOptions};
 use hart_core::{Grid, HartBackend, Precision};
-use hart_examples::images::to_rgb;
 use hart_examples::named::model_folder;
 use hart_examples::{Destination, note, run_on};
 use hart_pipeline::Pixels;
 use hart_pipeline::backend::OnBackend;
 use hart_pipeline::image::ReadOptions;
 use hart_tokenizer::{AutoencoderConfig, HybridTokenizer};
+use image::RgbImage;
 use image::imageops::{FilterType, crop_imm, resize};
 
 /// Encodes an image to tokens, decodes them with and without the residual, and prints how close
@@ -97,7 +97,7 @@ impl Arguments {
         if read.is_animated {
             note(format!("{} is animated: its first frame is used", self.image.display()));
         }
-        let image = to_rgb(&read.pixels)?;
+        let image = RgbImage::try_from(read.pixels)?;
         let (width, height) = image.dimensions();
         let (columns, rows) = (size.columns as u32, size.rows as u32);
         // The largest part of the wanted shape.

@@ -2,6 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`setup`] | the arguments that programs share |
 //! | [`released`] | configurations of the released size |
 //! | [`folder`] | folders of that size with random weights |
 //! | [`generation`] | generations with random weights, timed part by part |
@@ -20,5 +21,6 @@ pub mod phases;
 pub mod released;
 pub mod report;
 pub mod run;
+pub mod setup;
 pub mod table;
 pub mod work;

@@ -24,12 +24,7 @@ pub(crate) fn figure(figure: Figure) -> Vec<String> {
 
 /// A figure without its size.
 pub(crate) fn plain_figure(figure: Figure) -> String {
-    format!("{} {} {}", article(figure.colour), figure.colour.name(), figure.shape.name())
-}
-
-/// The article before the name of a colour.
-pub(crate) fn article(colour: Colour) -> &'static str {
-    if colour == Colour::Orange { "an" } else { "a" }
+    format!("{} {}", figure.colour.with_article(), figure.shape.name())
 }
 
 /// Two things from left to right or from top to bottom, and their relation.
@@ -81,10 +76,9 @@ pub(crate) fn both_ways(relation: Relation, told: String, reversed: String) -> V
 
 /// The style, and the background unless it is white.
 fn ending(style: Style, background: Colour) -> String {
-    let article = article(background);
     match background {
         Colour::White => format!(", {} style", style.name()),
-        other => format!(", {} style, on {article} {} background", style.name(), other.name()),
+        other => format!(", {} style, on {} background", style.name(), other.with_article()),
     }
 }
 

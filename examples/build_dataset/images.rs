@@ -185,10 +185,9 @@ pub(crate) fn shape(
     side: u32,
 ) -> (Record, RgbImage) {
     let name = captions::plain_figure(figure);
-    let article = captions::article(background);
     let record = Record {
         image: format!("images/shape/{index:05}.png"),
-        captions: vec![format!("{name} on {article} {} background", background.name())],
+        captions: vec![format!("{name} on {} background", background.with_article())],
         details: json!({
             "kind": "shape",
             "background": background,

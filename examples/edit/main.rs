@@ -153,11 +153,10 @@ impl Arguments {
     /// The image before, in the size of the results, and the results.
     fn side_by_side(&self, edit: &Edit, made: &[Pixels]) -> anyhow::Result<Pixels> {
         let Some(first) = made.first() else { bail!("there are no results for a sheet") };
-        let before = hart_examples::images::to_rgb(edit.source())?;
+        let before = image::RgbImage::try_from(edit.source())?;
         let (width, height) = (first.width() as u32, first.height() as u32);
         let filter = image::imageops::FilterType::CatmullRom;
-        let before = image::imageops::resize(&before, width, height, filter);
-        let before = hart_examples::images::from_rgb(before)?;
+        let before = image::imageops::resize(&before, width, height, filter).try_into()?;
         Ok(grid(&[&[before][..], made].concat())?)
     }
 }

@@ -32,7 +32,7 @@ impl<B: HartBackend> GenerationHook<B> for Until {
         Some("guidance up to a scale".to_string())
     }
 
-    fn guide(&mut self, step: &Step<'_, B>, logits: HalfLogits<B>) -> Result<Tensor<B, 3>> {
+    fn logits(&mut self, step: &Step<'_, B>, logits: HalfLogits<B>) -> Result<Tensor<B, 3>> {
         match (step.scale < self.scale, self.unconditional) {
             (true, _) => logits.guided(step.guidance),
             (false, false) => Ok(logits.conditional),

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use hart_examples::exit;
 use hart_examples::research::{Pipeline, Results, Sample};
+use hart_pipeline::ar::HalfLogits;
 use hart_pipeline::burn::tensor::{Tensor, TensorData};
 use hart_pipeline::generation::Step;
 use hart_pipeline::tokenizer::quantizer::{to_map, to_tokens};
@@ -35,7 +36,8 @@ impl<B: HartBackend> GenerationHook<B> for SelfGuidance<B> {
         Some("self-guidance".to_string())
     }
 
-    fn logits(&mut self, step: &Step<'_, B>, logits: Tensor<B, 3>) -> Result<Tensor<B, 3>> {
+    fn logits(&mut self, step: &Step<'_, B>, logits: HalfLogits<B>) -> Result<Tensor<B, 3>> {
+        let logits = logits.guided(step.guidance)?;
         let map = to_map(logits.clone(), step.grid);
         let before = self.before.replace((map.clone(), step.grid));
         let Some((before, grid)) = before.filter(|_| step.scale > 0) else { return Ok(logits) };

@@ -10,11 +10,11 @@
 
 use std::process::ExitCode;
 
-use hart_examples::images::{enlarge, from_rgb, to_rgb};
+use hart_examples::images::enlarge;
 use hart_examples::research::{Backend, Pipeline};
 use hart_examples::{exit, say};
 use hart_pipeline::generation::{ScaleTokens, Step};
-use hart_pipeline::{GenerationHook, HartBackend, Image, Request, Result};
+use hart_pipeline::{GenerationHook, HartBackend, Image, Pixels, Request, Result};
 use image::RgbImage;
 use image::imageops::replace;
 
@@ -68,9 +68,10 @@ fn swap() -> anyhow::Result<()> {
     for (y, row) in rows.iter().enumerate() {
         for (x, image) in row.iter().enumerate() {
             let at = [x, y].map(|place| (place as u32 * side) as i64);
-            replace(&mut sheet, &to_rgb(enlarge(image, 2)?.pixels())?, at[0], at[1]);
+            let image = RgbImage::try_from(enlarge(image, 2)?.pixels())?;
+            replace(&mut sheet, &image, at[0], at[1]);
         }
     }
-    from_rgb(sheet)?.save("swap_scales.png")?;
+    Pixels::try_from(sheet)?.save("swap_scales.png")?;
     say("swap_scales.png")
 }

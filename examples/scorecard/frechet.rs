@@ -1,9 +1,8 @@
 //! The Fréchet distance between a model's images and those of the data set.
 
+use hart_examples::gallery::features;
 use image::RgbImage;
 use nalgebra::{DMatrix, DVector, SymmetricEigen};
-
-use crate::retrieval::features;
 
 /// The number of axes that images are projected to.
 const AXES: usize = 64;

@@ -13,7 +13,6 @@ mod captioned;
 mod finish;
 mod frechet;
 mod painter;
-mod retrieval;
 mod scores;
 mod table;
 mod tokenizer;
@@ -24,10 +23,11 @@ use std::process::ExitCode;
 use anyhow::ensure;
 use clap::Parser;
 use hart_core::HartBackend;
-use hart_examples::named::{fetch, with_model};
+use hart_examples::named::fetch;
+use hart_examples::pipeline::PipelineArguments;
 use hart_examples::{run_on, say};
 use hart_pipeline::backend::OnBackend;
-use hart_pipeline::{Effort, HartPipeline, Precision, Request};
+use hart_pipeline::{Effort, HartPipeline, Request};
 
 use crate::painter::Painter;
 use crate::scores::{Part, Scores};
@@ -42,10 +42,8 @@ struct Arguments {
     /// Folder to write.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Folder of the model, with its text encoder in `text/`, or its name at the Hugging Face hub
-    /// [default: the embedded model].
-    #[arg(long, value_name = "DIR|NAME")]
-    model: Option<PathBuf>,
+    #[command(flatten)]
+    pipeline: PipelineArguments,
     /// Records of things the model was taught later, to be measured too.
     #[arg(long, value_name = "FILE")]
     new: Option<PathBuf>,
@@ -58,9 +56,6 @@ struct Arguments {
     /// Compute only these scores, separated by commas.
     #[arg(long, value_name = "SCORES", value_delimiter = ',')]
     only: Vec<Part>,
-    /// Element type of the weights: f32, bf16, f16 or int8.
-    #[arg(long, value_name = "TYPE", default_value = "f32")]
-    precision: Precision,
     /// Guidance [default: the model's own].
     #[arg(long, value_name = "X")]
     guidance: Option<f64>,
@@ -70,14 +65,11 @@ struct Arguments {
     /// Seed of the first image.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Backend to use, such as flex or cuda:1 [default: the fastest compiled in].
-    #[arg(long, value_name = "NAME")]
-    device: Option<String>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    run_on(arguments.device.clone(), Program(arguments))
+    run_on(Some(arguments.pipeline.device()), Program(arguments))
 }
 
 struct Program(Arguments);
@@ -89,7 +81,7 @@ impl OnBackend for Program {
         let arguments = self.0;
         ensure!(arguments.most > 0, "`--most` is 0, expected at least 1");
         std::fs::create_dir_all(&arguments.out)?;
-        let pipeline = open::<B>(&arguments, device)?;
+        let pipeline: HartPipeline<B> = fetch(arguments.pipeline.builder()?)?.build(&device)?;
         let mut settings = Request::default().seed(arguments.seed).effort(arguments.effort);
         if let Some(guidance) = arguments.guidance {
             settings = settings.guidance(guidance);
@@ -102,18 +94,4 @@ impl OnBackend for Program {
         table.save(&arguments.out)?;
         say(table.markdown())
     }
-}
-
-fn open<B: HartBackend>(
-    arguments: &Arguments,
-    device: B::Device,
-) -> anyhow::Result<HartPipeline<B>> {
-    let builder = match &arguments.model {
-        Some(model) => with_model(HartPipeline::builder(), model),
-        #[cfg(feature = "embedded")]
-        None => HartPipeline::builder().embedded(),
-        #[cfg(not(feature = "embedded"))]
-        None => anyhow::bail!("`--model` is needed: this program was built without a model"),
-    };
-    Ok(fetch(builder.precision(arguments.precision))?.build(&device)?)
 }

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{bail, ensure};
 use hart_core::HartBackend;
 use hart_examples::Progress;
-use hart_examples::images::to_rgb;
 use hart_pipeline::{Event, HartPipeline, Request};
 use image::RgbImage;
 use image::imageops::replace;
@@ -49,7 +48,7 @@ impl<'a, B: HartBackend> Painter<'a, B> {
         let (mut images, mut refused) = (vec![], None);
         self.pipeline.generate_each(&request, &mut |event: Event<'_>| {
             match event {
-                Event::Image { image, .. } => images.push(to_rgb(image.pixels())),
+                Event::Image { image, .. } => images.push(image.pixels().try_into()),
                 // Without it, later images would be taken for those of other captions.
                 Event::Refused { image, reason } => {
                     refused = Some(format!("`{}`: {reason}", captions[image]));
@@ -63,7 +62,7 @@ impl<'a, B: HartBackend> Painter<'a, B> {
         if let Some(refused) = refused {
             bail!("an image cannot be made of {refused}");
         }
-        let images: Vec<RgbImage> = images.into_iter().collect::<anyhow::Result<_>>()?;
+        let images: Vec<RgbImage> = images.into_iter().collect::<hart_pipeline::Result<_>>()?;
         self.sheet(name, &images)?;
         Ok(images)
     }

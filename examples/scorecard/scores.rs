@@ -12,7 +12,7 @@ use std::time::Instant;
 use anyhow::Context;
 use clap::ValueEnum;
 use hart_core::HartBackend;
-use hart_examples::images::to_rgb;
+use hart_examples::gallery::Gallery;
 use hart_examples::scene::Colour;
 use hart_pipeline::training::data::{Record, Records};
 use hart_pipeline::{Grid, Request};
@@ -21,7 +21,6 @@ use serde_json::json;
 
 use self::prompts::Prompt;
 use crate::painter::{Painter, spread};
-use crate::retrieval::Gallery;
 use crate::table::{Score, Table};
 use crate::tokenizer::{decibels, reconstruct};
 
@@ -123,7 +122,7 @@ impl<'a, B: HartBackend> Scores<'a, B> {
             let mut truths = vec![];
             for (index, record) in records.iter().enumerate() {
                 if seen.insert(&record.image) {
-                    let image = to_rgb(&records.image(index, Grid::square(side))?)?;
+                    let image = records.image(index, Grid::square(side))?.try_into()?;
                     truths.push(Truth { record: record.clone(), image });
                 }
             }

@@ -1,5 +1,6 @@
 //! What the example programs share: progress on a terminal, exit codes, training.
 
+pub mod gallery;
 pub mod images;
 pub mod interrupt;
 pub mod named;

@@ -11,17 +11,14 @@ use hart_pipeline::training::data::Records;
 use hart_pipeline::training::tokenizer::{self, TokenizerExperiment};
 use hart_pipeline::{GenerationHook, HartPipeline, Image, Pixels, Request};
 use image::RgbImage;
-use image::imageops::{FilterType, resize};
 
-use crate::images::to_rgb;
+use crate::gallery::Gallery;
 use crate::plot::{Curve, draw_curves};
 use crate::say;
 use crate::training::TrainingProgress;
 
 /// The repository's sample.
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/sample/captions.jsonl");
-/// The side at which images are compared, in pixels.
-const SIDE: u32 = 16;
 /// The most decibels of an image: those of one that is equal but for rounding.
 const MOST_DECIBELS: f64 = 60.0;
 
@@ -70,6 +67,8 @@ impl Pipeline {
 /// has learned them, so that an image of a caption can be held against its drawing.
 pub struct Sample {
     drawings: Vec<Drawing>,
+    /// All of them, by the things that they show.
+    gallery: Gallery<String>,
     /// Those of which images are made.
     asked: Vec<usize>,
 }
@@ -78,7 +77,6 @@ struct Drawing {
     caption: String,
     concept: String,
     image: RgbImage,
-    small: Vec<u8>,
 }
 
 /// How good images are.
@@ -101,11 +99,10 @@ impl Sample {
         let is_object = |index: &usize| records.get(*index).text("kind") == Some("object");
         let drawing = |index: usize| {
             let record = records.get(index);
-            let image = to_rgb(&records.image(index, size)?)?;
+            let image = RgbImage::try_from(records.image(index, size)?)?;
             Ok(Drawing {
                 caption: record.captions[0].clone(),
                 concept: record.text("concept").unwrap_or_default().to_string(),
-                small: shrink(&image),
                 image,
             })
         };
@@ -118,7 +115,10 @@ impl Sample {
         };
         let count =
             count.with_context(|| format!("expected a number of images from 1 to {all}"))?;
-        Ok(Self { drawings, asked: (0..count).map(|index| index * all / count).collect() })
+        let entry = |drawing: &Drawing| (drawing.concept.clone(), drawing.image.clone());
+        let gallery = Gallery::new(drawings.iter().map(entry));
+        let asked = (0..count).map(|index| index * all / count).collect();
+        Ok(Self { drawings, gallery, asked })
     }
 
     /// The captions of which images are made.
@@ -136,10 +136,9 @@ impl Sample {
         let (mut recognised, mut decibels) = (0.0, 0.0);
         for (&index, image) in self.asked.iter().zip(images) {
             let drawing = &self.drawings[index];
-            let image = to_rgb(image)?;
-            let small = shrink(&image);
-            let nearest = self.drawings.iter().min_by_key(|other| squares(&other.small, &small));
-            let is_right = nearest.is_some_and(|nearest| nearest.concept == drawing.concept);
+            let image = RgbImage::try_from(image)?;
+            let nearest = self.gallery.nearest(&image, 1);
+            let is_right = nearest.first().is_some_and(|(concept, _)| **concept == drawing.concept);
             recognised += f64::from(u8::from(is_right));
             let values = image.as_raw().len() as f64;
             let error = squares(image.as_raw(), drawing.image.as_raw()) as f64 / values;
@@ -228,10 +227,6 @@ pub fn train_tokenizer(experiment: &TokenizerExperiment) -> anyhow::Result<()> {
     let trained =
         tokenizer::train_tokenizer::<Backend>(experiment, &default_device(), &mut progress);
     progress.finish(trained)
-}
-
-fn shrink(image: &RgbImage) -> Vec<u8> {
-    resize(image, SIDE, SIDE, FilterType::Triangle).into_raw()
 }
 
 /// The sum of the squared differences.

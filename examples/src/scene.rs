@@ -123,6 +123,12 @@ impl Colour {
         }
     }
 
+    /// The name behind its article, as in captions.
+    pub fn with_article(self) -> String {
+        let article = if self == Self::Orange { "an" } else { "a" };
+        format!("{article} {}", self.name())
+    }
+
     /// The name in captions.
     pub fn name(self) -> &'static str {
         match self {
@@ -337,12 +343,8 @@ impl Scene {
     /// Its caption.
     pub fn caption(&self) -> String {
         let [first, second] = self.figures.map(|figure| figure.name());
-        let article = if self.background == Colour::Orange { "an" } else { "a" };
-        format!(
-            "a {first} {} a {second} on {article} {} background",
-            self.relation.name(),
-            self.background.name()
-        )
+        let (relation, background) = (self.relation.name(), self.background.with_article());
+        format!("a {first} {relation} a {second} on {background} background")
     }
 
     /// Draws the scene `side` pixels a side; figures are moved a little at random.

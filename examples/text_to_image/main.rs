@@ -265,7 +265,7 @@ impl Arguments {
     /// An image as it is written: those of the embedded model are too small to be seen.
     fn enlarged(&self, image: &Image) -> anyhow::Result<Image> {
         let usual = if self.pipeline.model.is_none() { EMBEDDED_ENLARGED } else { 1 };
-        enlarge(image, self.enlarge.unwrap_or(usual))
+        Ok(enlarge(image, self.enlarge.unwrap_or(usual))?)
     }
 
     /// Writes an image, one of several if it has an index.

@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
-use burn::tensor::{Tensor, backend::Backend};
+use burn::tensor::{DType, Tensor, backend::Backend};
 use hart_core::nn::{Linear, Prepare};
 use hart_core::ops::{Angles, Projection, swap_neighbours};
 use hart_core::{HartBackend, Precision};
@@ -24,6 +24,8 @@ pub struct Attention<B: Backend> {
     pub log_scale: Option<Param<Tensor<B, 4>>>,
     output: Linear<B>,
     heads: usize,
+    /// Whether keys and values are kept in 16 bits.
+    keeps_f16: bool,
 }
 
 impl<B: Backend> Attention<B> {
@@ -40,6 +42,7 @@ impl<B: Backend> Attention<B> {
                 .then(|| log_scale.init([1, heads, 1, 1], device)),
             output: Linear::init(width, width, device),
             heads,
+            keeps_f16: false,
         }
     }
 }
@@ -63,6 +66,13 @@ impl<B: HartBackend> Attention<B> {
             B::attend_repeated(q, k, v, cache.copies(), scale)
         });
         self.join(Tensor::cat(parts.collect(), 0))
+    }
+
+    /// The type that a cache of its keys and values is kept in, if it is not theirs: 16 bits where the
+    /// layers are rounded to 8, which is coarser by far. The caches of the release at 1024 pixels are
+    /// larger than its rounded weights.
+    pub fn cache_type(&self) -> Option<DType> {
+        self.keeps_f16.then_some(DType::F16)
     }
 
     /// `x` attends to itself under an additive mask broadcastable to `[batch, heads, tokens,
@@ -111,5 +121,6 @@ impl<B: HartBackend> Prepare for Attention<B> {
     fn prepare(&mut self, precision: Precision) {
         self.qkv.prepare(precision);
         self.output.prepare(precision);
+        self.keeps_f16 = B::ATTENDS_TO_F16 && precision == Precision::Int8;
     }
 }

@@ -38,37 +38,41 @@ impl<B: Backend> Block<B> {
     }
 }
 
+/// What a block works with in one step of a generation, beside the tokens themselves.
+#[derive(Debug)]
+pub struct BlockStep<'a, B: Backend> {
+    /// Its modulation for each row, if the model has any.
+    pub modulation: Option<&'a ModulationValues<B>>,
+    /// The rotations of the tokens' positions.
+    pub angles: &'a Angles<B>,
+    /// The earlier tokens that are attended to: one cache a half, that of as many rows each, in order.
+    pub caches: &'a mut [LayerCache<B>],
+    /// Whether later steps will attend to these tokens.
+    pub keep: Keep,
+}
+
 impl<B: HartBackend> Block<B> {
-    /// `x` `[rows, tokens, C]` to the same shape, attending to the caches and to itself; every cache
-    /// is that of as many rows, in order.
+    /// `x` `[rows, tokens, C]` to the same shape, attending to the caches and to itself.
     pub fn forward(
         &self,
         x: Tensor<B, 3>,
-        modulation: Option<&ModulationValues<B>>,
-        angles: &Angles<B>,
-        caches: &mut [LayerCache<B>],
-        keep: Keep,
+        step: BlockStep<'_, B>,
         tap: &mut dyn Tap,
     ) -> Tensor<B, 3> {
-        let attend = |x| self.attention.forward(x, angles, caches, keep);
-        self.run(x, modulation, attend, &mut None, tap)
+        self.forward_with(x, step, &mut |_| {}, tap)
     }
 
-    /// The same, and what both parts gave before it was added.
-    pub(crate) fn forward_kept(
+    /// The same; `see` is shown what attention and feed-forward give before it is added.
+    pub(crate) fn forward_with(
         &self,
         x: Tensor<B, 3>,
-        modulation: Option<&ModulationValues<B>>,
-        angles: &Angles<B>,
-        caches: &mut [LayerCache<B>],
-        keep: Keep,
+        step: BlockStep<'_, B>,
+        see: &mut dyn FnMut(&Tensor<B, 3>),
         tap: &mut dyn Tap,
-    ) -> (Tensor<B, 3>, [Tensor<B, 3>; 2]) {
+    ) -> Tensor<B, 3> {
+        let BlockStep { modulation, angles, caches, keep } = step;
         let attend = |x| self.attention.forward(x, angles, caches, keep);
-        let mut parts = Some(vec![]);
-        let x = self.run(x, modulation, attend, &mut parts, tap);
-        let parts = parts.unwrap_or_default().try_into();
-        (x, parts.expect("two parts"))
+        self.run(x, modulation, attend, see, tap)
     }
 
     /// The same for `count` tokens of each row alone; the other ones take the results of `earlier`
@@ -76,13 +80,11 @@ impl<B: HartBackend> Block<B> {
     pub(crate) fn forward_pruned(
         &self,
         x: Tensor<B, 3>,
-        modulation: Option<&ModulationValues<B>>,
-        angles: &Angles<B>,
-        caches: &mut [LayerCache<B>],
-        keep: Keep,
-        (count, earlier): (usize, [Tensor<B, 3>; 2]),
+        step: BlockStep<'_, B>,
+        count: usize,
+        [attention, feed_forward]: [Tensor<B, 3>; 2],
     ) -> Tensor<B, 3> {
-        let [attention, feed_forward] = earlier;
+        let BlockStep { modulation, angles, caches, keep } = step;
         let places = most_active(&x, count);
         let picked = self.normalize(pick_rows(x.clone(), &places), modulation, 0);
         let angles = pick_angles(angles, &places);
@@ -105,7 +107,7 @@ impl<B: HartBackend> Block<B> {
         mask: Option<Tensor<B, 4>>,
     ) -> Tensor<B, 3> {
         let attend = |x| self.attention.forward_masked(x, angles, mask);
-        self.run(x, modulation, attend, &mut None, &mut ())
+        self.run(x, modulation, attend, &mut |_| {}, &mut ())
     }
 
     fn run(
@@ -113,15 +115,15 @@ impl<B: HartBackend> Block<B> {
         x: Tensor<B, 3>,
         modulation: Option<&ModulationValues<B>>,
         attend: impl FnOnce(Tensor<B, 3>) -> Tensor<B, 3>,
-        kept: &mut Option<Vec<Tensor<B, 3>>>,
+        see: &mut dyn FnMut(&Tensor<B, 3>),
         tap: &mut dyn Tap,
     ) -> Tensor<B, 3> {
         let attended = attend(self.normalize(x.clone(), modulation, 0));
         tap.record("attention", &|| attended.to_data());
-        kept.iter_mut().for_each(|kept| kept.push(attended.clone()));
+        see(&attended);
         let x = add(x, attended, modulation, 0);
         let transformed = self.mlp.forward(self.normalize(x.clone(), modulation, 1));
-        kept.iter_mut().for_each(|kept| kept.push(transformed.clone()));
+        see(&transformed);
         let x = add(x, transformed, modulation, 1);
         tap.record("output", &|| x.to_data());
         x

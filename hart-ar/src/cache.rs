@@ -1,6 +1,6 @@
 //! Keys and values of earlier steps.
 
-use burn::tensor::{Tensor, backend::Backend};
+use burn::tensor::{DType, Tensor, backend::Backend};
 use hart_core::HartBackend;
 
 /// Whether a step's keys and values will be attended to by a later step.
@@ -24,9 +24,11 @@ pub struct LayerCache<B: Backend> {
 /// A tensor `[batch, heads, capacity, width]` filled from the front.
 #[derive(Debug)]
 struct Buffer<B: Backend> {
-    /// Made at the first step, whose shape and type it takes. Nobody else holds it between steps, so
-    /// that writing a step into it copies that step alone.
+    /// Made at the first step, whose shape it takes. Nobody else holds it between steps, so that
+    /// writing a step into it copies that step alone.
     tensor: Option<Tensor<B, 4>>,
+    /// The type it is kept in, if not that of the steps.
+    dtype: Option<DType>,
     capacity: usize,
     length: usize,
 }
@@ -40,8 +42,16 @@ impl<B: HartBackend> LayerCache<B> {
     /// The same when the first token represents `copies` identical ones: their keys and values are
     /// the same, so that one of them with a larger share of the softmax does for all.
     pub fn repeating(copies: usize, capacity: usize) -> Self {
-        let buffer = || Buffer { tensor: None, capacity, length: 0 };
+        let buffer = || Buffer { tensor: None, dtype: None, capacity, length: 0 };
         Self { keys: buffer(), values: buffer(), copies }
+    }
+
+    /// The same, kept in another type than that of the steps, where the backend
+    /// [attends to it](HartBackend::ATTENDS_TO_F16).
+    pub fn stored_as(mut self, dtype: Option<DType>) -> Self {
+        self.keys.dtype = dtype;
+        self.values.dtype = dtype;
+        self
     }
 
     /// How many identical tokens the first one represents.
@@ -80,7 +90,7 @@ impl<B: HartBackend> Buffer<B> {
         debug_assert!(end <= self.capacity, "the cache was made for {} tokens", self.capacity);
         let tensor = self.tensor.take().unwrap_or_else(|| {
             let shape = [batch, heads, self.capacity, width];
-            Tensor::empty(shape, (&step.device(), step.dtype()))
+            Tensor::empty(shape, (&step.device(), self.dtype.unwrap_or(step.dtype())))
         });
         let tensor = B::write_rows(tensor, self.length, step);
         self.length = end;
@@ -90,9 +100,58 @@ impl<B: HartBackend> Buffer<B> {
     }
 
     fn with(&self, step: Tensor<B, 4>) -> Tensor<B, 4> {
-        match self.filled() {
-            Some(earlier) => Tensor::cat(vec![earlier, step], 2),
-            None => step,
+        let dtype = self.dtype.unwrap_or(step.dtype());
+        let earlier = self.filled();
+        if dtype == step.dtype() {
+            return match earlier {
+                Some(earlier) => Tensor::cat(vec![earlier, step], 2),
+                None => step,
+            };
         }
+        let [batch, heads, tokens, width] = step.dims();
+        let shape = [batch, heads, self.length + tokens, width];
+        let mut all = Tensor::empty(shape, (&step.device(), dtype));
+        if let Some(earlier) = earlier {
+            all = B::write_rows(all, 0, earlier);
+        }
+        B::write_rows(all, self.length, step)
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::backend::Flex;
+    use burn::tensor::{DType, Distribution, Tensor};
+
+    use super::{Keep, LayerCache};
+
+    fn rows(tokens: usize) -> Tensor<Flex, 4> {
+        Tensor::random([2, 3, tokens, 4], Distribution::Normal(0.0, 1.0), &Default::default())
+    }
+
+    /// Three steps, the last one not kept: all keys that the last one attends to.
+    fn attended(mut cache: LayerCache<Flex>, steps: &[Tensor<Flex, 4>]) -> Tensor<Flex, 4> {
+        let mut all = None;
+        for (i, step) in steps.iter().enumerate() {
+            let keep = if i + 1 == steps.len() { Keep::No } else { Keep::Yes };
+            all = Some(cache.extend(step.clone(), step.clone() * 2.0, keep).0);
+        }
+        let (keys, values) = cache.kept().expect("the first steps");
+        assert_eq!(keys.dims()[2], steps[0].dims()[2] + steps[1].dims()[2]);
+        let twice = keys.cast(DType::F32) * 2.0 - values.cast(DType::F32);
+        assert!(twice.abs().max().into_scalar() < 4e-3, "values are kept beside keys");
+        all.expect("steps")
+    }
+
+    #[test]
+    fn steps_stand_one_behind_the_other_in_whatever_type_they_are_kept() {
+        let steps = [rows(5), rows(1), rows(7)];
+        let expected = Tensor::cat(steps.to_vec(), 2);
+        let found = attended(LayerCache::new(9), &steps);
+        assert_eq!(found.to_data(), expected.to_data());
+        let found = attended(LayerCache::new(9).stored_as(Some(DType::F16)), &steps);
+        assert_eq!(found.dtype(), DType::F16);
+        let apart = (found.cast(DType::F32) - expected).abs().max().into_scalar();
+        assert!(apart > 0.0 && apart < 4e-3, "the nearest values of 16 bits: {apart}");
     }
 }

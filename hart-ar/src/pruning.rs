@@ -22,16 +22,15 @@ pub enum Computed {
 #[derive(Debug)]
 pub(crate) struct KeptResults<B: Backend> {
     pub(crate) grid: Grid,
-    /// For each block attention and feed-forward.
-    pub(crate) parts: Vec<[Tensor<B, 3>; 2]>,
+    /// Those of attention and of feed-forward, block after block.
+    pub(crate) parts: Vec<Tensor<B, 3>>,
 }
 
 impl<B: HartBackend> KeptResults<B> {
     /// The results of a block for the first `rows` rows, as those of another map.
     pub(crate) fn resized(&self, block: usize, rows: usize, to: Grid) -> [Tensor<B, 3>; 2] {
         let resized = |part: &Tensor<B, 3>| enlarge(part.clone().narrow(0, 0, rows), self.grid, to);
-        let [attention, feed_forward] = &self.parts[block];
-        [resized(attention), resized(feed_forward)]
+        [0, 1].map(|part| resized(&self.parts[2 * block + part]))
     }
 }
 

@@ -21,8 +21,9 @@ pub enum Precision {
     /// IEEE half precision: 11 bits of significand, largest value 65504.
     F16,
     /// 8-bit integers for the matrices of the large linear layers, rounded as they are loaded:
-    /// every output has a scale of its own, inputs are rounded token by token, and everything else
-    /// is `F32`. For generating, where a backend multiplies integers faster than floats.
+    /// every output has a scale of its own, inputs are rounded token by token. Keys and values of
+    /// attention are kept in `F16`, everything else is `F32`. For generating, where a backend
+    /// multiplies integers faster than floats.
     Int8,
 }
 

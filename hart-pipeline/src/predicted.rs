@@ -1,13 +1,14 @@
 //! What the residual head makes of known images (section 5), with true tokens in the place of
 //! generated ones.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use hart_ar::TextCondition;
 use hart_core::random::Draws;
 use hart_core::{HartBackend, Result};
 use hart_diffusion::SamplerSettings;
 use hart_tokenizer::HybridTokens;
 
+use crate::generation::noise::noise;
 use crate::model::HartModel;
 
 impl<B: HartBackend> HartModel<B> {
@@ -30,21 +31,20 @@ impl<B: HartBackend> HartModel<B> {
         let last = quantizer.scales().last();
         let codes = quantizer.embed(tokens.indices[last].clone());
         let [images, count, channels] = codes.dims();
-        let kept = vec![(0..count).collect::<Vec<_>>(); images];
+        let positions = vec![(0..count).collect::<Vec<_>>(); images];
         let inputs = quantizer.teacher_forcing(&tokens.indices);
-        let predicted = self.transformer.predict(text, inputs, &kept)?;
+        let predicted = self.transformer.predict(text, inputs, &positions)?;
         let device = codes.device();
         let condition = self.transformer.residual_condition(predicted.hidden, codes);
-        let noise = |draw: &dyn Fn(usize, usize, &mut [f32])| -> Tensor<B, 3> {
-            let mut values = vec![0.0; images * count * channels];
-            for (token, part) in values.chunks_exact_mut(channels).enumerate() {
-                draw(token / count, token % count, part);
-            }
-            Tensor::from_data(TensorData::new(values, [images, count, channels]), &device)
+        let start = |image, position, values: &mut [f32]| {
+            draws.diffusion_start(image, position, values);
         };
-        let start = noise(&|image, position, part| draws.diffusion_start(image, position, part));
-        let step = |step: usize| {
-            noise(&|image, position, part| draws.diffusion_step(image, step, position, part))
+        let start = noise(&positions, channels, start, &device);
+        let step = |step| {
+            let draw = |image, position, values: &mut [f32]| {
+                draws.diffusion_step(image, step, position, values);
+            };
+            noise(&positions, channels, draw, &device)
         };
         let settings = SamplerSettings::new(0.0, temperature);
         let head = &self.residual_head;

@@ -14,14 +14,14 @@ use anyhow::{Result, ensure};
 use clap::Parser;
 use hart_benches::generation::random_model;
 use hart_benches::machine::peak_memory_mib;
-use hart_benches::released::Case;
+use hart_benches::setup::Setup;
 use hart_core::checkpoint::LoadOptions;
 use hart_core::config::ConfigReader;
-use hart_core::{HartBackend, Precision, walk};
-use hart_pipeline::backend::{OnBackend, compiled_in, on_device};
+use hart_core::{HartBackend, walk};
+use hart_pipeline::backend::{OnBackend, on_device};
 use hart_pipeline::edit::{ChangeBy, Edit, Mask};
 use hart_pipeline::text::{PromptTokenizer, Qwen2, SystemPrompt, TextEncoder, TextEncoderConfig};
-use hart_pipeline::{Effort, HartPipeline, PipelineParts, Pixels, Request};
+use hart_pipeline::{HartPipeline, PipelineParts, Pixels, Request};
 
 /// A text encoder of one layer: what it says of prompts does not matter.
 const TEXT_ENCODER: &str = r#"{"model_type": "qwen2", "hidden_size": 1536,
@@ -33,44 +33,39 @@ const TEXT_ENCODER: &str = r#"{"model_type": "qwen2", "hidden_size": 1536,
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
-    case: Case,
+    setup: Setup,
     /// Photographs, of any size.
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
     /// A folder that lends its text tokenizer, of at most 428 tokens.
     #[arg(long, value_name = "DIR")]
     words: PathBuf,
-    /// Element type of the weights: f32, bf16, f16 or int8.
-    #[arg(long, default_value = "f32")]
-    precision: Precision,
-    /// How much is computed: exact, fast or faster.
-    #[arg(long, default_value = "exact")]
-    effort: Effort,
-    /// Backend to work on [default: the fastest compiled in].
-    #[arg(long)]
-    device: Option<String>,
+    /// Only these edits, by their names.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    only: Vec<String>,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let device = arguments.device.clone().unwrap_or_else(|| compiled_in()[0].to_string());
-    on_device(&device, arguments)?
+    on_device(&arguments.setup.device(), arguments)?
 }
 
 impl OnBackend for Arguments {
     type Output = Result<()>;
 
     fn run<B: HartBackend>(self, device: B::Device) -> Result<()> {
-        let model = random_model::<B>(&self.case, self.precision, &device)?;
+        let Setup { case, precision, effort, .. } = self.setup;
+        let model = random_model::<B>(&case, precision, &device)?;
         let encoder = text_encoder::<B>(&self.words, &device)?;
         let mut parts = PipelineParts::new(model, encoder);
-        parts.precision = self.precision;
+        parts.precision = precision;
         let pipeline = HartPipeline::from_parts(parts, &device)?;
         for path in &self.images {
             let photo = Pixels::open(path)?;
             println!("{}, {} × {} pixels", path.display(), photo.width(), photo.height());
-            for (name, edit, mask) in edits(&photo)? {
-                let effort = self.effort;
+            let is_asked = |name: &str| self.only.is_empty() || self.only.iter().any(|n| n == name);
+            for (name, edit, mask) in edits(&photo)?.into_iter().filter(|(name, ..)| is_asked(name))
+            {
                 let edit = edit.with(|request: Request| request.effort(effort));
                 let start = Instant::now();
                 let edited = pipeline.edit(&edit)?.remove(0);

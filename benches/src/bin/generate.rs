@@ -13,32 +13,22 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use hart_benches::generation::Generator;
 use hart_benches::machine::peak_memory_mib;
-use hart_benches::released::Case;
-use hart_core::{HartBackend, Precision};
-use hart_pipeline::Effort;
-use hart_pipeline::backend::{OnBackend, compiled_in, on_device};
+use hart_benches::setup::Setup;
+use hart_core::HartBackend;
+use hart_pipeline::backend::{OnBackend, on_device};
 use serde_json::json;
 
 /// Times generations at the released size with random weights.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
-    case: Case,
+    setup: Setup,
     /// Generations; the first one also warms up.
     #[arg(long, default_value_t = 1)]
     repeat: usize,
-    /// Element type of the weights: f32, bf16, f16 or int8.
-    #[arg(long, default_value = "f32")]
-    precision: Precision,
     /// Guidance, 4.5 in the release; 0 leaves the unconditional half out.
     #[arg(long, default_value_t = 4.5)]
     guidance: f64,
-    /// How much is computed: exact, fast or faster.
-    #[arg(long, default_value = "exact")]
-    effort: Effort,
-    /// Backend to work on, and which GPU [default: the fastest compiled in].
-    #[arg(long)]
-    device: Option<String>,
     /// Writes the numbers to a file as well.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -46,8 +36,7 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let device = arguments.device.clone().unwrap_or_else(|| compiled_in()[0].to_string());
-    on_device(&device, arguments)?
+    on_device(&arguments.setup.device(), arguments)?
 }
 
 impl OnBackend for Arguments {
@@ -55,8 +44,9 @@ impl OnBackend for Arguments {
 
     fn run<B: HartBackend>(self, device: B::Device) -> Result<()> {
         let start = Instant::now();
-        let generator = Generator::<B>::new(&self.case, self.precision, &device)?;
-        let generator = generator.guidance(self.guidance).effort(self.effort);
+        let Setup { case, precision, effort, .. } = &self.setup;
+        let generator = Generator::<B>::new(case, *precision, &device)?;
+        let generator = generator.guidance(self.guidance).effort(*effort);
         println!("{:.1} s for random weights", start.elapsed().as_secs_f64());
         let mut runs = vec![];
         for _ in 0..self.repeat {
@@ -71,10 +61,10 @@ impl OnBackend for Arguments {
         }
         let Some(path) = &self.json else { return Ok(()) };
         let numbers = json!({
-            "case": self.case,
-            "precision": self.precision.name(),
+            "case": case,
+            "precision": precision.name(),
             "guidance": self.guidance,
-            "effort": self.effort,
+            "effort": effort,
             "device": B::name(&device),
             "threads": rayon::current_num_threads(),
             "seconds": runs,

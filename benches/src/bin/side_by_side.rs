@@ -20,6 +20,7 @@ use hart_benches::report::{Report, Side};
 use hart_benches::run::{Run, last_line};
 use hart_benches::work;
 use hart_core::{HartBackend, Precision};
+use hart_pipeline::Effort;
 use hart_pipeline::backend::{OnBackend, compiled_in, on_device};
 
 /// The backends that compute on the processor, like the PyTorch side.
@@ -35,6 +36,9 @@ struct Arguments {
     /// Precisions of our side, separated by commas; PyTorch computes in f32.
     #[arg(long, value_delimiter = ',', default_value = "f32")]
     precision: Vec<Precision>,
+    /// Levels of effort of our side, separated by commas; PyTorch computes everything.
+    #[arg(long, value_delimiter = ',', default_value = "exact")]
+    effort: Vec<Effort>,
     /// The Python that has torch and numpy; `none` measures our side alone.
     #[arg(long, default_value = "python3")]
     python: String,
@@ -50,21 +54,15 @@ struct Arguments {
     /// Writes all numbers to a file as well.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Measures our side in this precision and prints one line: what a turn of ours runs.
+    /// Measures our side once, in the first precision and effort, and prints one line.
     #[arg(long, hide = true)]
-    turn: Option<Precision>,
+    turn: bool,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let device = arguments.device()?;
-    match arguments.turn {
-        Some(precision) => {
-            let Arguments { case, warmup, .. } = arguments;
-            on_device(&device, Turn { case, precision, warmup })?
-        }
-        None => compare(&arguments, &device),
-    }
+    if arguments.turn { on_device(&device, Turn(arguments))? } else { compare(&arguments, &device) }
 }
 
 impl Arguments {
@@ -79,10 +77,11 @@ impl Arguments {
     }
 
     /// One turn of our side, in a process of its own.
-    fn turn(&self, precision: Precision, device: &str) -> Result<Run> {
+    fn turn(&self, precision: Precision, effort: Effort, device: &str) -> Result<Run> {
         let Case { px, depth, batch } = self.case;
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["--turn", precision.name(), "--device", device]);
+        command.args(["--turn", "--device", device]);
+        command.args(["--precision", precision.name(), "--effort", effort.name()]);
         command.args(["--px", &px.to_string(), "--depth", &depth.to_string()]);
         command.args(["--batch", &batch.to_string(), "--warmup", &self.warmup.to_string()]);
         last_line(&mut command, "").context("our side")
@@ -90,18 +89,15 @@ impl Arguments {
 }
 
 /// One turn of our side.
-struct Turn {
-    case: Case,
-    precision: Precision,
-    warmup: usize,
-}
+struct Turn(Arguments);
 
 impl OnBackend for Turn {
     type Output = Result<()>;
 
     fn run<B: HartBackend>(self, device: B::Device) -> Result<()> {
-        let generator = Generator::<B>::new(&self.case, self.precision, &device)?;
-        for _ in 0..self.warmup {
+        let Arguments { case, precision, effort, warmup, .. } = self.0;
+        let generator = Generator::<B>::new(&case, precision[0], &device)?.effort(effort[0]);
+        for _ in 0..warmup {
             generator.run()?;
         }
         let run = Run {
@@ -117,6 +113,8 @@ impl OnBackend for Turn {
 /// Runs all rounds and reports.
 fn compare(arguments: &Arguments, device: &str) -> Result<()> {
     ensure!(arguments.repeat > 0, "`--repeat 0` measures nothing");
+    let lists = arguments.precision.len() * arguments.effort.len();
+    ensure!(lists > 0, "`--precision` and `--effort` name nothing to measure");
     let config = arguments.case.config()?;
     let peer = match arguments.python.as_str() {
         "none" => None,
@@ -161,8 +159,14 @@ fn measure(
         turns.push((format!("PyTorch {}, f32", peer.version), Box::new(turn)));
     }
     for &precision in &arguments.precision {
-        let turn = move || arguments.turn(precision, device);
-        turns.push((format!("HART on {device}, {precision}"), Box::new(turn)));
+        for &effort in &arguments.effort {
+            let turn = move || arguments.turn(precision, effort, device);
+            let name = match effort {
+                Effort::Exact => format!("HART on {device}, {precision}"),
+                effort => format!("HART on {device}, {precision}, {effort}"),
+            };
+            turns.push((name, Box::new(turn)));
+        }
     }
     let mut sides: Vec<_> = turns.iter().map(|(name, _)| (name.clone(), vec![])).collect();
     for round in 1..=arguments.repeat {

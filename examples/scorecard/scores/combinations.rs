@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use hart_core::HartBackend;
+use hart_examples::gallery::Gallery;
 use hart_examples::scene::{Colour, Scene, Verdict};
 use image::RgbImage;
 use serde_json::json;
 
 use super::{Scores, Truth, images};
 use crate::painter::spread;
-use crate::retrieval::Gallery;
 use crate::table::{Score, Table};
 use crate::tokenizer::reconstruct;
 

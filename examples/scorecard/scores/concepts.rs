@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use hart_core::HartBackend;
+use hart_examples::gallery::Gallery;
 use image::RgbImage;
 use serde_json::json;
 
@@ -11,7 +12,6 @@ use super::{FLAT, Label, REPEATED, ROUND, Scores, Truth, images, lookup};
 use crate::finish::Finish;
 use crate::frechet::Axes;
 use crate::painter::spread;
-use crate::retrieval::Gallery;
 use crate::table::{Score, Table};
 use crate::tokenizer::reconstruct;
 

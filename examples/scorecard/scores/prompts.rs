@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow, ensure};
 use hart_core::HartBackend;
+use hart_examples::gallery::Gallery;
 use hart_examples::scene::{Colour, Scene};
 use image::RgbImage;
 use serde::Deserialize;
@@ -12,7 +13,6 @@ use serde_json::json;
 
 use super::{Label, Scores};
 use crate::captioned;
-use crate::retrieval::Gallery;
 use crate::table::{Score, Table};
 
 /// A prompt, and what its image should show.

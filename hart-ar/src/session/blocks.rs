@@ -8,6 +8,7 @@ use hart_core::tap::{Prefixed, Tap};
 use hart_core::{Error, Grid, HartBackend, Result};
 
 use super::{ScaleStep, Session};
+use crate::block::BlockStep;
 use crate::cache::Keep;
 use crate::pruning::{Computed, KeptResults};
 
@@ -43,7 +44,7 @@ impl<B: HartBackend> Session<'_, B> {
             Computed::Most(count) => count,
         };
         let fits = |kept: &KeptResults<B>| {
-            let rows = kept.parts.first().map_or(0, |parts| parts[0].dims()[0]);
+            let rows = kept.parts.first().map_or(0, |part| part.dims()[0]);
             kept.grid.rows <= grid.rows
                 && kept.grid.columns <= grid.columns
                 && rows >= step.halves.count() * self.batch
@@ -73,20 +74,16 @@ impl<B: HartBackend> Session<'_, B> {
         for (i, ((block, modulation), caches)) in layers.enumerate() {
             let mut tap = Prefixed { prefix: format!("block.{i}."), tap: &mut *tap };
             let modulation = modulation.as_ref().map(|values| values.rows(first, rows));
-            let modulation = modulation.as_ref();
-            let caches = &mut caches[halves.clone()];
+            let (modulation, caches) = (modulation.as_ref(), &mut caches[halves.clone()]);
+            let step = BlockStep { modulation, angles, caches, keep };
             x = match (pruned, &self.results) {
                 (Pruned::To { count, grid }, Some(results)) => {
-                    let earlier = (count, results.resized(i, rows, grid));
-                    block.forward_pruned(x, modulation, angles, caches, keep, earlier)
+                    block.forward_pruned(x, step, count, results.resized(i, rows, grid))
                 }
                 (Pruned::Kept { .. }, _) => {
-                    let (x, parts) =
-                        block.forward_kept(x, modulation, angles, caches, keep, &mut tap);
-                    kept.push(parts);
-                    x
+                    block.forward_with(x, step, &mut |part| kept.push(part.clone()), &mut tap)
                 }
-                _ => block.forward(x, modulation, angles, caches, keep, &mut tap),
+                _ => block.forward(x, step, &mut tap),
             };
         }
         if let Pruned::Kept { grid } = pruned {

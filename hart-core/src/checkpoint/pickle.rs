@@ -78,6 +78,26 @@ impl Machine<'_> {
             }
             b'0' => drop(self.pop()?),
             b'2' => self.push(self.top()?)?,
+            // BUILD: attributes of an object, such as `_metadata`, of no use here.
+            b'b' => drop(self.pop()?),
+            // GLOBAL, STACK_GLOBAL
+            b'c' => {
+                let global = self.program.global()?;
+                self.make(global)?;
+            }
+            0x93 => self.stack_global()?,
+            _ if self.object(opcode)? || self.memory(opcode)? || self.collection(opcode)? => {}
+            _ => {
+                let value = self.program.literal(opcode)?;
+                self.make(value)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls, and storages of tensors; whether the instruction is about one.
+    fn object(&mut self, opcode: u8) -> Result<bool, String> {
+        match opcode {
             // BINPERSID, REDUCE, NEWOBJ
             b'Q' => {
                 let reference = self.pop()?;
@@ -107,14 +127,14 @@ impl Machine<'_> {
                 let arguments = self.values.add(Value::Sequence(items));
                 self.call(callable, arguments)?;
             }
-            // BUILD: attributes of an object, such as `_metadata`, of no use here.
-            b'b' => drop(self.pop()?),
-            // GLOBAL, STACK_GLOBAL
-            b'c' => {
-                let global = self.program.global()?;
-                self.make(global)?;
-            }
-            0x93 => self.stack_global()?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Values that are remembered and recalled; whether the instruction is about one.
+    fn memory(&mut self, opcode: u8) -> Result<bool, String> {
+        match opcode {
             // GET, BINGET, LONG_BINGET
             b'g' | b'h' | b'j' => {
                 let slot = self.slot(opcode)?;
@@ -128,13 +148,9 @@ impl Machine<'_> {
                 self.count(1)?;
                 self.memo.insert(slot, value);
             }
-            _ if self.collection(opcode)? => {}
-            _ => {
-                let value = self.program.literal(opcode)?;
-                self.make(value)?;
-            }
+            _ => return Ok(false),
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Tuples, lists, dictionaries and sets; whether the instruction is about one.

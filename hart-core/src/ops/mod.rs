@@ -51,6 +51,11 @@ pub trait HartBackend: Backend {
     /// Whether [`Self::prepare_linear`] rounds to [`Precision::Int8`].
     const MULTIPLIES_INT8: bool = false;
 
+    /// Whether [`Self::attend_repeated`] takes keys and values in 16 bits with queries in 32, and
+    /// [`Self::write_rows`] rows in 32 bits into a buffer of 16: models in [`Precision::Int8`] keep them
+    /// so then.
+    const ATTENDS_TO_F16: bool = false;
+
     /// Checks that this backend computes in `precision` on `device`.
     ///
     /// # Errors

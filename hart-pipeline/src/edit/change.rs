@@ -2,6 +2,7 @@
 //! another prompt (VARIN, arXiv 2509.01984).
 
 use burn::tensor::{Int, Tensor, TensorData};
+use hart_ar::HalfLogits;
 use hart_core::random::{Draws, SeededDraws, generator, uniform};
 use hart_core::{Error, HartBackend, Result};
 use rand::Rng;
@@ -64,7 +65,8 @@ impl<'a, B: HartBackend> Explain<'a, B> {
 }
 
 impl<B: HartBackend> GenerationHook<B> for Explain<'_, B> {
-    fn logits(&mut self, step: &Step<'_, B>, logits: Tensor<B, 3>) -> Result<Tensor<B, 3>> {
+    fn logits(&mut self, step: &Step<'_, B>, logits: HalfLogits<B>) -> Result<Tensor<B, 3>> {
+        let logits = logits.guided(step.guidance)?;
         if step.scale >= self.explained.first {
             self.logits = to_host(logits.clone());
         }
@@ -155,7 +157,8 @@ impl<B: HartBackend> GenerationHook<B> for ChangeByPrompt<'_, B> {
         Ok(())
     }
 
-    fn logits(&mut self, step: &Step<'_, B>, logits: Tensor<B, 3>) -> Result<Tensor<B, 3>> {
+    fn logits(&mut self, step: &Step<'_, B>, logits: HalfLogits<B>) -> Result<Tensor<B, 3>> {
+        let logits = logits.guided(step.guidance)?;
         if step.scale >= self.explained.first && step.scale + 1 < self.scales {
             self.logits = to_host(logits.clone());
         }

@@ -55,7 +55,7 @@ impl<B: HartBackend> GenerationHook<B> for ChangeByContrast<'_, B> {
         if scale + 1 < self.scales { self.guidance } else { 0.0 }
     }
 
-    fn guide(&mut self, step: &Step<'_, B>, logits: HalfLogits<B>) -> Result<Tensor<B, 3>> {
+    fn logits(&mut self, step: &Step<'_, B>, logits: HalfLogits<B>) -> Result<Tensor<B, 3>> {
         let halves = logits.unconditional.clone().map(|own| (logits.conditional.clone(), own));
         let guided = logits.guided(step.guidance)?;
         let Some((target, own)) = halves else { return Ok(guided) };

@@ -183,23 +183,11 @@ pub(super) fn resized(pixels: &Pixels, width: usize, height: usize) -> Result<Pi
     }
     let grows = width >= pixels.width() && height >= pixels.height();
     let filter = if grows { FilterType::CatmullRom } else { FilterType::Lanczos3 };
-    let (width, height) = (side(width)?, side(height)?);
-    from_rgb(resize(&to_rgb(pixels)?, width, height, filter))
-}
-
-fn side(side: usize) -> Result<u32> {
-    let fits = u32::try_from(side);
-    fits.map_err(|_| Error::invalid("the size of an image", side, "below 2³² pixels"))
-}
-
-fn to_rgb(pixels: &Pixels) -> Result<RgbImage> {
-    let (width, height) = (side(pixels.width())?, side(pixels.height())?);
-    Ok(RgbImage::from_raw(width, height, pixels.rgb().to_vec()).expect("three bytes a pixel"))
-}
-
-fn from_rgb(image: RgbImage) -> Result<Pixels> {
-    let (width, height) = (image.width() as usize, image.height() as usize);
-    Pixels::new(width, height, image.into_raw())
+    let side = |side: usize| {
+        let fits = u32::try_from(side);
+        fits.map_err(|_| Error::invalid("the size of an image", side, "below 2³² pixels"))
+    };
+    resize(&RgbImage::try_from(pixels)?, side(width)?, side(height)?, filter).try_into()
 }
 
 #[cfg(test)]

@@ -91,21 +91,13 @@ pub trait GenerationHook<B: HartBackend> {
         None
     }
 
-    /// The guided logits `[batch, positions, V]`, from those of the halves of guidance.
+    /// The logits `[batch, positions, V]` that tokens are sampled from, made of those of the halves of
+    /// guidance.
     ///
     /// # Errors
-    /// Those of [`HalfLogits::guided`], and of the hook.
-    fn guide(&mut self, step: &Step<'_, B>, logits: HalfLogits<B>) -> Result<Tensor<B, 3>> {
+    /// Those of [`HalfLogits::guided`], and of the hook; the generation ends with them.
+    fn logits(&mut self, step: &Step<'_, B>, logits: HalfLogits<B>) -> Result<Tensor<B, 3>> {
         logits.guided(step.guidance)
-    }
-
-    /// The guided logits `[batch, positions, V]` that tokens are sampled from.
-    ///
-    /// # Errors
-    /// Those of the hook; the generation ends with them.
-    fn logits(&mut self, step: &Step<'_, B>, logits: Tensor<B, 3>) -> Result<Tensor<B, 3>> {
-        let _ = step;
-        Ok(logits)
     }
 
     /// The tokens that were sampled.

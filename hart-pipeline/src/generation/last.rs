@@ -10,6 +10,7 @@ use hart_diffusion::{NoiseSchedule, SamplerSettings};
 use hart_tokenizer::quantizer::{to_map, to_tokens};
 
 use super::hook::{ResidualSampling, ScaleTokens};
+use super::noise::noise;
 use super::positions::{gather, scatter};
 use super::step::Sampling;
 use super::{Around, Run, Stage};
@@ -81,13 +82,15 @@ impl<B: HartBackend> Run<'_, B> {
         let condition = self.model.transformer.residual_condition(hidden.states.clone(), codes);
         around.tap.record("condition", &|| condition.to_data());
         let draws = around.draws;
-        let start = self.noise(at.positions, |image, position, noise| {
-            draws.diffusion_start(image, position, noise);
-        });
-        let noise = |step| {
-            self.noise(at.positions, |image, position, noise| {
-                draws.diffusion_step(image, step, position, noise);
-            })
+        let [_, channels] = self.model.tokenizer.quantizer.codebook_shape();
+        let start =
+            |image, position, noise: &mut [f32]| draws.diffusion_start(image, position, noise);
+        let start = noise(at.positions, channels, start, &self.device);
+        let step = |step| {
+            let draw = |image, position, values: &mut [f32]| {
+                draws.diffusion_step(image, step, position, values);
+            };
+            noise(at.positions, channels, draw, &self.device)
         };
         let sampling = ResidualSampling {
             head: &self.model.residual_head,
@@ -95,25 +98,9 @@ impl<B: HartBackend> Run<'_, B> {
             settings: SamplerSettings::new(self.guidance[at.scale], self.settings.temperature),
             condition,
             start,
-            noise: Box::new(noise),
+            noise: Box::new(step),
             tap: &mut *around.tap,
         };
         around.hook.residual(&self.step(at), sampling)
-    }
-
-    /// Noise for the tokens of a pass, drawn by address: `[batch, positions, Z]`.
-    fn noise(
-        &self,
-        positions: &[Vec<usize>],
-        draw: impl Fn(usize, usize, &mut [f32]),
-    ) -> Tensor<B, 3> {
-        let [_, channels] = self.model.tokenizer.quantizer.codebook_shape();
-        let addresses = positions.iter().enumerate();
-        let addresses = addresses.flat_map(|(image, cells)| cells.iter().map(move |&p| (image, p)));
-        let mut values = vec![0.0; self.batch * positions[0].len() * channels];
-        for ((image, position), noise) in addresses.zip(values.chunks_exact_mut(channels)) {
-            draw(image, position, noise);
-        }
-        self.upload(values, positions[0].len())
     }
 }

@@ -28,6 +28,7 @@ pub mod coarse;
 pub mod effort;
 pub mod hook;
 pub mod last;
+pub(crate) mod noise;
 mod positions;
 pub mod settings;
 mod step;

@@ -41,7 +41,6 @@ impl<B: HartBackend> Run<'_, B> {
     ) -> Result<ScaleTokens<B>> {
         let step = self.step(at);
         let logits = session.half_logits(hidden, step.guidance != 0.0);
-        let logits = around.hook.guide(&step, logits)?;
         let logits = around.hook.logits(&step, logits)?;
         around.tap.record("logits.guided", &|| logits.to_data());
         let rule = self.settings.token_rule(self.scales(), at.scale);

@@ -16,6 +16,8 @@ mod jpeg;
 mod pixels;
 #[cfg(feature = "images")]
 mod read;
+#[cfg(feature = "images")]
+mod rgb_image;
 mod settings;
 #[cfg(feature = "images")]
 mod tiff;

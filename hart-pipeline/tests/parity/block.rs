@@ -2,7 +2,7 @@
 
 use burn::module::Param;
 use burn::tensor::{Tensor, TensorData};
-use hart_ar::block::Block;
+use hart_ar::block::{Block, BlockStep};
 use hart_ar::cache::{Keep, LayerCache};
 use hart_ar::modulation::{ModulationValues, pool_context};
 use hart_ar::rotary::visual_angles;
@@ -140,7 +140,8 @@ impl<B: HartBackend> Inputs<B> {
         let x = self.x.clone().narrow(1, start, length);
         let angles = self.tensor(self.angles(step, &vec![cells; self.positions.len()]));
         let caches = std::slice::from_mut(cache);
-        block.forward(x, self.modulation.as_ref(), &angles, caches, keep, &mut ())
+        let modulation = self.modulation.as_ref();
+        block.forward(x, BlockStep { modulation, angles: &angles, caches, keep }, &mut ())
     }
 }
 

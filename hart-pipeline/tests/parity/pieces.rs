@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Tensor, TensorData};
+use hart_ar::HalfLogits;
 use hart_ar::sampling::{Smoothing, TokenRule, filter, smooth_weights};
 use hart_core::tap::Tap;
 use hart_core::{Error, HartBackend, Result};
@@ -37,7 +38,8 @@ fn name<B: HartBackend>(step: &Step<'_, B>, what: &str) -> String {
 }
 
 impl<B: HartBackend> GenerationHook<B> for Pieces<'_> {
-    fn logits(&mut self, step: &Step<'_, B>, logits: Tensor<B, 3>) -> Result<Tensor<B, 3>> {
+    fn logits(&mut self, step: &Step<'_, B>, logits: HalfLogits<B>) -> Result<Tensor<B, 3>> {
+        let logits = logits.guided(step.guidance)?;
         let recorded = name(step, "logits.guided");
         self.trace.close(&GUIDED, &recorded, logits.to_data());
         let logits = match self.trace.optional(&recorded) {

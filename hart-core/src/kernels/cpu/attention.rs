@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use super::matrix::{even, pack_rows};
 use super::memory::{Shared, with_scratch};
 use super::simd::{dispatch, exp, lanes};
+use super::stored::Stored;
 use super::tile::{MAX_ROWS, MAX_WIDTH, Start, Tile, rows_at_once};
 
 /// Keys of a block: packed, with their scores, they stay in the second cache level while all queries
@@ -23,17 +24,17 @@ const GROUPS: usize = 8;
 /// Rows of `heads` heads one behind the other, those of a head `step` apart in the memory: a cache
 /// has room for more rows than are filled.
 #[derive(Debug, Clone, Copy)]
-pub struct Heads<'a> {
+pub struct Heads<'a, T = f32> {
     /// All values.
-    pub values: &'a [f32],
+    pub values: &'a [T],
     /// Rows of a head.
     pub rows: usize,
     /// From the first value of a head to that of the next.
     pub step: usize,
 }
 
-impl<'a> Heads<'a> {
-    fn head(&self, head: usize, width: usize) -> &'a [f32] {
+impl<'a, T> Heads<'a, T> {
+    fn head(&self, head: usize, width: usize) -> &'a [T] {
         &self.values[head * self.step..][..self.rows * width]
     }
 }
@@ -50,11 +51,18 @@ pub struct Scores {
     pub first: f32,
 }
 
-/// `softmax(q·kᵀ·scale)·v` for every head into `out` `[heads, queries, width]`.
+/// `softmax(q·kᵀ·scale)·v` for every head into `out` `[heads, queries, width]`. Keys and values may be
+/// kept in fewer bits than is computed in.
 ///
 /// # Panics
 /// When a slice is too short, or keys and values differ in number.
-pub fn attend(q: Heads, k: Heads, v: Heads, options: Scores, out: &mut [f32]) {
+pub fn attend<T: Stored>(
+    q: Heads<'_>,
+    k: Heads<'_, T>,
+    v: Heads<'_, T>,
+    options: Scores,
+    out: &mut [f32],
+) {
     let width = options.width;
     assert_eq!(k.rows, v.rows, "a value for every key");
     if out.is_empty() {
@@ -75,19 +83,19 @@ pub fn attend(q: Heads, k: Heads, v: Heads, options: Scores, out: &mut [f32]) {
         let q = &q.head(head, width)[first * width..][..rows * width];
         let (k, v) = (k.head(head, width), v.head(head, width));
         let groups = rows.div_ceil(2 * lanes());
-        // A block of packed keys; its scores for one group; queries, sums, largest and powers of
-        // every group.
-        let length =
-            KEYS.next_multiple_of(MAX_ROWS) * width + MAX_WIDTH * (groups * (2 * width + 2) + KEYS);
+        // A block of packed keys; keys, then values of the block in 32 bits; its scores for one group;
+        // queries, sums, largest and powers of every group.
+        let block = KEYS.next_multiple_of(MAX_ROWS) * width + T::ROOM * KEYS * width;
+        let length = block + MAX_WIDTH * (groups * (2 * width + 2) + KEYS);
         with_scratch(length, |room| dispatch(Head { q, k, v, options, out, room }));
     });
 }
 
 /// Some queries of one head.
-struct Head<'a> {
+struct Head<'a, T> {
     q: &'a [f32],
-    k: &'a [f32],
-    v: &'a [f32],
+    k: &'a [T],
+    v: &'a [T],
     options: Scores,
     out: &'a mut [f32],
     room: &'a mut [f32],
@@ -105,7 +113,7 @@ struct Group<'a> {
     powers: &'a mut [f32],
 }
 
-impl WithSimd for Head<'_> {
+impl<T: Stored> WithSimd for Head<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -113,6 +121,7 @@ impl WithSimd for Head<'_> {
         let Self { q, k, v, options: Scores { width, scale, first }, out, room } = self;
         let (lanes, at_once) = (2 * S::F32_LANES, rows_at_once::<S>());
         let (keys, room) = room.split_at_mut(KEYS.next_multiple_of(at_once) * width);
+        let (wide, room) = room.split_at_mut(T::ROOM * KEYS * width);
         let (scores, room) = room.split_at_mut(KEYS * lanes);
         let of_group = (2 * width + 2) * lanes;
         let groups = q.chunks(lanes * width).zip(room.chunks_exact_mut(of_group));
@@ -122,7 +131,8 @@ impl WithSimd for Head<'_> {
         // Blocks of keys outside, groups of queries inside, so that keys are packed once a task.
         for start in (0..k.len()).step_by(KEYS * width) {
             let end = k.len().min(start + KEYS * width);
-            pack_rows(&k[start..end], width, 0..width, at_once, keys);
+            pack_rows(T::widen(&k[start..end], wide), width, 0..width, at_once, keys);
+            let values = T::widen(&v[start..end], wide);
             let count = (end - start) / width;
             let groups = q.chunks(lanes * width).zip(room.chunks_exact_mut(of_group));
             for (_, room) in groups {
@@ -132,7 +142,7 @@ impl WithSimd for Head<'_> {
                     scores[..lanes].iter_mut().for_each(|score| *score += first);
                 }
                 group.weigh(simd, scores, count);
-                group.add(simd, &v[start..end], scores, count, width);
+                group.add(simd, values, scores, count, width);
             }
         }
         let groups = out.chunks_mut(lanes * width).zip(room.chunks_exact_mut(of_group));

@@ -10,7 +10,7 @@ mod values;
 use burn::backend::Flex;
 use burn::tensor::{DType, Tensor};
 
-use self::values::{SharedRows, Values, change, is_f32, wrap};
+use self::values::{SharedRows, Values, change, is_f32};
 use super::{ConvolutionOptions, GroupNormOptions, HartBackend, Prepared, Projection, plain};
 use crate::Precision;
 use crate::kernels::cpu::elementwise;
@@ -18,6 +18,8 @@ use crate::kernels::cpu::norm::{Modulation, Norm};
 
 impl HartBackend for Flex {
     const MULTIPLIES_INT8: bool = true;
+
+    const ATTENDS_TO_F16: bool = true;
 
     const TOKENS_AT_ONCE: Option<usize> = Some(256);
 
@@ -46,7 +48,7 @@ impl HartBackend for Flex {
         copies: usize,
         scale: f64,
     ) -> Tensor<Self, 4> {
-        if is_f32(&q) && is_f32(&k) && is_f32(&v) {
+        if attention::is_attended(&q, &k, &v) {
             attention::attend(&q, &k, &v, scale, copies)
         } else {
             plain::attend_repeated(q, k, v, copies, scale)
@@ -159,18 +161,7 @@ impl HartBackend for Flex {
 
     // burn-flex 0.21 copies the whole buffer in `slice_assign`, even one that nobody else holds.
     fn write_rows(buffer: Tensor<Self, 4>, first: usize, rows: Tensor<Self, 4>) -> Tensor<Self, 4> {
-        let ([_, _, capacity, width], [.., tokens, _]) = (buffer.dims(), rows.dims());
-        let whole = is_f32(&buffer) && is_f32(&rows) && first + tokens <= capacity;
-        let mut buffer = buffer.into_primitive().tensor();
-        if !whole || !buffer.is_contiguous() {
-            return plain::write_rows(wrap(buffer), first, rows);
-        }
-        let rows = Values::of(rows);
-        let heads = buffer.storage_mut::<f32>().chunks_exact_mut(capacity * width);
-        for (head, rows) in heads.zip(rows.get().chunks_exact(tokens * width)) {
-            head[first * width..][..tokens * width].copy_from_slice(rows);
-        }
-        wrap(buffer)
+        attention::write_rows(buffer, first, rows)
     }
 
     fn prepare_linear(

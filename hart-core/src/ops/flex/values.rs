@@ -1,8 +1,9 @@
 //! Between tensors of Flex and the slices that kernels take.
 
 use burn::backend::Flex;
-use burn::tensor::{DType, Tensor, TensorData, TensorPrimitive};
+use burn::tensor::{DType, Element, Tensor, TensorData, TensorPrimitive};
 use burn_flex::FlexTensor;
+use bytemuck::Pod;
 
 use crate::kernels::cpu::{Broadcast, memory};
 
@@ -20,7 +21,7 @@ impl Values {
     }
 }
 
-/// Blocks of 32-bit values, each without gaps, that lie evenly spaced in the memory of a tensor:
+/// Blocks of values, each without gaps, that lie evenly spaced in the memory of a tensor:
 /// slices of a larger tensor often do, and then need not be copied.
 pub(super) struct Strided {
     data: FlexTensor,
@@ -50,8 +51,8 @@ impl Strided {
         })
     }
 
-    /// The memory from the first block on.
-    pub(super) fn get(&self) -> &[f32] {
+    /// The memory from the first block on, in the tensor's own type.
+    pub(super) fn get<T: Element + Pod>(&self) -> &[T] {
         &self.data.storage()[self.data.layout().start_offset()..]
     }
 }

@@ -121,7 +121,7 @@ impl Records {
                 return Err(Error::invalid(what, found, "at least one, and none blank"));
             }
             records.push(record);
-            found.push(to_rgb(pixels));
+            found.push(pixels.try_into()?);
         }
         if records.is_empty() {
             return Err(Error::invalid("the number of records", 0, "at least 1"));
@@ -268,10 +268,5 @@ fn parse(text: &str) -> Result<Record, String> {
 
 /// An image file as the `image` crate holds it.
 pub(super) fn read(path: &Path) -> Result<RgbImage> {
-    Ok(to_rgb(Pixels::open(path)?))
-}
-
-fn to_rgb(pixels: Pixels) -> RgbImage {
-    let (width, height) = (pixels.width() as u32, pixels.height() as u32);
-    RgbImage::from_raw(width, height, pixels.into_rgb()).expect("pixels have three bytes each")
+    Pixels::open(path)?.try_into()
 }

@@ -23,6 +23,7 @@ mod codes;
 mod evaluation;
 mod experiment;
 mod predictor;
+mod state;
 mod training;
 
 use hart_core::{HartBackend, Result};

@@ -13,6 +13,8 @@ use crate::HartPipeline;
 /// A model over the tokenizer in training, whose latents stay as they are.
 pub(super) struct Predictor<B: HartBackend> {
     pipeline: HartPipeline<B>,
+    /// The tokenizer as the training begins: its encoder and its codes are those of every step.
+    tokenizer: HybridTokenizer<B>,
 }
 
 impl<B: HartBackend> Predictor<B> {
@@ -23,7 +25,7 @@ impl<B: HartBackend> Predictor<B> {
     /// tokenizer.
     pub(super) fn open(
         folder: &Path,
-        tokenizer: &HybridTokenizer<B>,
+        tokenizer: HybridTokenizer<B>,
         device: &B::Device,
     ) -> Result<Self> {
         let pipeline = HartPipeline::builder().model(folder).build::<B>(device)?;
@@ -31,7 +33,7 @@ impl<B: HartBackend> Predictor<B> {
             let codes = tokenizer.quantizer.codebook.val().into_data();
             (codes.shape.to_vec(), codes.iter::<f32>().map(f32::to_bits).collect::<Vec<_>>())
         };
-        if codebook(&pipeline.model()?.tokenizer) != codebook(tokenizer) {
+        if codebook(&pipeline.model()?.tokenizer) != codebook(&tokenizer) {
             return Err(Error::Config {
                 path: "[data]".into(),
                 key: "predictor".to_string(),
@@ -39,7 +41,7 @@ impl<B: HartBackend> Predictor<B> {
                 expected: "a model over the tokenizer of `start_from`".to_string(),
             });
         }
-        Ok(Self { pipeline })
+        Ok(Self { pipeline, tokenizer })
     }
 
     /// What the residual head makes of images `[batch, 3, height, width]` in [-1, 1]:
@@ -47,7 +49,6 @@ impl<B: HartBackend> Predictor<B> {
     /// The images of a step have the noise of the seeds from `first` on.
     pub(super) fn predict(
         &self,
-        tokenizer: &HybridTokenizer<B>,
         images: &Tensor<B, 4>,
         inputs: &[DecoderInput],
         captions: &[String],
@@ -58,9 +59,10 @@ impl<B: HartBackend> Predictor<B> {
         if items.is_empty() {
             return Ok(None);
         }
-        let rows: Vec<_> = items.iter().map(|&item| images.clone().narrow(0, item, 1)).collect();
-        let latent = tokenizer.encode_latent(Tensor::cat(rows, 0), &mut ());
-        let tokens = tokenizer.quantizer.encode(latent);
+        let rows: Vec<i64> = items.iter().map(|&item| item as i64).collect();
+        let rows = Tensor::<B, 1, Int>::from_data(&rows[..], &images.device());
+        let latent = self.tokenizer.encode_latent(images.clone().select(0, rows), &mut ());
+        let tokens = self.tokenizer.quantizer.encode(latent);
         let captions: Vec<&str> = items.iter().map(|&item| captions[item].as_str()).collect();
         let text = self.pipeline.text_encoder().encode(&captions)?.text;
         let seeds = items.iter().map(|&item| first.wrapping_add(item as u64));
@@ -68,7 +70,7 @@ impl<B: HartBackend> Predictor<B> {
         let temperature = self.pipeline.defaults().temperature;
         let model = self.pipeline.model()?;
         let found = model.predict_residual(&text, &tokens, &draws, temperature)?;
-        let found = to_map(found, tokenizer.quantizer.scales().latent());
+        let found = to_map(found, self.tokenizer.quantizer.scales().latent());
         // Nothing comes first, so that it can be chosen as well.
         let nothing = found.clone().narrow(0, 0, 1).zeros_like();
         let place =

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use burn::backend::Autodiff;
 use burn::module::AutodiffModule;
 use burn::tensor::Tensor;
-use hart_core::checkpoint::{Checkpoint, LoadOptions, save_safetensors};
+use hart_core::checkpoint::save_safetensors;
 use hart_core::{Error, HartBackend, Result, write_atomically};
 use hart_tokenizer::discriminator::{AdversarialPull, hinge_loss};
 use hart_tokenizer::{
@@ -19,17 +19,16 @@ use super::codes::{self, CodeUse};
 use super::evaluation::{evaluate, residual_spread};
 use super::experiment::TokenizerExperiment;
 use super::predictor::Predictor;
+use super::state::{State, open_run};
 use crate::training::data::{Prefetch, Records};
 use crate::training::devices::Devices;
-use crate::training::hash::Hash;
 use crate::training::observer::TrainingObserver;
 use crate::training::optimizer::Trainee;
-use crate::training::prepare::{hash_folder, prepare};
-use crate::training::run::{Run, Snapshot, Training};
+use crate::training::run::{Run, Training};
 use crate::training::values::{ScalarF64, finite, tensor};
 
 /// The folder of the tokenizer in that of the run.
-const MODEL: &str = "tokenizer";
+pub(super) const MODEL: &str = "tokenizer";
 
 /// A run in progress.
 pub(super) struct TokenizerTraining<B: HartBackend> {
@@ -74,7 +73,7 @@ impl<B: HartBackend> TokenizerTraining<B> {
         let State { tokenizer, adversary, codes } = state;
         let predictor = experiment.predictor();
         let predictor = predictor
-            .map(|folder| Predictor::open(folder, &tokenizer.module.valid(), device))
+            .map(|folder| Predictor::open(folder, tokenizer.module.valid(), device))
             .transpose()?;
         let batches = batches(experiment, Arc::new(train), config.image_size(), run.done());
         Ok(Self {
@@ -103,9 +102,8 @@ impl<B: HartBackend> TokenizerTraining<B> {
         let images = tensor::<B, 4>(images, shape, self.devices.first());
         let (inputs, captions) =
             (&batch.inputs[part * size..][..size], &batch.captions[part * size..][..size]);
-        let tokenizer = self.tokenizer.module.valid();
         let seed = step * batch.inputs.len() as u64 + (part * size) as u64;
-        let found = predictor.predict(&tokenizer, &images, inputs, captions, seed)?;
+        let found = predictor.predict(&images, inputs, captions, seed)?;
         Ok(found.map(|found| found.into_data().iter::<f32>().collect()))
     }
 
@@ -285,81 +283,4 @@ impl<B: HartBackend> TokenizerTraining<B> {
         }
         Err(Error::invalid("the spread of the residuals", found, "above 0, to be scaled"))
     }
-}
-
-/// What a snapshot holds.
-struct State<B: HartBackend> {
-    tokenizer: Trainee<Autodiff<B>, HybridTokenizer<Autodiff<B>>>,
-    adversary: Option<Trainee<Autodiff<B>, PatchDiscriminator<Autodiff<B>>>>,
-    codes: CodeUse,
-}
-
-impl<B: HartBackend> State<B> {
-    /// Before the first step. Weights to start from are read for a `new` run alone.
-    fn begin(
-        experiment: &TokenizerExperiment,
-        config: &AutoencoderConfig,
-        new: bool,
-        device: &B::Device,
-    ) -> Result<Self> {
-        let tokenizer = match experiment.data.start_from.as_ref().filter(|_| new) {
-            Some(path) => {
-                let checkpoint = Checkpoint::open_folder(path)?;
-                let options = LoadOptions::default();
-                HybridTokenizer::from_checkpoint(config, &checkpoint, options, device)?
-            }
-            None => HybridTokenizer::init(config, device).initialize(experiment.run.seed)?,
-        };
-        let freeze = experiment.loss.freeze_latents;
-        let tokenizer = if freeze { tokenizer.freeze_latents() } else { tokenizer };
-        let mut adversary = None;
-        if experiment.loss.adversarial > 0.0 {
-            let channels = experiment.loss.discriminator_channels;
-            let module = PatchDiscriminator::init(channels, device);
-            let module = module.initialize(experiment.run.seed)?;
-            adversary = Some(Trainee::new(module, experiment.optimizer.clone()));
-        }
-        let tokenizer = Trainee::new(tokenizer, experiment.optimizer.clone());
-        Ok(Self { tokenizer, adversary, codes: CodeUse::new(config.codebook_size) })
-    }
-
-    /// As a snapshot has it.
-    fn restored(self, snapshot: Option<&Snapshot>) -> Result<Self> {
-        let Some(snapshot) = snapshot else { return Ok(self) };
-        let read = |name: &str| snapshot.read(name);
-        let adversary = self.adversary.map(|adversary| adversary.restore("adversary", &read));
-        Ok(Self {
-            tokenizer: self.tokenizer.restore("tokenizer", &read)?,
-            adversary: adversary.transpose()?,
-            codes: self.codes.restored(&snapshot.read(codes::FILE)?)?,
-        })
-    }
-}
-
-/// The run in its folder, with its training and validation records.
-fn open_run(
-    experiment: &TokenizerExperiment,
-    observer: &mut dyn TrainingObserver,
-) -> Result<(Run, Records, Records)> {
-    let data = &experiment.data;
-    let sets = [&data.records, &data.validation].map(|path| Records::read(path, false));
-    let sets = sets.into_iter().collect::<Result<Vec<_>>>()?;
-    let (folder, mut sets, mut content) =
-        prepare(&experiment.run, MODEL, sets, data.skip_bad, &mut *observer)?;
-    let (validation, train) = (sets.pop(), sets.pop());
-    let (train, validation) = train.zip(validation).expect("as many sets as were given");
-    // Captions are not learned from.
-    content = content.with("records", train.fingerprint(false));
-    content = content.with("validation", validation.fingerprint(false));
-    if let Some(folder) = data.start_from.as_ref().filter(|folder| folder.is_dir()) {
-        content = content.with("start_from", hash_folder(folder)?);
-    }
-    if let Some(folder) = experiment.predictor() {
-        let parts = ["llm", "text"].map(|part| hash_folder(&folder.join(part)));
-        let parts = parts.into_iter().collect::<Result<Vec<_>>>()?;
-        content = content.with("predictor", Hash::of_all(parts));
-    }
-    let (run, optimizer) = (&experiment.run, &experiment.optimizer);
-    let run = Run::open(folder, run, optimizer, experiment, content, observer)?;
-    Ok((run, train, validation))
 }
