@@ -69,8 +69,8 @@ impl<B: HartBackend> Attention<B> {
     }
 
     /// The type that a cache of its keys and values is kept in, if it is not theirs: 16 bits where the
-    /// layers are rounded to 8, which is coarser by far. The caches of the release at 1024 pixels are
-    /// larger than its rounded weights.
+    /// weights have no more. The caches of the release at 1024 pixels are larger than its weights in 16
+    /// bits.
     pub fn cache_type(&self) -> Option<DType> {
         self.keeps_f16.then_some(DType::F16)
     }
@@ -121,6 +121,6 @@ impl<B: HartBackend> Prepare for Attention<B> {
     fn prepare(&mut self, precision: Precision) {
         self.qkv.prepare(precision);
         self.output.prepare(precision);
-        self.keeps_f16 = B::ATTENDS_TO_F16 && precision == Precision::Int8;
+        self.keeps_f16 = B::ATTENDS_TO_F16 && precision != Precision::F32;
     }
 }

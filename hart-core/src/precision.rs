@@ -9,7 +9,9 @@ use crate::{Error, Result};
 /// How the large weights are stored and in what type activations flow between layers.
 ///
 /// Whatever the choice, norms, softmax, rotary angles, logits, the latent sum, the codebook and the
-/// noise schedule stay in 32 bits.
+/// noise schedule stay in 32 bits. On the Flex backend models that are prepared for generating keep
+/// weights, and keys and values of attention, in 16 bits where the choice is lower than [`Self::F32`],
+/// and compute in 32: half of the memory, no less speed, and less rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 #[non_exhaustive]
 pub enum Precision {
@@ -22,7 +24,7 @@ pub enum Precision {
     F16,
     /// 8-bit integers for the matrices of the large linear layers, rounded as they are loaded:
     /// every output has a scale of its own, inputs are rounded token by token. Keys and values of
-    /// attention are kept in `F16`, everything else is `F32`. For generating, where a backend
+    /// attention are kept as `F16`, everything else is `F32`. For generating, where a backend
     /// multiplies integers faster than floats.
     Int8,
 }

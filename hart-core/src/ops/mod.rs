@@ -51,9 +51,12 @@ pub trait HartBackend: Backend {
     /// Whether [`Self::prepare_linear`] rounds to [`Precision::Int8`].
     const MULTIPLIES_INT8: bool = false;
 
+    /// Whether prepared layers give 32-bit floats whatever type their weights are kept in.
+    const PREPARED_COMPUTE_F32: bool = false;
+
     /// Whether [`Self::attend_repeated`] takes keys and values in 16 bits with queries in 32, and
-    /// [`Self::write_rows`] rows in 32 bits into a buffer of 16: models in [`Precision::Int8`] keep them
-    /// so then.
+    /// [`Self::write_rows`] rows in 32 bits into a buffer of 16: prepared models in a lower precision than
+    /// [`Precision::F32`] keep them so then.
     const ATTENDS_TO_F16: bool = false;
 
     /// Checks that this backend computes in `precision` on `device`.

@@ -1,7 +1,9 @@
 //! Matrix products in 32 bits and of integers.
 
+use half::{bf16, f16};
 use hart_core::kernels::cpu::int8::Int8Matrix;
 use hart_core::kernels::cpu::matrix::PackedMatrix;
+use hart_core::kernels::cpu::stored::Stored;
 
 use crate::{assert_close, values};
 
@@ -18,18 +20,26 @@ fn product(rows: &[f32], matrix: &[f32], bias: &[f32], [inputs, outputs]: [usize
     rows.chunks(inputs).flat_map(row).collect()
 }
 
-#[test]
-fn a_packed_matrix_multiplies() {
+/// The product of rows with a matrix that is kept in another type, beside that of the values it keeps.
+fn assert_multiplies<T: Stored>(keep: impl Fn(f32) -> T, wide: impl Fn(&T) -> f32, what: &str) {
     for (rows, inputs, outputs) in
         [(1, 1, 1), (3, 5, 7), (14, 32, 64), (15, 513, 33), (37, 700, 101), (230, 40, 70)]
     {
-        let (x, matrix) = (values(rows * inputs, 1), values(inputs * outputs, 2));
-        let bias = values(outputs, 3);
+        let (x, bias) = (values(rows * inputs, 1), values(outputs, 3));
+        let matrix: Vec<T> = values(inputs * outputs, 2).into_iter().map(&keep).collect();
         let mut found = vec![f32::NAN; rows * outputs];
         PackedMatrix::new(&matrix, Some(&bias), [inputs, outputs]).multiply(&x, &mut found);
+        let matrix: Vec<f32> = matrix.iter().map(&wide).collect();
         let expected = product(&x, &matrix, &bias, [inputs, outputs]);
-        assert_close(&found, &expected, 1e-5, &format!("{rows} × {inputs} × {outputs}"));
+        assert_close(&found, &expected, 1e-5, &format!("{rows} × {inputs} × {outputs} {what}"));
     }
+}
+
+#[test]
+fn a_packed_matrix_multiplies_whatever_it_is_kept_in() {
+    assert_multiplies(|x| x, |x| *x, "in 32 bits");
+    assert_multiplies(bf16::from_f32, |x| x.to_f32(), "as bf16");
+    assert_multiplies(f16::from_f32, |x| x.to_f32(), "as f16");
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub struct Qwen2<B: Backend> {
     norm: RmsNorm<B>,
     head_width: usize,
     rotary_base: f64,
+    /// Whether the layers take and give 32 bits whatever the embedding has.
+    computes_f32: bool,
 }
 
 /// Attention and feed-forward part, each normalised before and added to its input.
@@ -77,6 +79,7 @@ impl<B: Backend> Qwen2<B> {
             norm: norm.init(device),
             head_width: config.head_width,
             rotary_base: config.rotary_base,
+            computes_f32: false,
         }
     }
 }
@@ -149,7 +152,8 @@ impl<B: HartBackend> Qwen2<B> {
         let layers = std::mem::take(&mut self.layers);
         let layers = load_parts(layers, "layers", checkpoint, &NAMES, options)?;
         let rest = load_part(self, "", checkpoint, &NAMES, options)?;
-        Ok(Self { layers, ..rest })
+        let computes_f32 = options.prepare && B::PREPARED_COMPUTE_F32;
+        Ok(Self { layers, computes_f32, ..rest })
     }
 
     /// Hidden states `[batch, tokens, width]` in 32 bits after the final norm.
@@ -198,6 +202,7 @@ impl<B: HartBackend> Qwen2<B> {
         let ids = Tensor::<B, 1, Int>::from_data(ids, &device);
         let rows = self.embedding.weight.val().select(0, ids);
         let width = rows.dims()[1];
+        let rows = if self.computes_f32 { rows.cast(DType::F32) } else { rows };
         let mut x = rows.reshape([batch, length, width]);
 
         let before = prefix.map_or(0, |prefix| prefix.length);
@@ -275,6 +280,7 @@ impl<B: HartBackend> GroupedAttention<B> {
 impl<B: HartBackend> Prepare for Qwen2<B> {
     fn prepare(&mut self, precision: Precision) {
         self.layers.prepare(precision);
+        self.computes_f32 = B::PREPARED_COMPUTE_F32;
     }
 }
 

@@ -16,6 +16,7 @@ use rayon::prelude::*;
 
 use super::memory::{Aligned, Shared, with_scratch, zeros};
 use super::simd::{dispatch, lanes, most_rows};
+use super::stored::Stored;
 use super::tile::{MAX_ROWS, Start, Tile};
 
 /// The most rows of the matrix that are added up at a time: a panel of this depth, two vectors wide,
@@ -28,10 +29,11 @@ const ROWS: usize = 40 * MAX_ROWS;
 /// Entries of rows that one thread packs alone: waking others would take longer.
 const FEW: usize = 1 << 14;
 
-/// A matrix `[inputs, outputs]` in panels, with what is added to every row.
+/// A matrix `[inputs, outputs]` in panels, with what is added to every row. Kept in 16 bits it takes half
+/// of the memory: a part of a panel is widened when it is read, and stays in the cache for all rows.
 #[derive(Debug, Clone)]
-pub struct PackedMatrix {
-    panels: Aligned,
+pub struct PackedMatrix<T: Stored = f32> {
+    panels: Aligned<T>,
     bias: Aligned,
     inputs: usize,
     outputs: usize,
@@ -39,12 +41,12 @@ pub struct PackedMatrix {
     width: usize,
 }
 
-impl PackedMatrix {
+impl<T: Stored> PackedMatrix<T> {
     /// Packs a matrix `[inputs, outputs]` given row by row, and a bias `[outputs]`.
     ///
     /// # Panics
     /// When one has another length.
-    pub fn new(matrix: &[f32], bias: Option<&[f32]>, [inputs, outputs]: [usize; 2]) -> Self {
+    pub fn new(matrix: &[T], bias: Option<&[f32]>, [inputs, outputs]: [usize; 2]) -> Self {
         assert_eq!(matrix.len(), inputs * outputs, "a matrix of {inputs} × {outputs}");
         let width = 2 * lanes();
         // Zeros fill the last panel, so that tiles are computed in whole vectors everywhere.
@@ -113,7 +115,9 @@ impl PackedMatrix {
             (0..across * down).into_par_iter().for_each(|task| {
                 let panels = part(task % across, panels, across);
                 let groups = part(task / across, groups, down);
-                dispatch(Multiply { matrix: self, rows: &rows, out, groups, panels });
+                with_scratch(T::ROOM * DEPTH * self.width, |wide| {
+                    dispatch(Multiply { matrix: self, rows: &rows, out, groups, panels, wide });
+                });
             });
         });
     }
@@ -130,19 +134,21 @@ struct PackedRows<'a> {
 }
 
 /// The product of some groups of rows with some panels.
-struct Multiply<'a> {
-    matrix: &'a PackedMatrix,
+struct Multiply<'a, T: Stored> {
+    matrix: &'a PackedMatrix<T>,
     rows: &'a PackedRows<'a>,
     out: Shared<'a>,
     groups: Range<usize>,
     panels: Range<usize>,
+    /// Room for a part of a panel in 32 bits.
+    wide: &'a mut [f32],
 }
 
-impl WithSimd for Multiply<'_> {
+impl<T: Stored> WithSimd for Multiply<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(mut self, simd: S) {
         let inputs = self.matrix.inputs;
         // Depth outside, panels inside: what was packed of the rows for this depth is read again
         // for every panel, and each part of a panel just once.
@@ -154,16 +160,17 @@ impl WithSimd for Multiply<'_> {
     }
 }
 
-impl Multiply<'_> {
+impl<T: Stored> Multiply<'_, T> {
     /// Adds the products of the groups with a part of a panel to what is there.
     #[inline(always)]
-    fn panel<S: Simd>(&self, simd: S, panel: usize, depth: Range<usize>) {
-        let Self { matrix, rows: packed, out, groups, .. } = self;
+    fn panel<S: Simd>(&mut self, simd: S, panel: usize, depth: Range<usize>) {
+        let Self { matrix, rows: packed, out, groups, wide, .. } = self;
         let PackedMatrix { panels, bias, inputs, outputs, width } = matrix;
         let &PackedRows { values, count, at_once } = *packed;
         let first = panel * width;
         let columns = *width.min(&(outputs - first));
         let right = &panels[(panel * inputs + depth.start) * width..][..depth.len() * width];
+        let right = T::widen(right, wide);
         let start = match depth.start {
             0 => Start::Row(&bias[first..][..*width]),
             _ => Start::Present,

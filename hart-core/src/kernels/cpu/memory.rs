@@ -6,11 +6,11 @@ use std::marker::PhantomData;
 use aligned_vec::{AVec, ConstAlign, avec};
 
 /// Floats that begin where a cache line begins.
-pub(crate) type Aligned = AVec<f32, ConstAlign<64>>;
+pub(crate) type Aligned<T = f32> = AVec<T, ConstAlign<64>>;
 
 /// Zeros.
-pub(crate) fn zeros(length: usize) -> Aligned {
-    avec![[64] | 0.0; length]
+pub(crate) fn zeros<T: Copy + Default>(length: usize) -> Aligned<T> {
+    avec![[64] | T::default(); length]
 }
 
 /// From this size on, in bytes, a result gets large pages: the allocator maps fresh memory for it, and

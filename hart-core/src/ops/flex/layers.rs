@@ -1,7 +1,8 @@
-//! Linear layers, convolutions and norms by kernels, all of 32-bit values.
+//! Linear layers, convolutions and norms by kernels that compute in 32 bits.
 
 use burn::backend::Flex;
 use burn::tensor::{DType, Tensor};
+use half::{bf16, f16};
 
 use super::values::{Values, room, tensor};
 use crate::Precision;
@@ -12,34 +13,62 @@ use crate::kernels::cpu::matrix::PackedMatrix;
 use crate::kernels::cpu::norm::{self, Modulation, Norm};
 use crate::ops::{ConvolutionOptions, GroupNormOptions, Prepared};
 
-/// The matrix `[in, out]` of a linear layer, packed, in 8 bits where the precision says so.
+/// The matrix of a linear layer, packed. Whatever it is kept in, products are summed in 32 bits (of
+/// 8-bit integers exactly), and results have 32 bits.
+enum PackedLinear {
+    F32(PackedMatrix<f32>),
+    Bf16(PackedMatrix<bf16>),
+    F16(PackedMatrix<f16>),
+    Int8(Box<Int8Matrix>),
+}
+
+impl PackedLinear {
+    fn shape(&self) -> [usize; 2] {
+        match self {
+            Self::F32(matrix) => matrix.shape(),
+            Self::Bf16(matrix) => matrix.shape(),
+            Self::F16(matrix) => matrix.shape(),
+            Self::Int8(matrix) => matrix.shape(),
+        }
+    }
+
+    fn multiply(&self, rows: &[f32], out: &mut [f32]) {
+        match self {
+            Self::F32(matrix) => matrix.multiply(rows, out),
+            Self::Bf16(matrix) => matrix.multiply(rows, out),
+            Self::F16(matrix) => matrix.multiply(rows, out),
+            Self::Int8(matrix) => matrix.multiply(rows, out),
+        }
+    }
+}
+
+/// The matrix `[in, out]` of a linear layer, packed in the type it has, or in 8 bits where the precision
+/// says so; `None` for other types.
 pub(super) fn pack_matrix(
     weight: Tensor<Flex, 2>,
     bias: Option<Tensor<Flex, 1>>,
     precision: Precision,
-) -> Prepared {
-    let shape = weight.dims();
-    let (weight, bias) = (Values::of(weight), bias.map(Values::of));
-    let (weight, bias) = (weight.get(), bias.as_ref().map(Values::get));
-    match precision {
-        Precision::Int8 => Prepared::new(Int8Matrix::new(weight, bias, shape)),
-        _ => Prepared::new(PackedMatrix::new(weight, bias, shape)),
-    }
+) -> Option<Prepared> {
+    let (shape, dtype) = (weight.dims(), weight.dtype());
+    let (weight, bias) = (Values::of(weight), bias.map(|bias| Values::of(bias.cast(DType::F32))));
+    let bias = bias.as_ref().map(Values::get);
+    Some(Prepared::new(match (dtype, precision) {
+        (DType::F32, Precision::Int8) => {
+            PackedLinear::Int8(Box::new(Int8Matrix::new(weight.get(), bias, shape)))
+        }
+        (DType::F32, _) => PackedLinear::F32(PackedMatrix::new(weight.get(), bias, shape)),
+        (DType::BF16, _) => PackedLinear::Bf16(PackedMatrix::new(weight.of_type(), bias, shape)),
+        (DType::F16, _) => PackedLinear::F16(PackedMatrix::new(weight.of_type(), bias, shape)),
+        _ => return None,
+    }))
 }
 
-/// `[…, in]` to `[…, out]` by what [`pack_matrix`] gave.
+/// `[…, in]` to `[…, out]` in 32 bits by what [`pack_matrix`] gave.
 pub(super) fn multiply<const D: usize>(layer: &Prepared, x: Tensor<Flex, D>) -> Tensor<Flex, D> {
+    let matrix: &PackedLinear = layer.get().expect("a layer that this backend has prepared");
     let mut shape = x.dims();
-    let x = Values::of(x.cast(DType::F32));
-    if let Some(matrix) = layer.get::<Int8Matrix>() {
-        shape[D - 1] = matrix.shape()[1];
-        let mut out = room(shape);
-        matrix.multiply(x.get(), &mut out);
-        return tensor(out, shape);
-    }
-    let matrix: &PackedMatrix = layer.get().expect("a layer that this backend has prepared");
     shape[D - 1] = matrix.shape()[1];
-    let mut out = room(shape);
+    let (x, mut out) = (Values::of(x.cast(DType::F32)), room(shape));
     matrix.multiply(x.get(), &mut out);
     tensor(out, shape)
 }

@@ -1,7 +1,8 @@
 //! Flex with the kernels of this crate.
 //!
-//! Kernels take 32-bit floats; for tensors of other types, and for masked attention, the plain
-//! operations stay.
+//! Kernels compute in 32-bit floats; for tensors of other types, and for masked attention, the plain
+//! operations stay. Prepared layers keep their weights in the type they were loaded in, and take and
+//! give 32-bit floats: activations flow in 32 bits then, whatever the precision.
 
 mod attention;
 mod layers;
@@ -20,6 +21,8 @@ impl HartBackend for Flex {
     const MULTIPLIES_INT8: bool = true;
 
     const ATTENDS_TO_F16: bool = true;
+
+    const PREPARED_COMPUTE_F32: bool = true;
 
     const TOKENS_AT_ONCE: Option<usize> = Some(256);
 
@@ -169,7 +172,7 @@ impl HartBackend for Flex {
         bias: Option<Tensor<Self, 1>>,
         precision: Precision,
     ) -> Option<Prepared> {
-        is_f32(&weight).then(|| layers::pack_matrix(weight, bias, precision))
+        layers::pack_matrix(weight, bias, precision)
     }
 
     fn prepared_linear<const D: usize>(layer: &Prepared, x: Tensor<Self, D>) -> Tensor<Self, D> {
@@ -182,7 +185,8 @@ impl HartBackend for Flex {
         options: &ConvolutionOptions,
         _: Precision,
     ) -> Option<Prepared> {
-        is_f32(&weight).then(|| Prepared::new(layers::pack_kernels(weight, bias, options)))
+        let (weight, bias) = (weight.cast(DType::F32), bias.cast(DType::F32));
+        Some(Prepared::new(layers::pack_kernels(weight, bias, options)))
     }
 
     fn prepared_convolution(layer: &Prepared, x: Tensor<Self, 4>) -> Tensor<Self, 4> {

@@ -7,7 +7,7 @@ use bytemuck::Pod;
 
 use crate::kernels::cpu::{Broadcast, memory};
 
-/// The 32-bit values of a tensor, row by row.
+/// The values of a tensor, row by row.
 pub(super) struct Values(FlexTensor);
 
 impl Values {
@@ -17,7 +17,12 @@ impl Values {
     }
 
     pub(super) fn get(&self) -> &[f32] {
-        self.0.as_slice().expect("contiguous 32-bit values")
+        self.of_type()
+    }
+
+    /// In the tensor's own type.
+    pub(super) fn of_type<T: Element + Pod>(&self) -> &[T] {
+        self.0.as_slice().expect("contiguous values of the type that was looked at")
     }
 }
 
