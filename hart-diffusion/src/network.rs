@@ -123,6 +123,8 @@ impl<B: HartBackend> ResidualNetwork<B> {
         time: Tensor<B, 3>,
         condition: Tensor<B, 3>,
     ) -> [Tensor<B, 3>; 2] {
+        // The layers of the time may give another type than those that are prepared.
+        let time = time.cast(condition.dtype());
         in_parts([x, condition + time], |[x, signal]| self.at_once(x, B::silu(signal)))
     }
 
