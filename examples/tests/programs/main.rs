@@ -1,5 +1,7 @@
 //! The programs that the README names, as a user starts them.
 
+#[cfg(feature = "bulk")]
+mod bulk;
 mod edit;
 #[cfg(feature = "train")]
 mod grown;

@@ -85,16 +85,20 @@ impl LeaseEngine {
                 "at least 0.1 s",
             ));
         }
-        let of_run = run.store().folder().map(|folder| folder.join(LEASES));
-        let Some(folder) = leases.or(of_run) else {
-            let expected = "given, since the run is in a bucket: a folder that all workers see";
-            return Err(Error::invalid("the folder of leases", "not", expected));
-        };
+        let folder = folder_of(&run, leases)?;
         let mut settled: BTreeSet<u64> = run.numbers(SHARDS)?.into_iter().collect();
         settled.extend(run.numbers(DEAD)?);
         let view = Mutex::new(View { settled, ..View::default() });
         let (folder, worker) = (LeaseFolder::open(folder)?, worker.into());
         Ok(Self { run, folder, worker, time, view })
+    }
+
+    /// Who works on what in a run, for whoever does not join it. `leases` as for [`Self::join`].
+    ///
+    /// # Errors
+    /// As for [`Self::join`].
+    pub fn held_of(run: &Run, leases: Option<PathBuf>) -> Result<Vec<Held>> {
+        Ok(held(run, &LeaseFolder::at(folder_of(run, leases)?))?)
     }
 
     fn view(&self) -> MutexGuard<'_, View> {
@@ -264,6 +268,15 @@ impl Engine for LeaseEngine {
     fn held(&self) -> Result<Vec<Held>, Failure> {
         held(&self.run, &self.folder)
     }
+}
+
+/// The folder of the leases of a run.
+fn folder_of(run: &Run, leases: Option<PathBuf>) -> Result<PathBuf> {
+    let of_run = run.store().folder().map(|folder| folder.join(LEASES));
+    leases.or(of_run).ok_or_else(|| {
+        let expected = "given, since the run is in a bucket: a folder that all workers see";
+        Error::invalid("the folder of leases", "not", expected)
+    })
 }
 
 /// Who holds leases in a folder of a run.

@@ -65,6 +65,11 @@ impl LeaseFolder {
         Ok(Self(folder))
     }
 
+    /// The folder, which need not be there.
+    pub(super) fn at(folder: PathBuf) -> Self {
+        Self(folder)
+    }
+
     fn path(&self, shard: &str, generation: u64) -> PathBuf {
         self.0.join(format!("{shard}.{generation}"))
     }

@@ -3,6 +3,7 @@
 //! | engine | for |
 //! |---|---|
 //! | [`LeaseEngine`] | any number of workers that see one folder: lease files, no server |
+//! | `NatsEngine` | workers that reach one NATS server (feature `nats`) |
 //! | [`Assigned`] | workers that are told their shards by something else: an indexed job of Kubernetes, an array of SLURM |
 //!
 //! An engine may give a shard to two workers, never to none: a shard made twice is the same file.
@@ -10,11 +11,16 @@
 mod assigned;
 mod lease;
 mod lease_file;
+#[cfg(feature = "nats")]
+mod nats;
 
 use std::time::Duration;
 
 pub use assigned::Assigned;
 pub use lease::LeaseEngine;
+#[cfg(feature = "nats")]
+#[cfg_attr(docsrs, doc(cfg(feature = "nats")))]
+pub use nats::NatsEngine;
 
 use super::store::Failure;
 

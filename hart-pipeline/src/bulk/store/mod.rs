@@ -14,6 +14,8 @@
 
 mod failure;
 mod open;
+#[cfg(feature = "bulk-s3")]
+mod s3;
 mod sweep;
 
 use std::fmt;
