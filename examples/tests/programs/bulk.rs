@@ -18,7 +18,7 @@ fn worker(folder: &Path, name: &str) -> Child {
 }
 
 /// The shards of a run by their names, and what else is below its folder.
-fn shards(run: &Path) -> (BTreeMap<String, Vec<u8>>, Vec<String>) {
+pub(crate) fn shards(run: &Path) -> (BTreeMap<String, Vec<u8>>, Vec<String>) {
     let name = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
     let entries = |folder: &Path| std::fs::read_dir(folder).expect("a folder").flatten();
     let shards = entries(&run.join("shards"))

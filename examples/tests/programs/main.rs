@@ -2,6 +2,8 @@
 
 #[cfg(feature = "bulk")]
 mod bulk;
+#[cfg(all(feature = "bulk", unix))]
+mod chaos;
 mod edit;
 #[cfg(feature = "train")]
 mod grown;
