@@ -16,7 +16,7 @@ pub(crate) struct Arguments {
 impl Arguments {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         let run = open(&self.run)?;
-        let done = watch(&run, |run, observer| write_index(run, &mut *observer))?;
+        let done = watch(&run, write_index)?;
         say(format!("{INDEX}: {} rows of {} shards", done.rows, done.shards))
     }
 }

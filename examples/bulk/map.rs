@@ -59,7 +59,7 @@ fn name(
     place: i32,
 ) -> anyhow::Result<()> {
     let middle = NAMES + CELL * place + CELL / 2;
-    let style = ("sans-serif", 11).into_text_style(sheet);
+    let style = TextStyle::from(("sans-serif", 11).into_font());
     let row = style.pos(Pos::new(HPos::Right, VPos::Center));
     sheet.draw(&Text::new(text, (NAMES - 6, middle), &row))?;
     let column = row.pos(Pos::new(HPos::Left, VPos::Center)).transform(FontTransform::Rotate270);

@@ -1,12 +1,10 @@
 //! `bulk verify`: whether everything is there.
 
-use std::ops::ControlFlow;
-
 use anyhow::bail;
 use clap::Args;
 use hart_examples::interrupt::{Interrupt, Interrupted};
 use hart_examples::{say, tell};
-use hart_pipeline::bulk::{Again, BulkEvent, Run, Verification, verify};
+use hart_pipeline::bulk::{Again, BulkEvent, BulkObserver, Run, Verification, verify};
 use hart_pipeline::core::Error;
 
 use crate::{ModelArguments, open};
@@ -38,7 +36,7 @@ impl Arguments {
 /// Shows how far it is, and listens to signals.
 pub(crate) fn watch<T>(
     run: &Run,
-    work: impl FnOnce(&Run, &mut dyn FnMut(BulkEvent<'_>) -> ControlFlow<()>) -> Result<T, Error>,
+    work: impl FnOnce(&Run, &mut dyn BulkObserver) -> Result<T, Error>,
 ) -> anyhow::Result<T> {
     let interrupt = Interrupt::watch()?;
     let bar = indicatif::ProgressBar::new(run.plan().shards());

@@ -13,7 +13,9 @@ use crate::request::Request;
 use crate::text_to_image::TextToImage;
 
 /// Parts of a model's folder that pictures follow from.
-const PARTS: [&str; 3] = ["llm", "tokenizer", "text"];
+const PARTS: [&str; 2] = ["llm", "tokenizer"];
+/// The text encoder, where no other one is named.
+const TEXT: &str = "text";
 /// Files besides them.
 const FILES: [&str; 1] = ["generation.json"];
 /// Endings of the files that are read.
@@ -42,11 +44,13 @@ pub struct Fingerprint {
 }
 
 impl Model {
-    /// Reads the files of a model, and opens it on a device. A model at a hub has to be fetched before.
+    /// Reads the files of a model, and opens it on a device.
     ///
     /// # Errors
     /// Those of [`PipelineBuilder::open`], and [`Error::Io`].
     pub fn open(builder: PipelineBuilder, device: &str) -> Result<Self> {
+        #[cfg(feature = "hub")]
+        let builder = builder.fetch(&mut ())?;
         let weights = hash_of(&builder)?;
         Ok(Self { pipeline: builder.open(device)?, weights })
     }
@@ -126,12 +130,11 @@ fn hash_of(builder: &PipelineBuilder) -> Result<String> {
             for file in FILES.iter().filter(|file| folder.join(file).exists()) {
                 files.push((file.to_string(), hash_file(&folder.join(file))?));
             }
+            let text = builder.text_encoder.clone().unwrap_or_else(|| folder.join(TEXT));
+            hash_folder(TEXT, &text, &mut files)?;
         }
         // Opening it says what is missing.
         _ => {}
-    }
-    if let Some(folder) = &builder.text_encoder {
-        hash_folder("text encoder", folder, &mut files)?;
     }
     files.sort();
     let pieces = files.iter().flat_map(|(name, hash)| [name.as_bytes(), hash.as_slice()]);
