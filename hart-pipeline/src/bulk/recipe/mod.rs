@@ -39,26 +39,28 @@
 //! and perhaps `weight`, `label` (what the value is called, without it the text itself, or `none` if
 //! that is empty) and `labels` (what else it says of a picture).
 
+mod at_least;
 mod compile;
 mod file;
 mod grammar;
+mod picture;
 mod prompts;
 mod settings;
 mod shares;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use hart_core::random::generator;
 use hart_core::{Error, Result};
 use rand::Rng;
-use serde_json::Value;
 
 use super::coverage::Coverage;
 use crate::problem::Problem;
 use crate::request::Request;
 use file::RecipeFile;
 use grammar::Grammar;
+pub use picture::{Labels, Picture};
 use prompts::Prompt;
 use shares::Shares;
 
@@ -68,24 +70,6 @@ const SEEDS: u64 = 201;
 const MOST: u64 = 1_000_000_000;
 /// The most pictures of a shard, of which one request is made.
 const LARGEST_SHARD: u64 = 1 << 20;
-
-/// What is known of a picture, by name.
-pub type Labels = BTreeMap<String, Value>;
-
-/// A picture that a run is to make.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Picture {
-    /// Its place in the run, counted from 0.
-    pub index: u64,
-    /// Its prompt.
-    pub prompt: String,
-    /// Its seed: below 2⁵³ unless a file of prompts says otherwise, so that every reader of JSON has
-    /// it exactly.
-    pub seed: u64,
-    /// What its prompt says: texts of a grammar; of a file of prompts texts, numbers and booleans.
-    pub labels: Labels,
-}
 
 /// What to draw, checked; see the [module](self).
 #[derive(Debug, Clone)]
@@ -269,7 +253,7 @@ impl Recipe {
 
     /// The names of labels that its pictures may have.
     pub(super) fn label_names(&self) -> Vec<String> {
-        let names: std::collections::BTreeSet<&str> = match &self.source {
+        let names: BTreeSet<&str> = match &self.source {
             Source::Grammar { grammar, .. } => {
                 let slots = grammar.forms.iter().flat_map(|form| &form.slots);
                 let names = slots.flat_map(|slot| {
@@ -297,34 +281,6 @@ impl Recipe {
     /// second for each some hundred thousand pictures.
     pub fn coverage(&self) -> Coverage {
         Coverage::of(self)
-    }
-
-    /// Checks that as many pictures as `at_least` says have the labels that it names.
-    ///
-    /// # Errors
-    /// [`Error::Config`] with how many there are.
-    pub fn check_at_least(&self) -> Result<()> {
-        let wishes = &self.file.at_least;
-        let mut counts = vec![0; wishes.len()];
-        for index in 0..if wishes.is_empty() { 0 } else { self.pictures } {
-            let labels = self.picture(index).labels;
-            for (count, wish) in counts.iter_mut().zip(wishes) {
-                let has = |(key, label): (&String, &String)| {
-                    labels.get(key).and_then(Value::as_str) == Some(label)
-                };
-                *count += u64::from(wish.of.iter().all(has));
-            }
-        }
-        for (place, (count, wish)) in counts.into_iter().zip(wishes).enumerate() {
-            if count < wish.pictures {
-                let found = format!("{}, and {count} of {} come", wish.pictures, self.pictures);
-                let expected = "no more than come: raise the weights of these labels, or the number \
-                                of pictures, or exclude less";
-                let problem = Problem::new(&["at_least"], found, expected).at(place);
-                return Err(problem.key("pictures").into_error(&self.name, &self.text));
-            }
-        }
-        Ok(())
     }
 }
 
