@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::recipe::Recipe;
+use super::recipe::{Labels, Recipe};
 
 /// A column of a file of prompts with more values than this is not counted.
 const MOST_VALUES: usize = 100;
@@ -61,19 +61,8 @@ impl Coverage {
                 counts.place(name, label);
             }
         }
-        let only_known = recipe.shares().is_some();
         for index in 0..recipe.pictures() {
-            let labels = recipe.picture(index).labels;
-            let places = labels.iter().filter_map(|(name, label)| {
-                let label = label.as_str().map_or_else(|| label.to_string(), str::to_string);
-                if only_known {
-                    counts.known(name, &label)
-                } else {
-                    Some(counts.place(name, &label))
-                }
-            });
-            let places: Vec<usize> = places.collect();
-            counts.add(&places);
+            counts.add(recipe, &recipe.picture(index).labels);
         }
         counts.into_coverage(recipe)
     }
@@ -105,18 +94,37 @@ impl Counts {
         place
     }
 
-    /// Counts a picture with these labels, in the order of their names.
-    fn add(&mut self, places: &[usize]) {
-        for (at, &one) in places.iter().enumerate() {
-            self.labels[one] += 1;
-            for &other in &places[at + 1..] {
-                *self.pairs.entry([one, other]).or_default() += 1;
+    /// The place of a label if it is counted: of a grammar what its lists have, of a file of prompts
+    /// columns without too many values.
+    fn counted(&mut self, recipe: &Recipe, name: &str, label: &str) -> Option<usize> {
+        if recipe.shares().is_some() || self.is_full(name) {
+            return self.known(name, label);
+        }
+        Some(self.place(name, label))
+    }
+
+    fn is_full(&self, name: &str) -> bool {
+        self.places.get(name).is_some_and(|labels| labels.len() > MOST_VALUES)
+    }
+
+    /// Counts a picture with these labels.
+    fn add(&mut self, recipe: &Recipe, labels: &Labels) {
+        let mut before: Vec<usize> = vec![];
+        for (name, label) in labels {
+            let label = label.as_str().map_or_else(|| label.to_string(), str::to_string);
+            let Some(place) = self.counted(recipe, name, &label) else { continue };
+            self.labels[place] += 1;
+            if recipe.shares().is_none_or(|shares| shares.is_paired(name)) {
+                for &other in &before {
+                    *self.pairs.entry([other, place]).or_default() += 1;
+                }
+                before.push(place);
             }
         }
     }
 
     fn into_coverage(self, recipe: &Recipe) -> Coverage {
-        let counted = |name: &str| self.places[name].len() <= MOST_VALUES;
+        let counted = |name: &str| recipe.shares().is_some() || !self.is_full(name);
         let mut labels: BTreeMap<Key, (Option<f64>, u64)> = BTreeMap::new();
         let mut pairs: BTreeMap<[Key; 2], (Option<f64>, u64)> = BTreeMap::new();
         for (key, drawn) in self.keys.iter().zip(&self.labels).filter(|(key, _)| counted(&key.0)) {

@@ -6,6 +6,8 @@ use super::file::{Choice, Choices, OneOrMore, RecipeFile};
 use super::grammar::{Exclusion, Form, Grammar, Piece, Slot, SlotValue};
 use crate::problem::Problem;
 
+/// The most names in a template.
+const MOST_SLOTS: usize = 64;
 /// The label of a value without words.
 const NONE: &str = "none";
 /// What samples call the rest of what they say; no label may be called so.
@@ -48,6 +50,9 @@ fn compile_form(file: &RecipeFile, choice: &Choice) -> Result<Form, String> {
             None => {
                 let list = file.lists.get(list_of(name));
                 slots.push(slot(name, list.ok_or(format!("`{{{name}}}`"))?));
+                if slots.len() > MOST_SLOTS {
+                    return Err(format!("more than {MOST_SLOTS} names"));
+                }
                 slots.len() - 1
             }
         };

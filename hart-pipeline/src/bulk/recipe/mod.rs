@@ -293,6 +293,11 @@ impl<'a> Shown<'a> {
         self.0.values.iter().map(|((slot, label), share)| ((&**slot, &**label), *share))
     }
 
+    /// Whether pairs with labels of this name are told.
+    pub(super) fn is_paired(&self, name: &str) -> bool {
+        self.0.paired.contains(name)
+    }
+
     /// Every pair of labels, the first one the first by the alphabet.
     pub(super) fn pairs(&self) -> impl Iterator<Item = ([Wanted<'a>; 2], f64)> {
         self.0

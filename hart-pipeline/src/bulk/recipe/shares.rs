@@ -1,6 +1,6 @@
 //! How often the values of a grammar are to be expected.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::grammar::{Form, Grammar};
 use crate::problem::Problem;
@@ -10,6 +10,10 @@ const MOST: usize = 1 << 20;
 /// The least share of draws that exclusions have to leave.
 const LEAST: f64 = 1e-3;
 
+/// The most labels of a slot that pairs are told of, and of all these slots together: more pairs than
+/// anyone reads.
+const MOST_LABELS: [usize; 2] = [100, 1000];
+
 /// A slot with one of its labels.
 pub(super) type Key = (String, String);
 
@@ -18,6 +22,8 @@ pub(super) type Key = (String, String);
 pub(super) struct Shares {
     pub(super) values: BTreeMap<Key, f64>,
     pub(super) pairs: BTreeMap<(Key, Key), f64>,
+    /// The slots that pairs are told of.
+    pub(super) paired: BTreeSet<String>,
 }
 
 impl Shares {
@@ -26,7 +32,7 @@ impl Shares {
     /// # Errors
     /// When exclusions leave too little, or join too much to tell.
     pub(super) fn of(grammar: &Grammar) -> Result<Self, Problem> {
-        let mut shares = Self::default();
+        let mut shares = Self { paired: paired(grammar), ..Self::default() };
         let total: f64 = grammar.forms.iter().map(|form| form.weight).sum();
         for form in &grammar.forms {
             let joint = Joint::of(form)?;
@@ -45,6 +51,9 @@ impl Shares {
                 *self.values.entry(key(one, v)).or_default() += weight * share;
             }
             for (other, others) in joint.values.iter().enumerate().skip(one + 1) {
+                if ![one, other].iter().all(|&s| self.paired.contains(&form.slots[s].name)) {
+                    continue;
+                }
                 for v in 0..values.len() {
                     for w in 0..others.len() {
                         let [mut a, mut b] = [key(one, v), key(other, w)];
@@ -58,6 +67,16 @@ impl Shares {
             }
         }
     }
+}
+
+/// The slots that pairs are told of.
+fn paired(grammar: &Grammar) -> BTreeSet<String> {
+    let slots = grammar.forms.iter().flat_map(|form| &form.slots);
+    let few = slots.filter(|slot| slot.values.len() <= MOST_LABELS[0]);
+    let few: BTreeMap<&str, usize> =
+        few.map(|slot| (slot.name.as_str(), slot.values.len())).collect();
+    let are_few = few.values().sum::<usize>() <= MOST_LABELS[1];
+    few.into_keys().filter(|_| are_few).map(str::to_string).collect()
 }
 
 /// The shares of a form alone, by slots and values.
