@@ -7,7 +7,7 @@ use anyhow::bail;
 use clap::Args;
 use hart_examples::interrupt::{Interrupt, Interrupted};
 use hart_examples::say;
-use hart_pipeline::bulk::{Assigned, Engine, LeaseEngine, Model, Run, WorkSummary, Worker};
+use hart_pipeline::bulk::{Assigned, Engine, LeaseEngine, Model, Run, Status, WorkSummary, Worker};
 
 use crate::progress::WorkerProgress;
 use crate::server::ServerArguments;
@@ -58,10 +58,10 @@ impl Arguments {
         let model = self.model.open()?;
         if let Some(shard) = self.shard {
             let engine = Assigned::new(run.clone(), shard, self.step)?;
-            return self.worker.work(&run, &model, &engine);
+            return self.worker.work(&run, &model, &engine, true);
         }
         match self.server.join(&run, self.worker.name(), self.worker.lease())? {
-            Some(engine) => self.worker.work(&run, &model, &*engine),
+            Some(engine) => self.worker.work(&run, &model, &*engine, false),
             None => self.worker.work_with_leases(&run, &model),
         }
     }
@@ -72,7 +72,7 @@ impl WorkerArguments {
     pub(crate) fn work_with_leases(&self, run: &Run, model: &Model) -> anyhow::Result<()> {
         let leases = self.leases.clone();
         let engine = LeaseEngine::join(run.clone(), leases, self.name(), self.lease())?;
-        self.work(run, model, &engine)
+        self.work(run, model, &engine, false)
     }
 
     fn name(&self) -> String {
@@ -83,7 +83,13 @@ impl WorkerArguments {
         Duration::from_secs_f64(self.lease)
     }
 
-    fn work(&self, run: &Run, model: &Model, engine: &dyn Engine) -> anyhow::Result<()> {
+    fn work(
+        &self,
+        run: &Run,
+        model: &Model,
+        engine: &dyn Engine,
+        is_assigned: bool,
+    ) -> anyhow::Result<()> {
         let interrupt = Interrupt::watch()?;
         let grace = Duration::from_secs_f64(self.grace);
         let mut worker = Worker::new(run.clone(), model)?.grace(grace);
@@ -93,23 +99,30 @@ impl WorkerArguments {
         let mut progress = WorkerProgress::new(run, interrupt.clone());
         let summary = worker.work(engine, &mut progress);
         progress.finish();
-        report(&summary?, run, &interrupt)
+        report(&summary?, run, &interrupt, is_assigned)
     }
 }
 
 /// Says what was done; the error is what is left.
-fn report(summary: &WorkSummary, run: &Run, interrupt: &Interrupt) -> anyhow::Result<()> {
+fn report(
+    summary: &WorkSummary,
+    run: &Run,
+    interrupt: &Interrupt,
+    is_assigned: bool,
+) -> anyhow::Result<()> {
     let WorkSummary { shards, made, .. } = summary;
     if let (true, Some(signal)) = (summary.is_stopped, interrupt.received()) {
         let left = format!("{shards} shards are done; `bulk work {}` goes on", run.store());
         bail!(Interrupted { signal, left });
     }
     say(format!("{shards} shards with {made} pictures are done by this worker"))?;
-    if summary.dead > 0 {
-        bail!("{} shards were given up: `bulk status {}` says why", summary.dead, run.store());
+    let dead = Status::of(run, vec![])?.dead.len();
+    if dead > 0 {
+        bail!("{dead} shards were given up: `bulk status {}` says why", run.store());
     }
-    if summary.failed > 0 && shards + summary.lost == 0 {
-        bail!("no shard could be made");
+    // Shards that are shared out are tried again until they are done or given up, assigned ones are not.
+    if summary.failed > 0 && is_assigned {
+        bail!("{} shards could not be made", summary.failed);
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ fn an_address_that_cannot_be_opened_is_refused_with_the_reason() {
     let cases = [
         (folder.path().join("none").display().to_string(), "none: "),
         (file.display().to_string(), "it is a file, expected the folder of a run"),
-        ("ftp://here/there".to_string(), "only a folder can be opened"),
+        ("ftp://here/there".to_string(), "`s3://"),
         #[cfg(not(feature = "bulk-s3"))]
         ("s3://bucket/run".to_string(), "built without the feature `bulk-s3`"),
     ];

@@ -24,7 +24,8 @@ pub(super) fn compile(file: &RecipeFile, template: &Choices) -> Result<Grammar, 
     for (place, choice) in template.0.iter().enumerate() {
         forms.push(compile_form(file, choice).map_err(|found| {
             let expected = "names of lists in braces, such as {colour} or {colour.2}";
-            Problem::new(&["template"], found, expected).at(place)
+            let problem = Problem::new(&["template"], found, expected);
+            if template.0.len() > 1 { problem.at(place) } else { problem }
         })?);
     }
     check_use(file, &forms)?;
