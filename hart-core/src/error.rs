@@ -114,6 +114,14 @@ pub enum Error {
         /// Why, and what to do.
         problem: String,
     },
+    /// A folder or bucket that a run is kept in did not do what it was asked.
+    #[error("{what}: {problem}")]
+    Store {
+        /// The object, or its store.
+        what: String,
+        /// Why, and what to do.
+        problem: String,
+    },
     /// The observer asked to stop.
     #[error("cancelled")]
     Cancelled,
@@ -133,6 +141,11 @@ impl Error {
     /// Something that a model hub does not give.
     pub fn hub(what: impl fmt::Display, problem: impl fmt::Display) -> Self {
         Self::Hub { what: what.to_string(), problem: problem.to_string() }
+    }
+
+    /// Something that a folder or bucket did not do.
+    pub fn store(what: impl fmt::Display, problem: impl fmt::Display) -> Self {
+        Self::Store { what: what.to_string(), problem: problem.to_string() }
     }
 
     /// An argument out of its range.

@@ -52,6 +52,7 @@ pub mod tap;
 pub mod walk;
 mod weight_problems;
 
+pub use checkpoint::Spool;
 pub use error::{Error, Result};
 pub use folder::{check_writable, write_atomically};
 pub use grid::Grid;

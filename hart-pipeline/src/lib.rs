@@ -23,6 +23,7 @@
 //! | [`image`] | images out, with the settings that made them |
 //! | [`generation`] | the loop over scales, and the hook that changes it |
 //! | [`text`] | the Qwen2 text encoder |
+//! | `bulk` | with the feature `bulk` pictures by the million: recipes, shards, workers, engines |
 //! | `hub` | with the feature `hub` models by their name at the Hugging Face hub |
 //! | [`HartModel`] | tokenizer, transformer and residual head |
 //! | [`training`] | their loss; with the feature `train` training and fine-tuning |
@@ -37,6 +38,9 @@ pub mod archive;
 pub mod backend;
 mod batch;
 mod builder;
+#[cfg(feature = "bulk")]
+#[cfg_attr(docsrs, doc(cfg(feature = "bulk")))]
+pub mod bulk;
 mod defaults;
 #[cfg(feature = "images")]
 #[cfg_attr(docsrs, doc(cfg(feature = "images")))]
@@ -45,6 +49,8 @@ pub mod edit;
 mod embedded;
 mod generate;
 pub mod generation;
+#[cfg(any(feature = "bulk", feature = "train"))]
+mod hash;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod image;
@@ -52,6 +58,8 @@ mod model;
 pub mod observer;
 mod pipeline;
 mod predicted;
+#[cfg(any(feature = "bulk", feature = "train"))]
+mod problem;
 mod request;
 pub mod text;
 mod text_to_image;

@@ -1,5 +1,9 @@
 //! The programs that the README names, as a user starts them.
 
+#[cfg(feature = "bulk")]
+mod bulk;
+#[cfg(all(feature = "bulk", unix))]
+mod chaos;
 mod edit;
 #[cfg(feature = "train")]
 mod grown;

@@ -1,12 +1,59 @@
-//! The bytes of a checkpoint: the one place that maps a file into memory.
+//! The bytes of a checkpoint, and of files that are sent on: the one place that maps a file into memory.
 #![allow(unsafe_code)]
 
 use std::fs::File;
+use std::io::{self, Write};
 use std::path::Path;
 
 use memmap2::Mmap;
 
 use crate::{Error, Result};
+
+/// A temporary file without a name, for what is too large to be in memory until it is sent on. However
+/// the process ends, nothing of it is left.
+#[derive(Debug)]
+pub struct Spool(File);
+
+impl Spool {
+    /// Begins an empty one on the disk of a folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the folder cannot be written.
+    pub fn begin(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = folder.as_ref();
+        tempfile::tempfile_in(folder).map(Self).map_err(|error| Error::io(folder, error))
+    }
+
+    /// Its bytes, which are read from the disk when they are looked at.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn finish(mut self) -> io::Result<impl AsRef<[u8]> + Send + Sync + 'static> {
+        self.0.flush()?;
+        if self.0.metadata()?.len() == 0 {
+            return Ok(MappedFile::Held(vec![]));
+        }
+        // SAFETY: the mapping is read-only and private, and the file has no name and no other handle:
+        // nothing can change or shorten it.
+        unsafe { Mmap::map(&self.0) }.map(MappedFile::Mapped)
+    }
+}
+
+impl Write for Spool {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl AsRef<[u8]> for MappedFile {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes()
+    }
+}
 
 /// A file mapped read-only, or its content.
 #[derive(Debug)]

@@ -48,6 +48,7 @@ pub use values::check_values;
 
 use crate::{Error, Result};
 use map::MappedFile;
+pub use map::Spool;
 
 /// The tensors of a checkpoint by name. A prefix that all names have from training, `module.`,
 /// `_orig_mod.` or `model.`, is taken off, also where several are nested; any other that all names have

@@ -55,8 +55,6 @@ mod experiment;
 pub mod fine_tune;
 #[cfg(feature = "train")]
 pub mod hart;
-#[cfg(feature = "train")]
-mod hash;
 mod loss;
 #[cfg(feature = "train")]
 mod notice;

@@ -5,9 +5,9 @@ use std::path::Path;
 use hart_core::{Error, Result};
 
 use super::data::{Records, check_images};
-use super::hash::Hash;
 use super::observer::TrainingObserver;
 use super::run::{Content, Run, RunFolder, RunSettings};
+use crate::hash::Hash;
 
 /// The kinds of files in a folder that weights follow from.
 const KINDS: [&str; 4] = ["safetensors", "bin", "json", "txt"];

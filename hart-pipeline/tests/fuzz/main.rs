@@ -130,6 +130,8 @@ tests!(
     archive,
     model,
     planes,
+    recipe,
+    prompts,
 );
 
 #[test]

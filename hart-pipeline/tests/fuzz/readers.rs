@@ -12,6 +12,7 @@ use hart_core::{Precision, Result};
 use hart_diffusion::ResidualHeadConfig;
 use hart_pipeline::archive::{Existing, unpack};
 use hart_pipeline::backend::Flex;
+use hart_pipeline::bulk::Recipe;
 use hart_pipeline::image::ReadOptions;
 use hart_pipeline::text::{KnownWords, PromptTokenizer, TextEncoderConfig};
 use hart_pipeline::training::captions::CaptionGrammar;
@@ -46,7 +47,7 @@ const fn reader(name: &'static str, read: fn(&Path, &[u8]) -> Check) -> Reader {
     Reader { name, read }
 }
 
-pub(crate) const READERS: [Reader; 15] = [
+pub(crate) const READERS: [Reader; 17] = [
     reader("safetensors", safetensors),
     reader("torch", torch),
     reader("pickle", pickle),
@@ -62,12 +63,27 @@ pub(crate) const READERS: [Reader; 15] = [
     reader("archive", archive),
     reader("model", model),
     reader("planes", planes),
+    reader("recipe", recipe),
+    reader("prompts", prompts),
 ];
 
 fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let path = folder.join(name);
     fs::write(&path, bytes).expect("a writable folder");
     path
+}
+
+/// A recipe of bulk generation, and some of its pictures.
+fn recipe(folder: &Path, bytes: &[u8]) -> Check {
+    let recipe = Recipe::from_file(write(folder, "recipe.toml", bytes));
+    recipe.map(|recipe| [0, 1, u64::MAX].map(|index| recipe.picture(index))).into()
+}
+
+/// Prompts for it, as a table and as lines.
+fn prompts(folder: &Path, bytes: &[u8]) -> Check {
+    let name = if bytes.first() == Some(&b'{') { "p.jsonl" } else { "p.csv" };
+    write(folder, name, bytes);
+    recipe(folder, format!("prompts.file = \"{name}\"").as_bytes())
 }
 
 /// Every tensor of a checkpoint.

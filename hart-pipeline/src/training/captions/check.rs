@@ -1,74 +1,17 @@
-//! What is wrong with a grammar, and in which line.
+//! What is wrong with a grammar.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
-use std::path::Path;
-
-use hart_core::Error;
-use toml::de::{DeTable, DeValue};
 
 use super::file::{Alternatives, GrammarFile, Piece, Rule, of_thing, pieces};
 use super::reach::{Reached, Values};
+use crate::problem::Problem;
 use crate::text::words::words;
 
 /// How deep rules may be in each other.
 const DEEPEST: usize = 32;
 /// The most pieces of one text, with those of the rules it leads to.
 const LONGEST: usize = 10_000;
-
-/// A value that does not fit.
-#[derive(Debug)]
-pub(super) struct Problem {
-    /// The keys that lead to it.
-    keys: Vec<String>,
-    /// Its place, if it is in a list.
-    place: Option<usize>,
-    found: String,
-    expected: String,
-}
-
-impl Problem {
-    fn new(keys: &[&str], found: impl Display, expected: impl Display) -> Self {
-        Self {
-            keys: keys.iter().map(ToString::to_string).collect(),
-            place: None,
-            found: found.to_string(),
-            expected: expected.to_string(),
-        }
-    }
-
-    /// About a value of the list.
-    fn at(mut self, place: usize) -> Self {
-        self.place = Some(place);
-        self
-    }
-
-    /// As an error about a file with this text, with the line where that can be told.
-    pub(super) fn into_error(self, file: &Path, text: &str) -> Error {
-        let place = self.place.map(|place| format!("[{place}]")).unwrap_or_default();
-        let key = self.keys.join(".") + &place;
-        let path = match line(text, &self.keys, self.place) {
-            Some(line) => format!("{}, line {line}", file.display()).into(),
-            None => file.to_path_buf(),
-        };
-        Error::Config { path, key, found: self.found, expected: self.expected }
-    }
-}
-
-/// The line of a value, counted from 1.
-fn line(text: &str, keys: &[String], place: Option<usize>) -> Option<usize> {
-    let table = DeTable::parse(text).ok()?;
-    let root = DeValue::Table(table.into_inner());
-    let (first, others) = keys.split_first()?;
-    let mut value = root.get(first.as_str())?;
-    for key in others {
-        value = value.get_ref().get(key.as_str())?;
-    }
-    if let Some(place) = place {
-        value = value.get_ref().get(place)?;
-    }
-    Some(text.get(..value.span().start)?.matches('\n').count() + 1)
-}
 
 /// A list of a file: the keys that lead to it.
 #[derive(Clone, Copy)]
@@ -237,10 +180,9 @@ fn check_names(file: &GrammarFile) -> Result<(), Problem> {
             let expected = "a key that is one word in small letters";
             return Err(Problem::new(&keys, format!("`{meant}`"), expected));
         }
-        check_words(&keys, std::slice::from_ref(meant)).map_err(|mut problem| {
-            problem.place = None;
-            problem
-        })?;
+        if words(meant).next().is_none() {
+            return Err(Problem::new(&keys, format!("`{meant}`"), "a word"));
+        }
     }
     Ok(())
 }

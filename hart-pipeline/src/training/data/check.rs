@@ -7,7 +7,7 @@ use hart_core::{Error, Result};
 use rayon::prelude::*;
 
 use super::records::{Images, Records, read};
-use crate::training::hash::Hash;
+use crate::hash::Hash;
 use crate::training::notice::Notice;
 use crate::training::observer::{TrainingEvent, TrainingObserver, report};
 
@@ -122,8 +122,8 @@ mod tests {
     use hart_core::Result;
 
     use super::{Records, check_images};
+    use crate::hash::Hash;
     use crate::image::Pixels;
-    use crate::training::hash::Hash;
     use crate::training::observer::TrainingEvent;
 
     /// Three records of two colours.

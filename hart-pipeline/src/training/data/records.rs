@@ -11,8 +11,8 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::crop::{Augmentation, Crop};
+use crate::hash::Hash;
 use crate::image::Pixels;
-use crate::training::hash::Hash;
 
 /// The stream of a seed that captions are chosen from.
 const CAPTION: u64 = 122;

@@ -9,7 +9,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use crate::training::hash::Hash;
+use crate::hash::Hash;
 
 /// The tensor that says what a file is of, as the bytes of JSON.
 const ABOUT: &str = "tokens";
@@ -202,7 +202,7 @@ mod tests {
     use std::fs;
 
     use super::{Store, Tokens};
-    use crate::training::hash::Hash;
+    use crate::hash::Hash;
 
     /// Tokens of images with two codes and one value each.
     fn tokens(codes: [u32; 4]) -> Tokens {

@@ -9,8 +9,8 @@ use hart_tokenizer::{HybridTokenizer, HybridTokens};
 use rayon::prelude::*;
 
 use super::token_files::{Store, Tokens};
+use crate::hash::Hash;
 use crate::training::data::Records;
-use crate::training::hash::Hash;
 use crate::training::observer::{TrainingEvent, TrainingObserver, report};
 use crate::training::values::tensor;
 

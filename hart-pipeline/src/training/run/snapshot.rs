@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use hart_core::{Error, Result, write_atomically};
 use serde::{Deserialize, Serialize};
 
-use crate::training::hash::Hash;
+use crate::hash::Hash;
 
 /// The file with the lengths and hashes of all others.
 const CHECKSUMS: &str = "checksums.json";

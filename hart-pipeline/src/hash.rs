@@ -6,22 +6,28 @@ use sha2::{Digest, Sha256};
 
 /// A SHA-256 hash; as text, 64 digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Hash([u8; 32]);
+pub(crate) struct Hash([u8; 32]);
 
 impl Hash {
     /// Of some bytes.
-    pub(super) fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
     /// Of several pieces, told apart by their lengths.
-    pub(super) fn of_all<T: AsRef<[u8]>>(pieces: impl IntoIterator<Item = T>) -> Self {
+    pub(crate) fn of_all<T: AsRef<[u8]>>(pieces: impl IntoIterator<Item = T>) -> Self {
         let mut hash = Sha256::new();
         for piece in pieces {
             let piece = piece.as_ref();
             hash.update((piece.len() as u64).to_le_bytes());
             hash.update(piece);
         }
+        Self(hash.finalize().into())
+    }
+}
+
+impl From<Sha256> for Hash {
+    fn from(hash: Sha256) -> Self {
         Self(hash.finalize().into())
     }
 }

@@ -1,0 +1,75 @@
+//! Opening a store by its address.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use hart_core::{Error, Result};
+use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
+use tokio::runtime::{Builder, Runtime};
+
+use super::Store;
+
+impl Store {
+    /// A folder that is there, or with the feature `bulk-s3` a bucket `s3://NAME/PREFIX`, whose
+    /// credentials come from the environment as those of Amazon's tools do (`AWS_ACCESS_KEY_ID`,
+    /// `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL` …) or from the machine's own identity.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the folder cannot be read, [`Error::Store`] for an address of another kind
+    /// or one that lacks something.
+    pub fn open(address: &str) -> Result<Self> {
+        match address.split_once("://") {
+            Some((scheme, _)) => bucket(scheme, address),
+            None => folder(Path::new(address)),
+        }
+    }
+
+    /// As [`Self::open`]; a folder that is not there is made.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn create_at(address: &str) -> Result<Self> {
+        if !address.contains("://") {
+            std::fs::create_dir_all(address).map_err(|error| Error::io(address, error))?;
+        }
+        Self::open(address)
+    }
+}
+
+fn folder(path: &Path) -> Result<Store> {
+    let found = std::fs::metadata(path).map_err(|error| Error::io(path, error))?;
+    if !found.is_dir() {
+        return Err(Error::malformed(path, "it is a file, expected the folder of a run"));
+    }
+    let objects = LocalFileSystem::new_with_prefix(path)
+        .map_err(|error| Error::store(path.display(), error))?
+        .with_fsync(true);
+    let name = path.display().to_string();
+    let folder = Some(path.to_path_buf());
+    Ok(Store { objects: Arc::new(objects), runtime: runtime()?, folder, name })
+}
+
+#[cfg(not(feature = "bulk-s3"))]
+fn bucket(scheme: &str, address: &str) -> Result<Store> {
+    let problem = match scheme {
+        "s3" => "this program was built without the feature `bulk-s3`",
+        _ => "only a folder can be opened, or with the feature `bulk-s3` a bucket `s3://…`",
+    };
+    Err(Error::store(address, problem))
+}
+
+#[cfg(feature = "bulk-s3")]
+use super::s3::bucket;
+
+/// What the store's work is waited for on. It has no threads of its own.
+pub(super) fn runtime() -> Result<Runtime> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|source| Error::System { what: "wait for files".to_string(), source })
+}
+
+/// A store of objects under a name.
+#[cfg(feature = "bulk-s3")]
+pub(super) fn of_objects(objects: Arc<dyn ObjectStore>, name: String) -> Result<Store> {
+    Ok(Store { objects, runtime: runtime()?, folder: None, name })
+}
