@@ -222,10 +222,14 @@ fn what_is_wrong_with_a_recipe_is_said_with_its_line() {
         ("= 3".to_string(), "line 1"),
         ("\u{0}".to_string(), "not a recipe"),
     ];
+    let mut wrong = vec![];
     for (text, expected) in cases {
         let error = Recipe::from_toml(&text).expect_err(&text).to_string();
-        assert!(error.contains(expected), "{text}\n{error}\nexpected {expected}");
+        if !error.contains(expected) {
+            wrong.push(format!("{text}\n{error}\nexpected {expected}\n"));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
