@@ -170,7 +170,7 @@ fn what_is_wrong_with_a_recipe_is_said_with_its_line() {
         (change("{shape}", "{form}"), "line 5: `template` is `{form}`, expected names of lists"),
         (change("{shape}", "{shape"), "a brace without its other"),
         (change("a {colour}", "a} {colour}"), "a brace without its other"),
-        (change("{ground} background", "white one"), "`exclude[0].ground` is `ground`"),
+        (change("{ground} background", "white one"), "line 10: `lists.ground` is not used"),
         (change("{shape}", "thing"), "line 9: `lists.shape` is not used"),
         (
             change("ground = \"white\" }", "ground = \"green\" }"),
