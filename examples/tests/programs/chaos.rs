@@ -154,6 +154,10 @@ fn survives(is_served: bool, seed: u64) {
     let (began, mut kills, mut restarts, mut pauses) = (Instant::now(), 0, 0, 0);
     while done() < count() {
         assert!(began.elapsed() < LONGEST, "{} of {} shards in an hour", done(), count());
+        for worker in &mut workers {
+            let ended = worker.0.try_wait().expect("a child");
+            assert!(ended.is_none_or(|status| status.success()), "a worker failed: {ended:?}");
+        }
         let draw = |place| uniform(generator(seed, 1, [kills, place]).next_u64());
         std::thread::sleep(Duration::from_secs_f64(1.0 + 3.0 * draw(0)));
         let victim = (draw(1) * 3.0) as usize;

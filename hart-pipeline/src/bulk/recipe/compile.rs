@@ -43,7 +43,7 @@ fn compile_form(file: &RecipeFile, choice: &Choice) -> Result<Form, String> {
     let mut rest = choice.text.as_str();
     while let Some((before, after)) = rest.split_once('{') {
         let (name, behind) = after.split_once('}').ok_or("a brace without its other")?;
-        if before.contains('}') {
+        if before.contains('}') || name.contains('{') {
             return Err("a brace without its other".to_string());
         }
         let slot = match slots.iter().position(|slot| slot.name == name) {

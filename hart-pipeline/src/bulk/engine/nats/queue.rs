@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::stream::{self, RetentionPolicy, Stream};
+use async_nats::jetstream::stream::{self, DiscardPolicy, RetentionPolicy, Stream};
 use async_nats::jetstream::{Message, kv};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -30,6 +30,9 @@ const TOGETHER: usize = 256;
 const PENDING: i64 = 1_000_000;
 /// Leases that a worker that is silent is still listed for.
 const LISTED: u32 = 3;
+
+/// The longest time that a server looks for messages that come twice.
+const WINDOW: Duration = Duration::from_secs(120);
 
 /// What a server has of a run.
 pub(super) struct Queue {
@@ -227,12 +230,20 @@ impl Queue {
 
 /// A bucket of keys and values; those older than `age` are forgotten, unless it is 0.
 fn bucket(server: &Server, name: String, age: Duration) -> Result<kv::Store, Failure> {
-    let context = &server.context;
-    if let Ok(found) = server.ask(context.get_key_value(name.clone())) {
-        return Ok(found);
-    }
-    let config = kv::Config { bucket: name, history: 1, max_age: age, ..Default::default() };
-    server.ask(context.create_key_value(config))
+    // As `create_key_value` does, which asks servers before 2.10 for what they do not tell.
+    server.ask(server.context.get_or_create_stream(stream::Config {
+        name: format!("KV_{name}"),
+        subjects: vec![format!("$KV.{name}.>")],
+        max_messages_per_subject: 1,
+        discard: DiscardPolicy::New,
+        max_age: age,
+        duplicate_window: age.min(WINDOW),
+        allow_rollup: true,
+        deny_delete: true,
+        allow_direct: true,
+        ..Default::default()
+    }))?;
+    server.ask(server.context.get_key_value(name))
 }
 
 fn text(error: impl std::fmt::Display) -> String {

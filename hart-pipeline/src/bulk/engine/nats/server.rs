@@ -40,7 +40,8 @@ impl Server {
             let reason = error.to_string().replace(address, &name);
             Error::store(&name, format!("cannot connect to this server: {reason}"))
         })?;
-        let mut context = jetstream::new(client);
+        // It starts a task of its own.
+        let mut context = runtime.block_on(async { jetstream::new(client) });
         context.set_timeout(ANSWER);
         Ok(Self { runtime, context, name })
     }
