@@ -14,6 +14,8 @@ use crate::{folder, program, succeeds};
 
 /// Seconds that a worker may be silent.
 const LEASE: u64 = 2;
+/// Pictures of a shard: so many that all of it happens before the run is done.
+const PICTURES: usize = 6;
 /// The longest time of a run.
 const LONGEST: Duration = Duration::from_secs(3600);
 
@@ -131,9 +133,9 @@ fn worker(folder: &Path, server: Option<&Server>, name: &str) -> Process {
 /// Makes a run with three workers, one of which is killed every few seconds, one paused for longer than
 /// its lease, and the server killed twice; compares it with a run of one process.
 fn survives(is_served: bool, seed: u64) {
-    let pictures = 2 * count();
+    let pictures = PICTURES * count();
     let recipe = format!(
-        "REPO/examples/data/recipes/shapes.toml --pictures {pictures} --shard-size 2 --out run"
+        "REPO/examples/data/recipes/shapes.toml --pictures {pictures} --shard-size {PICTURES} --out run"
     );
     let (alone, folder) = (folder(), folder());
     succeeds(alone.path(), "bulk", &format!("run {recipe}"));
@@ -154,12 +156,13 @@ fn survives(is_served: bool, seed: u64) {
     let (began, mut kills, mut restarts, mut pauses) = (Instant::now(), 0, 0, 0);
     while done() < count() {
         assert!(began.elapsed() < LONGEST, "{} of {} shards in an hour", done(), count());
+        assert!(!at.join("run/dead").exists(), "a shard was given up");
         for worker in &mut workers {
             let ended = worker.0.try_wait().expect("a child");
             assert!(ended.is_none_or(|status| status.success()), "a worker failed: {ended:?}");
         }
         let draw = |place| uniform(generator(seed, 1, [kills, place]).next_u64());
-        std::thread::sleep(Duration::from_secs_f64(1.0 + 3.0 * draw(0)));
+        std::thread::sleep(Duration::from_secs_f64(0.5 + 2.0 * draw(0)));
         let victim = (draw(1) * 3.0) as usize;
         if pauses == 0 && done() >= count() / 2 {
             workers[victim].signal("-STOP");
@@ -168,7 +171,7 @@ fn survives(is_served: bool, seed: u64) {
             pauses += 1;
         } else if let Some(server) = &mut server
             && restarts < 2
-            && done() >= (restarts + 1) * count() / 3
+            && done() >= (restarts + 1) * count() / 4
         {
             server.restart();
             restarts += 1;
@@ -177,6 +180,11 @@ fn survives(is_served: bool, seed: u64) {
             kills += 1;
             workers[victim] = start(&server, 3 + kills);
         }
+    }
+    let done = Instant::now();
+    while workers.iter_mut().any(|worker| worker.0.try_wait().expect("a child").is_none()) {
+        assert!(done.elapsed() < Duration::from_secs(120), "workers that do not end");
+        std::thread::sleep(Duration::from_millis(100));
     }
     for worker in &mut workers {
         assert!(worker.0.wait().expect("a child").success(), "a worker failed");

@@ -23,7 +23,7 @@ use async_nats::jetstream::{AckKind, Message};
 use hart_core::{Error, Result};
 
 use self::book::Book;
-use self::queue::Queue;
+use self::queue::{Queue, open_shards};
 use self::server::Server;
 use super::{Claim, Engine, Held, Lease, TRIES};
 use crate::bulk::dead::Dead;
@@ -151,14 +151,17 @@ impl Engine for NatsEngine {
             if let Some(lease) = self.next(queue)? {
                 return Ok(Claim::Shard(lease));
             }
-            if queue.messages(&self.server)? > 0 {
-                return Ok(Claim::Later(AGAIN.min(self.beat())));
+            if open_shards(&self.run)?.is_empty() {
+                queue.clear(&self.server)?;
+                return Ok(Claim::Finished);
             }
-            // Perhaps a shard that was given up has new tries, or the server has lost some.
-            match queue.fill(&self.server, &self.run)? {
-                0 => Ok(Claim::Finished),
-                _ => Ok(Claim::Later(Duration::ZERO)),
+            if queue.messages(&self.server)? == 0 {
+                // Perhaps a shard that was given up has new tries, or the server has lost some.
+                queue.fill(&self.server, &self.run)?;
+                return Ok(Claim::Later(Duration::ZERO));
             }
+            queue.revive(&self.server)?;
+            Ok(Claim::Later(AGAIN.min(self.beat())))
         })
     }
 

@@ -86,18 +86,28 @@ impl Queue {
         format!("hart.{}.{kind}.{shard}", self.id)
     }
 
-    /// Publishes every shard that is not settled and has no message; gives how many there were. Several
-    /// workers may do so at once.
-    pub(super) fn fill(&self, server: &Server, run: &Run) -> Result<u64, Failure> {
-        let mut settled = run.numbers(SHARDS)?;
-        settled.extend(run.numbers(DEAD)?);
-        settled.sort_unstable();
-        let open = (0..run.plan().shards()).filter(|shard| settled.binary_search(shard).is_err());
-        let open: Vec<u64> = open.collect();
-        for shards in open.chunks(TOGETHER) {
+    /// Publishes every shard that is not settled and has no message. Several workers may do so at once.
+    pub(super) fn fill(&self, server: &Server, run: &Run) -> Result<(), Failure> {
+        for shards in open_shards(run)?.chunks(TOGETHER) {
             server.ask(self.publish_all(server, shards))?;
         }
-        Ok(open.len() as u64)
+        Ok(())
+    }
+
+    /// Removes every message of a run that is settled: a server that crashed may have kept some that
+    /// were acknowledged.
+    pub(super) fn clear(&self, server: &Server) -> Result<(), Failure> {
+        server.ask(async { self.stream.purge().await.map_err(text) }).map(drop)
+    }
+
+    /// Gives out anew what a server that crashed has kept and taken for given out and acknowledged.
+    pub(super) fn revive(&self, server: &Server) -> Result<(), Failure> {
+        let known = server.ask(self.consumer.get_info())?;
+        if known.num_pending == 0 && known.num_ack_pending == 0 && self.messages(server)? > 0 {
+            // It is made again when the queue is opened the next time.
+            server.ask(self.stream.delete_consumer(WORKERS))?;
+        }
+        Ok(())
     }
 
     async fn publish_all(&self, server: &Server, shards: &[u64]) -> Result<(), String> {
@@ -226,6 +236,15 @@ impl Queue {
         held.sort_by_key(|held| held.shard);
         Ok(held)
     }
+}
+
+/// The shards that are neither done nor given up.
+pub(super) fn open_shards(run: &Run) -> Result<Vec<u64>, Failure> {
+    let mut settled = run.numbers(SHARDS)?;
+    settled.extend(run.numbers(DEAD)?);
+    settled.sort_unstable();
+    let shards = 0..run.plan().shards();
+    Ok(shards.filter(|shard| settled.binary_search(shard).is_err()).collect())
 }
 
 /// A bucket of keys and values; those older than `age` are forgotten, unless it is 0.
