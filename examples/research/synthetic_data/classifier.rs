@@ -1,7 +1,7 @@
 //! A small convolutional network that tells what a scene shows.
 
 use burn::backend::Autodiff;
-use burn::module::{AutodiffModule, Module};
+use burn::module::Module;
 use burn::tensor::activation::{log_softmax, relu};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use hart_core::initialize::{Start, initialize};
