@@ -10,7 +10,7 @@ impl Recipe {
     /// Checks that as many pictures as `at_least` says have the labels that it names.
     ///
     /// # Errors
-    /// [`Error::Config`] with how many there are.
+    /// [`Error::Config`](hart_core::Error::Config) with how many there are.
     pub fn check_at_least(&self) -> Result<()> {
         let wishes = &self.file.at_least;
         let mut counts = vec![0; wishes.len()];
