@@ -13,7 +13,7 @@ use crate::{ModelArguments, open};
 pub(crate) struct Arguments {
     /// The folder or bucket of the run.
     run: String,
-    /// Make so many pictures again, chosen at random, and compare their bytes.
+    /// Make N pictures again, chosen at random, and compare their bytes.
     #[arg(long, value_name = "N", default_value_t = 0)]
     again: u64,
     /// Seed of that choice.

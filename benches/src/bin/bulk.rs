@@ -46,7 +46,7 @@ struct Arguments {
     /// A NATS server with JetStream to measure as well.
     #[arg(long, value_name = "URL")]
     nats: Option<String>,
-    /// Shards without pictures to claim and finish, among so many, separated by commas.
+    /// Numbers of shards, separated by commas: of runs whose shards are claimed and finished without pictures.
     #[arg(long, value_delimiter = ',', default_value = "1,1000,100000")]
     empty: Vec<u64>,
     /// Works on the run in this folder: what a worker runs.

@@ -130,8 +130,86 @@ fn worker(folder: &Path, server: Option<&Server>, name: &str) -> Process {
     Process::start(&mut command)
 }
 
-/// Makes a run with three workers, one of which is killed every few seconds, one paused for longer than
-/// its lease, and the server killed twice; compares it with a run of one process.
+/// Three workers of a run, perhaps with a server, and what was done to them.
+struct Chaos<'a> {
+    folder: &'a Path,
+    server: Option<Server>,
+    workers: Vec<Process>,
+    seed: u64,
+    kills: u64,
+    pauses: usize,
+    restarts: usize,
+}
+
+impl<'a> Chaos<'a> {
+    fn begin(folder: &'a Path, is_served: bool, seed: u64) -> Self {
+        let server = is_served.then(|| Server::start(folder.join("server")));
+        let start = |number| worker(folder, server.as_ref(), &format!("worker-{number}"));
+        let workers = (0..3).map(start).collect();
+        Self { folder, server, workers, seed, kills: 0, pauses: 0, restarts: 0 }
+    }
+
+    /// Shards that are done.
+    fn done(&self) -> usize {
+        let entries = std::fs::read_dir(self.folder.join("run/shards")).into_iter().flatten();
+        let names = entries.flatten().map(|entry| entry.path());
+        names.filter(|path| path.extension().is_some_and(|end| end == "json")).count()
+    }
+
+    /// Kills a worker every few seconds until the run is done, pauses one for longer than its lease, and
+    /// kills the server twice.
+    fn rage(&mut self) {
+        let began = Instant::now();
+        while self.done() < count() {
+            let done = self.done();
+            assert!(began.elapsed() < LONGEST, "{done} of {} shards in an hour", count());
+            assert!(!self.folder.join("run/dead").exists(), "a shard was given up");
+            for worker in &mut self.workers {
+                let ended = worker.0.try_wait().expect("a child");
+                assert!(ended.is_none_or(|status| status.success()), "a worker failed: {ended:?}");
+            }
+            self.disturb();
+        }
+    }
+
+    fn disturb(&mut self) {
+        let draw = |place| uniform(generator(self.seed, 1, [self.kills, place]).next_u64());
+        let (pause, victim) = (0.5 + 2.0 * draw(0), (draw(1) * 3.0) as usize);
+        std::thread::sleep(Duration::from_secs_f64(pause));
+        let done = self.done();
+        if self.pauses == 0 && done >= count() / 2 {
+            self.workers[victim].signal("-STOP");
+            std::thread::sleep(Duration::from_secs(2 * LEASE + 1));
+            self.workers[victim].signal("-CONT");
+            self.pauses += 1;
+        } else if let Some(server) = &mut self.server
+            && self.restarts < 2
+            && done >= (self.restarts + 1) * count() / 4
+        {
+            server.restart();
+            self.restarts += 1;
+        } else {
+            self.workers[victim].kill();
+            self.kills += 1;
+            let name = format!("worker-{}", 3 + self.kills);
+            self.workers[victim] = worker(self.folder, self.server.as_ref(), &name);
+        }
+    }
+
+    /// Waits until all workers have ended by themselves.
+    fn wait(&mut self) {
+        let done = Instant::now();
+        while self.workers.iter_mut().any(|w| w.0.try_wait().expect("a child").is_none()) {
+            assert!(done.elapsed() < Duration::from_secs(120), "workers that do not end");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        for worker in &mut self.workers {
+            assert!(worker.0.wait().expect("a child").success(), "a worker failed");
+        }
+    }
+}
+
+/// Makes a run in chaos; compares it with a run of one process.
 fn survives(is_served: bool, seed: u64) {
     let pictures = PICTURES * count();
     let recipe = format!(
@@ -144,51 +222,10 @@ fn survives(is_served: bool, seed: u64) {
 
     let at = folder.path();
     succeeds(at, "bulk", &format!("plan {recipe}"));
-    let mut server = is_served.then(|| Server::start(at.join("server")));
-    let start = |server: &Option<Server>, number: u64| {
-        worker(at, server.as_ref(), &format!("worker-{number}"))
-    };
-    let mut workers: Vec<Process> = (0..3).map(|number| start(&server, number)).collect();
-    let done = || {
-        let entries = std::fs::read_dir(at.join("run/shards")).into_iter().flatten().flatten();
-        entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "json")).count()
-    };
-    let (began, mut kills, mut restarts, mut pauses) = (Instant::now(), 0, 0, 0);
-    while done() < count() {
-        assert!(began.elapsed() < LONGEST, "{} of {} shards in an hour", done(), count());
-        assert!(!at.join("run/dead").exists(), "a shard was given up");
-        for worker in &mut workers {
-            let ended = worker.0.try_wait().expect("a child");
-            assert!(ended.is_none_or(|status| status.success()), "a worker failed: {ended:?}");
-        }
-        let draw = |place| uniform(generator(seed, 1, [kills, place]).next_u64());
-        std::thread::sleep(Duration::from_secs_f64(0.5 + 2.0 * draw(0)));
-        let victim = (draw(1) * 3.0) as usize;
-        if pauses == 0 && done() >= count() / 2 {
-            workers[victim].signal("-STOP");
-            std::thread::sleep(Duration::from_secs(2 * LEASE + 1));
-            workers[victim].signal("-CONT");
-            pauses += 1;
-        } else if let Some(server) = &mut server
-            && restarts < 2
-            && done() >= (restarts + 1) * count() / 4
-        {
-            server.restart();
-            restarts += 1;
-        } else {
-            workers[victim].kill();
-            kills += 1;
-            workers[victim] = start(&server, 3 + kills);
-        }
-    }
-    let done = Instant::now();
-    while workers.iter_mut().any(|worker| worker.0.try_wait().expect("a child").is_none()) {
-        assert!(done.elapsed() < Duration::from_secs(120), "workers that do not end");
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    for worker in &mut workers {
-        assert!(worker.0.wait().expect("a child").success(), "a worker failed");
-    }
+    let mut chaos = Chaos::begin(at, is_served, seed);
+    chaos.rage();
+    chaos.wait();
+    let Chaos { server, kills, restarts, pauses, .. } = chaos;
     assert!(
         kills >= 2 && pauses == 1 && (!is_served || restarts == 2),
         "{kills} {restarts} {pauses}"
