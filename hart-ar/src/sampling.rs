@@ -3,8 +3,9 @@
 //! Every token is sampled by itself from draws with an address of its own, so the result does not
 //! depend on the number of threads.
 
+pub use hart_core::ops::sampling::{Smoothing, TokenRule};
 use hart_core::random::{Draws, Pick};
-use hart_core::{Error, Result, ScaleSchedule};
+use hart_core::{Error, Result};
 use rayon::prelude::*;
 
 /// Kept logits of the first [`COARSE_SCALES`] scales and of the later ones, in the release.
@@ -12,37 +13,6 @@ pub const RELEASE_TOP_K: [usize; 2] = [600, 300];
 
 /// Scales that count as coarse for [`RELEASE_TOP_K`].
 pub const COARSE_SCALES: usize = 7;
-
-/// How the tokens of one scale are sampled.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct TokenRule {
-    /// This many of the largest logits are kept, with all ties of the smallest kept one; 0, or the
-    /// number of codes and more, keeps all.
-    pub top_k: usize,
-    /// The least likely entries are removed as long as their probabilities sum to at most `1 -
-    /// top_p`; 0 removes none.
-    pub top_p: f64,
-    /// Mixes codes instead of choosing one.
-    pub smooth: Option<Smoothing>,
-}
-
-/// Smooth sampling: instead of one code the mean of all codes under
-/// `softmax((factor·logits + Gumbel noise) / temperature)`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Smoothing {
-    /// Multiplies the logits.
-    pub factor: f64,
-    /// Divides the noisy logits.
-    pub temperature: f64,
-}
-
-impl Smoothing {
-    /// The release's smoothing of scale `scale`: the finer the scale, the closer to one code.
-    pub fn at(scales: &ScaleSchedule, scale: usize) -> Self {
-        let ratio = scales.ratio(scale);
-        Self { factor: 1.0 + ratio, temperature: (0.27 * (1.0 - 0.95 * ratio)).max(0.005) }
-    }
-}
 
 /// The sampled tokens of a batch.
 #[derive(Debug, Clone, PartialEq)]

@@ -38,6 +38,12 @@ pub trait Draws: Sync {
 
     /// Standard normal noise of diffusion step `step` (counted in sampling order) at `position`.
     fn diffusion_step(&self, image: usize, step: usize, position: usize, noise: &mut [f32]);
+
+    /// The seed of each image, where every draw is that of [`SeededDraws`]: a device can make them by
+    /// itself then.
+    fn seeds(&self) -> Option<&[u64]> {
+        None
+    }
 }
 
 impl<D: Draws + ?Sized> Draws for &D {
@@ -59,6 +65,10 @@ impl<D: Draws + ?Sized> Draws for &D {
 
     fn diffusion_step(&self, image: usize, step: usize, position: usize, noise: &mut [f32]) {
         (**self).diffusion_step(image, step, position, noise);
+    }
+
+    fn seeds(&self) -> Option<&[u64]> {
+        (**self).seeds()
     }
 }
 
@@ -155,6 +165,10 @@ impl Draws for SeededDraws {
 
     fn diffusion_step(&self, image: usize, step: usize, position: usize, noise: &mut [f32]) {
         self.normals(image, [step + 1, position], noise);
+    }
+
+    fn seeds(&self) -> Option<&[u64]> {
+        Some(&self.seeds)
     }
 }
 

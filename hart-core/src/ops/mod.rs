@@ -13,6 +13,7 @@ mod parts;
 mod plain;
 mod prepared;
 mod pullback;
+pub mod sampling;
 mod tensors;
 
 use burn::nn::GroupNorm;
@@ -26,6 +27,7 @@ pub use group_norm::GroupNormOptions;
 pub use parts::in_parts;
 pub use prepared::Prepared;
 pub use pullback::Pullback;
+use sampling::{TokenSampling, TokensThere};
 pub use tensors::{pick_rows, softmax_f32, swap_neighbours, swap_neighbours_apart, unit_length};
 
 /// What is done to the projection of a block on its way to queries, keys and values (section 4.2).
@@ -174,6 +176,16 @@ pub trait HartBackend: Backend {
     /// those of `rows` `[batch, heads, tokens, width]`; in place where nobody else holds it.
     fn write_rows(buffer: Tensor<Self, 4>, first: usize, rows: Tensor<Self, 4>) -> Tensor<Self, 4> {
         plain::write_rows(buffer, first, rows)
+    }
+
+    /// Tokens of `logits` `[batch, tokens, V]` in 32 bits, sampled on the device: nothing is waited for
+    /// or brought to the host. `None` where the backend has no such form; they are sampled on the host
+    /// then.
+    fn sample_tokens(
+        _logits: &Tensor<Self, 3>,
+        _sampling: &TokenSampling<'_, Self>,
+    ) -> Option<TokensThere<Self>> {
+        None
     }
 
     /// `x · weight + bias` with `x` `[…, in]`, `weight` `[in, out]`, `bias` `[out]`.

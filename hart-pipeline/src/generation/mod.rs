@@ -33,11 +33,13 @@ mod positions;
 pub mod settings;
 mod step;
 
+use std::cell::{Cell, OnceCell};
+
 use burn::tensor::{DType, Tensor, backend::Backend};
 use hart_ar::{Computed, Halves, Session, TextCondition};
 use hart_core::random::Draws;
 use hart_core::tap::{Prefixed, Tap};
-use hart_core::{HartBackend, Result, ScaleSchedule};
+use hart_core::{Error, HartBackend, Result, ScaleSchedule};
 
 use crate::model::HartModel;
 pub use effort::Effort;
@@ -138,7 +140,8 @@ impl<'a, B: HartBackend> Generation<'a, B> {
             computed,
             guided_until: guidance.iter().rposition(|&guidance| guidance != 0.0),
             guidance,
-            codebook: to_host(model.tokenizer.quantizer.codebook.val()),
+            codebook: OnceCell::new(),
+            sampled_there: Cell::new(false),
             batch: text.context.dims()[0],
             device: text.context.device(),
         };
@@ -162,8 +165,10 @@ struct Run<'a, B: Backend> {
     guidance: Vec<f64>,
     /// The last scale with any guidance: later ones leave the unconditional half out.
     guided_until: Option<usize>,
-    /// The codebook on the host, `[V, Z]` row by row.
-    codebook: Vec<f32>,
+    /// The codebook on the host, `[V, Z]` row by row; read where tokens are sampled there.
+    codebook: OnceCell<Vec<f32>>,
+    /// Whether tokens were sampled on the device, where nobody has looked at the logits.
+    sampled_there: Cell<bool>,
     batch: usize,
     device: B::Device,
 }
@@ -201,7 +206,11 @@ impl<B: HartBackend> Run<'_, B> {
             _ => Session::new(transformer, text, kept, self.halves(0), around.tap)?,
         };
         let coarse = self.coarse_scales(&mut session, around)?;
-        self.last_scale(&mut session, coarse, &passes, around)
+        let latent = self.last_scale(&mut session, coarse, &passes, around)?;
+        if self.sampled_there.get() {
+            check_finite(&latent)?;
+        }
+        Ok(latent)
     }
 
     fn scales(&self) -> &ScaleSchedule {
@@ -216,6 +225,20 @@ impl<B: HartBackend> Run<'_, B> {
             _ => Halves::Conditional,
         }
     }
+}
+
+/// The one look at a generation whose tokens are sampled on the device: logits that are not finite
+/// leave their mark on the latent.
+///
+/// # Errors
+/// [`Error::NonFinite`].
+fn check_finite<B: Backend>(latent: &Tensor<B, 4>) -> Result<()> {
+    let sum = latent.clone().cast(DType::F32).sum();
+    if to_host(sum).iter().all(|sum| sum.is_finite()) {
+        return Ok(());
+    }
+    let what = "the logits of some scale, and with them the latent,".to_string();
+    Err(Error::NonFinite { what })
 }
 
 /// The values of a tensor on the host, in 32 bits.

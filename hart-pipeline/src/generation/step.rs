@@ -3,6 +3,7 @@
 use burn::tensor::{DType, Int, Tensor, TensorData};
 use hart_ar::sampling::sample_tokens;
 use hart_ar::{Hidden, Session};
+use hart_core::ops::sampling::{TokenSampling, TokensThere};
 use hart_core::{HartBackend, Result};
 
 use super::hook::{ScaleTokens, Step};
@@ -43,28 +44,60 @@ impl<B: HartBackend> Run<'_, B> {
         let logits = session.half_logits(hidden, step.guidance != 0.0);
         let logits = around.hook.logits(&step, logits)?;
         around.tap.record("logits.guided", &|| logits.to_data());
-        let rule = self.settings.token_rule(self.scales(), at.scale);
+        let sampled = match self.sample_there(at, &logits, around) {
+            Some(tokens) => tokens,
+            None => self.sample_here(at, logits, around)?,
+        };
+        let tokens = around.hook.tokens(&step, sampled)?;
+        around.tap.record("indices", &|| tokens.indices.to_data());
+        Ok(tokens)
+    }
+
+    /// Tokens sampled on the device, where it can and the draws are those of seeds.
+    fn sample_there(
+        &self,
+        at: &Sampling<'_, B>,
+        logits: &Tensor<B, 3>,
+        around: &Around<'_, '_, B>,
+    ) -> Option<ScaleTokens<B>> {
+        let sampling = TokenSampling {
+            rule: self.settings.token_rule(self.scales(), at.scale),
+            codebook: self.model.tokenizer.quantizer.codebook.val(),
+            seeds: around.draws.seeds()?,
+            scale: at.scale,
+            positions: at.positions,
+        };
+        let TokensThere { indices, vectors } = B::sample_tokens(logits, &sampling)?;
+        self.sampled_there.set(true);
+        Some(ScaleTokens { indices, vectors })
+    }
+
+    /// Tokens sampled on the host.
+    fn sample_here(
+        &self,
+        at: &Sampling<'_, B>,
+        logits: Tensor<B, 3>,
+        around: &Around<'_, '_, B>,
+    ) -> Result<ScaleTokens<B>> {
+        let codebook = self.codebook.get_or_init(|| {
+            to_host(self.model.tokenizer.quantizer.codebook.val())
+        });
         let [_, channels] = self.model.tokenizer.quantizer.codebook_shape();
         let sampled = sample_tokens(
             &to_host(logits),
-            &self.codebook,
+            codebook,
             channels,
-            &rule,
+            &self.settings.token_rule(self.scales(), at.scale),
             around.draws,
             at.scale,
             at.positions,
         )?;
         let indices: Vec<i64> = sampled.indices.iter().map(|&index| index as i64).collect();
         let indices = TensorData::new(indices, [self.batch, at.positions[0].len()]);
-        let tokens = around.hook.tokens(
-            &step,
-            ScaleTokens {
-                indices: Tensor::<B, 2, Int>::from_data(indices, &self.device),
-                vectors: self.upload(sampled.vectors, at.positions[0].len()),
-            },
-        )?;
-        around.tap.record("indices", &|| tokens.indices.to_data());
-        Ok(tokens)
+        Ok(ScaleTokens {
+            indices: Tensor::<B, 2, Int>::from_data(indices, &self.device),
+            vectors: self.upload(sampled.vectors, at.positions[0].len()),
+        })
     }
 
     /// Values `[batch, tokens, Z]` on the device.
