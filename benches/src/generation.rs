@@ -86,7 +86,7 @@ impl<B: HartBackend> Generator<B> {
     /// Those of [`hart_pipeline::generation::Generation::run`].
     pub fn run(&self) -> Result<Phases<f64>> {
         let start = Instant::now();
-        let mut last_tokens = LastTokens::default();
+        let mut last_tokens = LastTokens::<B> { device: &self.device, sampled: None };
         let generation = self.model.generation(&self.text, &self.settings, &self.draws);
         let latent = generation.tap(&mut last_tokens).run()?;
         B::sync(&self.device)?;
@@ -127,17 +127,18 @@ impl<B: Backend> walk::Map<B> for Normal {
     }
 }
 
-/// When the last scale's tokens were sampled: the transformer is done, the diffusion begins. They
-/// are sampled on the host, so that nothing of the transformer is still under way. No tensor is
-/// asked for: everything is computed as for a user.
-#[derive(Default)]
-struct LastTokens {
+/// When the last scale's tokens were sampled: the transformer is done, the diffusion begins. Where
+/// they are sampled on the device, this waits for it. No tensor is asked for: everything is computed
+/// as for a user.
+struct LastTokens<'a, B: Backend> {
+    device: &'a B::Device,
     sampled: Option<Instant>,
 }
 
-impl Tap for LastTokens {
+impl<B: Backend> Tap for LastTokens<'_, B> {
     fn record(&mut self, name: &str, _: &dyn Fn() -> TensorData) {
         if name == "pass.0.indices" {
+            B::sync(self.device).expect("a device that computes");
             self.sampled = Some(Instant::now());
         }
     }

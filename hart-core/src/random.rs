@@ -123,7 +123,7 @@ pub fn uniform(word: u64) -> f64 {
 
 /// The named streams. The numbers are part of what a seed means: never renumber them.
 #[derive(Clone, Copy)]
-enum Stream {
+pub(crate) enum Stream {
     Tokens = 1,
     SmoothNoise = 2,
     Order = 3,

@@ -1,9 +1,7 @@
 //! What each backend overrides.
 
-#[cfg(any(feature = "tch", feature = "train"))]
-use burn::tensor::Tensor;
 #[cfg(feature = "train")]
-use burn::tensor::module;
+use burn::tensor::{Tensor, module};
 
 #[cfg(any(
     feature = "ndarray",
@@ -11,17 +9,12 @@ use burn::tensor::module;
     feature = "vulkan",
     feature = "metal",
     feature = "cuda",
-    feature = "tch",
     feature = "train"
 ))]
 use super::HartBackend;
-#[cfg(feature = "tch")]
-use super::Pullback;
-#[cfg(feature = "tch")]
-use super::libtorch;
 #[cfg(feature = "train")]
 use super::pullback::tracked::layer;
-#[cfg(any(feature = "tch", feature = "train"))]
+#[cfg(feature = "train")]
 use super::{ConvolutionOptions, GroupNormOptions};
 
 #[cfg(feature = "ndarray")]
@@ -39,37 +32,6 @@ impl HartBackend for burn::backend::Metal {}
 
 #[cfg(feature = "cuda")]
 impl HartBackend for burn::backend::Cuda {}
-
-/// LibTorch has GroupNorm as one operation, and differentiates its layers itself.
-#[cfg(feature = "tch")]
-impl HartBackend for burn::backend::LibTorch {
-    fn group_norm(
-        x: Tensor<Self, 4>,
-        weight: Tensor<Self, 1>,
-        bias: Tensor<Self, 1>,
-        options: &GroupNormOptions,
-    ) -> Tensor<Self, 4> {
-        libtorch::plain(x, weight, bias, |x, w, b| libtorch::group_norm(x, w, b, options))
-    }
-
-    fn group_norm_with_pullback(
-        x: Tensor<Self, 4>,
-        weight: Tensor<Self, 1>,
-        bias: Tensor<Self, 1>,
-        options: &GroupNormOptions,
-    ) -> (Tensor<Self, 4>, Pullback<Self, 1>) {
-        libtorch::with_pullback(x, weight, bias, |x, w, b| libtorch::group_norm(x, w, b, options))
-    }
-
-    fn convolution_with_pullback(
-        x: Tensor<Self, 4>,
-        weight: Tensor<Self, 4>,
-        bias: Tensor<Self, 1>,
-        options: &ConvolutionOptions,
-    ) -> (Tensor<Self, 4>, Pullback<Self, 4>) {
-        libtorch::with_pullback(x, weight, bias, |x, w, b| libtorch::convolution(x, w, b, options))
-    }
-}
 
 /// Convolution and GroupNorm bring their own backward pass, and linear layers see one long list of
 /// rows: burn's

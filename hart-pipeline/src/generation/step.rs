@@ -79,9 +79,8 @@ impl<B: HartBackend> Run<'_, B> {
         logits: Tensor<B, 3>,
         around: &Around<'_, '_, B>,
     ) -> Result<ScaleTokens<B>> {
-        let codebook = self.codebook.get_or_init(|| {
-            to_host(self.model.tokenizer.quantizer.codebook.val())
-        });
+        let codebook =
+            self.codebook.get_or_init(|| to_host(self.model.tokenizer.quantizer.codebook.val()));
         let [_, channels] = self.model.tokenizer.quantizer.codebook_shape();
         let sampled = sample_tokens(
             &to_host(logits),

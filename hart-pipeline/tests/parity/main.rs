@@ -5,7 +5,8 @@
 //! they belong to are discovered in it, none is named here. Every piece is computed from the
 //! recorded input of that piece, so that a difference shows where it arises and is not magnified by
 //! what follows; of whole generations only what is well conditioned is compared. With
-//! `HART_PARITY_TABLE=1` the test prints the largest difference of every kind of tensor.
+//! `HART_PARITY_TABLE=1` the test prints the largest difference of every kind of tensor, and with
+//! `HART_TCH_GPU=N` LibTorch computes on that NVIDIA GPU instead of the processor.
 #![allow(clippy::print_stdout)]
 
 mod block;
@@ -40,9 +41,10 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use report::Report;
 use trace::Trace;
 
+type Device<B> = <B as burn::tensor::backend::BackendTypes>::Device;
+
 /// Compares what one kind of trace holds on backend `B`.
-type Comparison<B> =
-    fn(&Trace, &<B as burn::tensor::backend::BackendTypes>::Device) -> Result<(), Failed>;
+type Comparison<B> = fn(&Trace, &Device<B>) -> Result<(), Failed>;
 
 /// A kind of trace.
 struct TraceKind<B: HartBackend> {
@@ -79,6 +81,7 @@ fn trial<B: HartBackend>(
     backend: &'static str,
     name: String,
     options: LoadOptions,
+    device: Device<B>,
     report: &Report,
 ) -> Option<Trial> {
     let title = format!("{backend}::{name}");
@@ -97,7 +100,7 @@ fn trial<B: HartBackend>(
     let report = report.clone();
     Some(Trial::test(title, move || {
         let trace = Fixtures::find().trace(&name, options)?;
-        let outcome = compare(&trace, &Default::default());
+        let outcome = compare(&trace, &device);
         let mut verdict = trace.finish();
         if let Err(failed) = outcome {
             verdict.problems.push(failed.message().unwrap_or("failed").to_string());
@@ -113,8 +116,28 @@ fn trials<B: HartBackend>(
     options: LoadOptions,
     report: &Report,
 ) -> Vec<Trial> {
+    trials_on::<B>(backend, options, &Default::default(), report)
+}
+
+/// The same on another device than the backend's first.
+fn trials_on<B: HartBackend>(
+    backend: &'static str,
+    options: LoadOptions,
+    device: &Device<B>,
+    report: &Report,
+) -> Vec<Trial> {
     let names = Fixtures::find().traces().into_iter();
-    names.filter_map(|name| trial::<B>(backend, name, options, report)).collect()
+    names.filter_map(|name| trial::<B>(backend, name, options, device.clone(), report)).collect()
+}
+
+/// What LibTorch computes on.
+#[cfg(feature = "tch")]
+fn libtorch_device() -> burn::backend::libtorch::LibTorchDevice {
+    use burn::backend::libtorch::LibTorchDevice;
+    match std::env::var("HART_TCH_GPU") {
+        Ok(index) => LibTorchDevice::Cuda(index.parse().expect("HART_TCH_GPU is a number")),
+        Err(_) => LibTorchDevice::Cpu,
+    }
 }
 
 fn main() -> ExitCode {
@@ -138,7 +161,10 @@ fn main() -> ExitCode {
     #[cfg(feature = "cuda")]
     all.extend(trials::<burn::backend::Cuda>("cuda", plain, &report));
     #[cfg(feature = "tch")]
-    all.extend(trials::<burn::backend::LibTorch>("tch", plain, &report));
+    {
+        let device = libtorch_device();
+        all.extend(trials_on::<burn::backend::LibTorch>("tch", plain, &device, &report));
+    }
     if all.is_empty() {
         println!("no traces in {}", Fixtures::find().folder().display());
         return ExitCode::FAILURE;

@@ -3,19 +3,26 @@
 use std::sync::Mutex;
 
 use burn::backend::LibTorch;
-use burn::backend::libtorch::TchTensor;
-use burn::tensor::{Tensor, TensorPrimitive};
+use burn::tensor::Tensor;
 
-use super::{ConvolutionOptions, GroupNormOptions, Pullback};
+use super::super::{ConvolutionOptions, GroupNormOptions, Pullback};
+use super::{handle, wrap};
 
-/// The handle of a tensor. A tensor of the backend has no gradient of its own, so handles may be
-/// shared; no result of these functions is a view of an argument.
-fn handle<const D: usize>(tensor: Tensor<LibTorch, D>) -> tch::Tensor {
-    tensor.into_primitive().tensor().tensor
-}
-
-fn wrap<const D: usize>(tensor: tch::Tensor) -> Tensor<LibTorch, D> {
-    Tensor::from_primitive(TensorPrimitive::Float(TchTensor::new(tensor)))
+/// `x · weight + bias`: one launch for the product and the sum.
+pub(super) fn affine(
+    x: &tch::Tensor,
+    weight: &tch::Tensor,
+    bias: Option<tch::Tensor>,
+) -> tch::Tensor {
+    let mut shape = x.size();
+    let (inputs, outputs) = (weight.size()[0], weight.size()[1]);
+    let rows = x.reshape([-1, inputs]);
+    let product = match bias {
+        Some(bias) => bias.to_kind(weight.kind()).addmm(&rows, weight),
+        None => rows.mm(weight),
+    };
+    shape[x.dim() - 1] = outputs;
+    product.view(&shape[..])
 }
 
 /// GroupNorm, then SiLU when the options say so.
