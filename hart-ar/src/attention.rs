@@ -59,6 +59,12 @@ impl<B: HartBackend> Attention<B> {
     ) -> Tensor<B, 3> {
         let each = x.dims()[0] / caches.len();
         let projected = self.project(x, angles);
+        if let [cache] = caches {
+            let [q, k, v] = projected;
+            let (k, v) = cache.extend(k, v, keep);
+            let scale = self.scale(&q);
+            return self.join(B::attend_repeated(q, k, v, cache.copies(), scale));
+        }
         let parts = caches.iter_mut().enumerate().map(|(i, cache)| {
             let [q, k, v] = projected.clone().map(|part| part.narrow(0, i * each, each));
             let (k, v) = cache.extend(k, v, keep);

@@ -59,6 +59,38 @@ impl<B: HartBackend> LayerCache<B> {
         self.copies
     }
 
+    /// One cache for the rows of several, one behind the other, with identical tokens written out;
+    /// `Err` gives them back as they are where they do not hold equally many tokens then, or none yet.
+    pub(crate) fn join(caches: Vec<Self>) -> Result<Self, Vec<Self>> {
+        let written_out = |cache: &Self| {
+            let (keys, values) = cache.kept()?;
+            Some([keys, values].map(|kept| write_out(kept, cache.copies)))
+        };
+        let Some(parts) = caches.iter().map(written_out).collect::<Option<Vec<_>>>() else {
+            return Err(caches);
+        };
+        let tokens = parts[0][0].dims()[2];
+        if parts.iter().any(|part| part[0].dims()[2] != tokens) {
+            return Err(caches);
+        }
+        let capacity = tokens + caches[0].keys.capacity - caches[0].keys.length;
+        let (keys, values) = parts.into_iter().map(|[keys, values]| (keys, values)).unzip();
+        let buffer = |parts: Vec<Tensor<B, 4>>, like: &Buffer<B>| {
+            let mut buffer = Buffer { tensor: None, dtype: like.dtype, capacity, length: 0 };
+            buffer.push(Tensor::cat(parts, 0));
+            buffer
+        };
+        let (keys, values) = (buffer(keys, &caches[0].keys), buffer(values, &caches[0].values));
+        Ok(Self { keys, values, copies: 1 })
+    }
+
+    /// Keeps the first rows alone.
+    pub(crate) fn keep_rows(&mut self, rows: usize) {
+        for buffer in [&mut self.keys, &mut self.values] {
+            buffer.tensor = buffer.tensor.take().map(|tensor| tensor.narrow(0, 0, rows));
+        }
+    }
+
     /// The keys and values of all tokens so far, those of this step `[batch, heads, tokens, width]`
     /// behind those of earlier steps.
     pub fn extend(
@@ -77,6 +109,16 @@ impl<B: HartBackend> LayerCache<B> {
     pub fn kept(&self) -> Option<(Tensor<B, 4>, Tensor<B, 4>)> {
         Some((self.keys.filled()?, self.values.filled()?))
     }
+}
+
+/// The first token of `[batch, heads, tokens, width]` as `copies` of it.
+fn write_out<B: Backend>(x: Tensor<B, 4>, copies: usize) -> Tensor<B, 4> {
+    if copies == 1 {
+        return x;
+    }
+    let [batch, heads, _, width] = x.dims();
+    let first = x.clone().narrow(2, 0, 1).expand([batch, heads, copies - 1, width]);
+    Tensor::cat(vec![first, x], 2)
 }
 
 impl<B: HartBackend> Buffer<B> {

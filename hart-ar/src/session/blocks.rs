@@ -7,9 +7,9 @@ use hart_core::ops::Angles;
 use hart_core::tap::{Prefixed, Tap};
 use hart_core::{Error, Grid, HartBackend, Result};
 
-use super::{ScaleStep, Session};
+use super::{Halves, ScaleStep, Session};
 use crate::block::BlockStep;
-use crate::cache::Keep;
+use crate::cache::{Keep, LayerCache};
 use crate::pruning::{Computed, KeptResults};
 
 /// What blocks do in one step.
@@ -35,6 +35,23 @@ pub(super) enum Pruned {
 }
 
 impl<B: HartBackend> Session<'_, B> {
+    /// Brings the caches into the form in which these halves attend best.
+    pub(super) fn arrange_caches(&mut self, halves: Halves) {
+        let together = B::ATTENDS_TOGETHER && halves == Halves::Both;
+        for caches in &mut self.caches {
+            if together && caches.len() > 1 {
+                *caches = match LayerCache::join(std::mem::take(caches)) {
+                    Ok(joined) => vec![joined],
+                    Err(apart) => apart,
+                };
+            }
+            let is_joined = caches.len() == 1;
+            if is_joined && self.halves == Halves::Both && halves == Halves::Conditional {
+                caches[0].keep_rows(self.batch);
+            }
+        }
+    }
+
     /// What a step leaves out of the blocks.
     pub(super) fn pruned(&self, step: &ScaleStep<'_>) -> Result<Pruned> {
         let grid = self.transformer.scales().grid(step.scale);
@@ -74,7 +91,12 @@ impl<B: HartBackend> Session<'_, B> {
         for (i, ((block, modulation), caches)) in layers.enumerate() {
             let mut tap = Prefixed { prefix: format!("block.{i}."), tap: &mut *tap };
             let modulation = modulation.as_ref().map(|values| values.rows(first, rows));
-            let (modulation, caches) = (modulation.as_ref(), &mut caches[halves.clone()]);
+            // One cache holds all rows that are left, or each half has its own.
+            let caches = match &mut caches[..] {
+                [joined] => std::slice::from_mut(joined),
+                apart => &mut apart[halves.clone()],
+            };
+            let modulation = modulation.as_ref();
             let step = BlockStep { modulation, angles, caches, keep };
             x = match (pruned, &self.results) {
                 (Pruned::To { count, grid }, Some(results)) => {

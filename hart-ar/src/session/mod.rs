@@ -64,7 +64,8 @@ pub struct Session<'a, B: Backend> {
     levels: Tensor<B, 2>,
     modulations: Vec<Option<ModulationValues<B>>>,
     head: HeadModulation<B>,
-    /// For each block the cache of the conditional half, and that of the unconditional one.
+    /// For each block the cache of the conditional half, and that of the unconditional one; or one for
+    /// both.
     caches: Vec<Vec<LayerCache<B>>>,
     /// What blocks gave at the last scale whose results are kept.
     results: Option<KeptResults<B>>,
@@ -113,6 +114,7 @@ impl<B: HartBackend> Session<'_, B> {
             let what = format!("the unconditional half at scale {}", step.scale);
             return Err(Error::invalid(what, "asked for after it was left out", "the other half"));
         }
+        self.arrange_caches(step.halves);
         self.halves = step.halves;
         let halves = step.halves.count();
         let words = self.transformer.words.forward(image_so_far);

@@ -61,6 +61,10 @@ pub trait HartBackend: Backend {
     /// [`Precision::F32`] keep them so then.
     const ATTENDS_TO_F16: bool = false;
 
+    /// Whether the halves of guidance attend in one operation, for which identical keys are written out:
+    /// fewer and larger operations suit a GPU, fewer keys a processor.
+    const ATTENDS_TOGETHER: bool = false;
+
     /// Checks that this backend computes in `precision` on `device`.
     ///
     /// # Errors

@@ -30,6 +30,8 @@ fn wrap_int<const D: usize>(tensor: tch::Tensor) -> Tensor<LibTorch, D, Int> {
 
 /// LibTorch differentiates its layers itself.
 impl HartBackend for LibTorch {
+    const ATTENDS_TOGETHER: bool = true;
+
     fn attend(
         q: Tensor<Self, 4>,
         k: Tensor<Self, 4>,

@@ -44,7 +44,7 @@ fn filter(logits: &Tensor, rule: &TokenRule) -> Tensor {
     if rule.top_p > 0.0 {
         let (ascending, places) = kept.sort_stable(true, -1, false);
         let sums = ascending.softmax(-1, None).cumsum(-1, None);
-        let mut removed = sums.le(1.0 - rule.top_p);
+        let removed = sums.le(1.0 - rule.top_p);
         // Never all of them.
         let _ = removed.narrow(1, entries - 1, 1).fill_(0);
         let removed = removed.zeros_like().scatter_(1, &places, &removed);

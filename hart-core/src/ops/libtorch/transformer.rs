@@ -6,11 +6,12 @@ use tch::{Kind, Tensor};
 use super::super::Projection;
 use super::handle;
 
-/// `x / sqrt(mean(x²) + ε) · weight` over the last axis.
+/// `x / sqrt(mean(x²) + ε) · weight` over the last axis, the normalised value rounded to the type of
+/// `x` before it is multiplied.
 pub(super) fn rms_norm(x: &Tensor, weight: &Tensor, epsilon: f64) -> Tensor {
     let width = *x.size().last().expect("three axes");
-    let weight = weight.to_kind(x.kind());
-    x.internal_fused_rms_norm([width], Some(&weight), epsilon).0
+    let (mut normalized, _) = x.internal_fused_rms_norm([width], None::<Tensor>, epsilon);
+    normalized.multiply_(&weight.to_kind(x.kind()))
 }
 
 /// `(x - mean) / sqrt(variance + ε)` over the last axis, weighted if there are weight and bias.
@@ -49,7 +50,7 @@ pub(super) fn split_heads(qkv: &Tensor, projection: &Projection<LibTorch>) -> [T
     let mut queries = both.select(2, 0);
     let _ = queries.g_add_(&by_head(handle(projection.query_bias.clone()), Kind::Float));
     if let Some(scale) = &projection.query_scale {
-        let mut length = both.linalg_vector_norm(2, [-1].as_slice(), true, None);
+        let mut length = both.norm_scalaropt_dim(2, [-1].as_slice(), true);
         let _ = both.g_div_(&length.clamp_min_(1e-12));
         let _ = queries.g_mul_(&handle(scale.clone()).view([heads, 1]));
     }
