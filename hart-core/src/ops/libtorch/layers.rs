@@ -33,7 +33,9 @@ pub(super) fn group_norm(
     options: &GroupNormOptions,
 ) -> tch::Tensor {
     let groups = options.groups as i64;
-    let x = x.group_norm(groups, Some(weight), Some(bias), options.epsilon, true);
+    // Weights may be kept in more bits than what flows through, which LibTorch refuses on a GPU.
+    let (weight, bias) = (weight.to_kind(x.kind()), bias.to_kind(x.kind()));
+    let x = x.group_norm(groups, Some(&weight), Some(&bias), options.epsilon, true);
     if options.activate { x.silu() } else { x }
 }
 
