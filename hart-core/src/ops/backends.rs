@@ -1,16 +1,10 @@
-//! What each backend overrides.
+//! What each backend overrides, but for Flex (`flex`), LibTorch (`libtorch`) and those of CubeCL
+//! (`cube`).
 
 #[cfg(feature = "train")]
 use burn::tensor::{Tensor, module};
 
-#[cfg(any(
-    feature = "ndarray",
-    feature = "wgpu",
-    feature = "vulkan",
-    feature = "metal",
-    feature = "cuda",
-    feature = "train"
-))]
+#[cfg(any(feature = "ndarray", feature = "train"))]
 use super::HartBackend;
 #[cfg(feature = "train")]
 use super::pullback::tracked::layer;
@@ -19,19 +13,6 @@ use super::{ConvolutionOptions, GroupNormOptions};
 
 #[cfg(feature = "ndarray")]
 impl HartBackend for burn::backend::NdArray {}
-
-#[cfg(feature = "wgpu")]
-impl HartBackend for burn::backend::Wgpu {}
-
-// Vulkan and Metal are the same type: wgpu with booleans of one byte.
-#[cfg(feature = "vulkan")]
-impl HartBackend for burn::backend::Vulkan {}
-
-#[cfg(all(feature = "metal", not(feature = "vulkan")))]
-impl HartBackend for burn::backend::Metal {}
-
-#[cfg(feature = "cuda")]
-impl HartBackend for burn::backend::Cuda {}
 
 /// Convolution and GroupNorm bring their own backward pass, and linear layers see one long list of
 /// rows: burn's
