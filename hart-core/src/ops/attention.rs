@@ -16,11 +16,22 @@ pub(super) fn in_blocks<B: Backend>(
     bias: Option<Tensor<B, 4>>,
     scale: f64,
 ) -> Tensor<B, 4> {
-    let [batch, heads, queries, _] = q.dims();
     let keys = k.dims()[2];
-    let block = (SCORES / (batch * heads * keys).max(1)).clamp(1, queries);
+    by_blocks(q, bias, [keys, SCORES], |q, bias| whole(q, k.clone(), v.clone(), bias, scale))
+}
+
+/// What `attend` gives for blocks of queries with their bias, joined: as many at a time as have at most
+/// `scores` over all `keys`.
+pub(super) fn by_blocks<B: Backend>(
+    q: Tensor<B, 4>,
+    bias: Option<Tensor<B, 4>>,
+    [keys, scores]: [usize; 2],
+    attend: impl Fn(Tensor<B, 4>, Option<Tensor<B, 4>>) -> Tensor<B, 4>,
+) -> Tensor<B, 4> {
+    let [batch, heads, queries, _] = q.dims();
+    let block = (scores / (batch * heads * keys).max(1)).clamp(1, queries);
     if block == queries {
-        return whole(q, k, v, bias, scale);
+        return attend(q, bias);
     }
     let starts = (0..queries).step_by(block);
     let parts = starts.map(|start| {
@@ -29,7 +40,7 @@ pub(super) fn in_blocks<B: Backend>(
             1 => rows,
             _ => rows.narrow(2, start, length),
         };
-        whole(part(q.clone()), k.clone(), v.clone(), bias.clone().map(part), scale)
+        attend(part(q.clone()), bias.clone().map(part))
     });
     Tensor::cat(parts.collect(), 2)
 }

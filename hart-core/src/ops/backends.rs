@@ -5,15 +5,7 @@ use burn::tensor::Tensor;
 #[cfg(feature = "train")]
 use burn::tensor::module;
 
-#[cfg(any(
-    feature = "ndarray",
-    feature = "wgpu",
-    feature = "vulkan",
-    feature = "metal",
-    feature = "cuda",
-    feature = "tch",
-    feature = "train"
-))]
+#[cfg(any(feature = "ndarray", feature = "tch", feature = "train"))]
 use super::HartBackend;
 #[cfg(feature = "tch")]
 use super::Pullback;
@@ -26,19 +18,6 @@ use super::{ConvolutionOptions, GroupNormOptions};
 
 #[cfg(feature = "ndarray")]
 impl HartBackend for burn::backend::NdArray {}
-
-#[cfg(feature = "wgpu")]
-impl HartBackend for burn::backend::Wgpu {}
-
-// Vulkan and Metal are the same type: wgpu with booleans of one byte.
-#[cfg(feature = "vulkan")]
-impl HartBackend for burn::backend::Vulkan {}
-
-#[cfg(all(feature = "metal", not(feature = "vulkan")))]
-impl HartBackend for burn::backend::Metal {}
-
-#[cfg(feature = "cuda")]
-impl HartBackend for burn::backend::Cuda {}
 
 /// LibTorch has GroupNorm as one operation, and differentiates its layers itself.
 #[cfg(feature = "tch")]

@@ -4,6 +4,8 @@ mod angles;
 mod attention;
 mod backends;
 mod convolution;
+#[cfg(feature = "cube")]
+mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 mod group_norm;
