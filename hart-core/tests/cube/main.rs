@@ -9,7 +9,9 @@ mod heads;
 mod rows;
 mod sampling;
 
-use burn::tensor::{DType, Distribution, Tensor, TensorData, backend::Backend};
+use std::cell::Cell;
+
+use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 
 #[cfg(feature = "cuda")]
 type Gpu = burn::backend::Cuda;
@@ -34,11 +36,19 @@ fn types() -> Vec<(DType, f64)> {
     all.into_iter().filter(computes).collect()
 }
 
-/// Values in [-1, 1) of a type.
+/// Values in [-1, 1) of a type, others at every call of a test (Knuth's linear congruential generator).
 fn values<const D: usize>(shape: [usize; D], dtype: DType) -> Tensor<Gpu, D> {
-    let numbers =
-        TensorData::random::<f32, _, _>(shape, Distribution::Uniform(-1.0, 1.0), &mut rand::rng());
-    Tensor::<Gpu, D>::from_data(numbers, (&Default::default(), DType::F32)).cast(dtype)
+    thread_local!(static STATE: Cell<u64> = const { Cell::new(1) });
+    let mut state = STATE.get();
+    let mut next = || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((state >> 33) as f32 / (1u64 << 30) as f32) - 1.0
+    };
+    let numbers: Vec<f32> = (0..shape.iter().product()).map(|_| next()).collect();
+    STATE.set(state);
+    let data = TensorData::new(numbers, shape);
+    Tensor::<Gpu, D>::from_data(data, (&Default::default(), DType::F32)).cast(dtype)
 }
 
 /// The largest difference may be `tolerance` of the largest magnitude.
