@@ -75,7 +75,7 @@ impl Case {
             assert_eq!(*index, expected.index, "{what}");
             let tolerance = match rule.smooth {
                 None => 0.0,
-                Some(Smoothing { temperature, .. }) => 2e-6 / temperature + 1e-6,
+                Some(Smoothing { temperature, .. }) => 5e-7 / temperature + 2e-6,
             };
             for (found, expected) in vector.iter().zip(&expected.vector) {
                 let close = (found - expected).abs() <= tolerance;

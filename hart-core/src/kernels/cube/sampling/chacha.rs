@@ -1,6 +1,9 @@
 //! The draws of [`SeededDraws`](crate::random::SeededDraws), made where they are used: ChaCha with 8
 //! rounds, bit for bit that of the host.
 
+// What the macros of CubeCL add has no documentation.
+#![allow(missing_docs)]
+
 use cubecl::prelude::*;
 
 use super::logarithm::logarithm;

@@ -50,7 +50,7 @@ pub(super) fn sample_rows<I: Int>(
     rule: Rule,
     #[comptime] division: Division,
     #[comptime] smooth: bool,
-    #[define(I)] _indices: StorageType,
+    #[define(I)] _index_type: StorageType,
 ) {
     let row = CUBE_POS;
     if row >= logits.shape(0) * logits.shape(1) {

@@ -8,7 +8,7 @@ use cubecl::prelude::*;
 /// uniform value just below one is as small as 2⁻²⁴. There it is `2·artanh((x - 1) / (x + 1))`, as
 /// a series; x - 1 is exact.
 #[cube]
-pub fn logarithm(x: f32) -> f32 {
+pub(super) fn logarithm(x: f32) -> f32 {
     let mut result = x.ln();
     if x > 0.5 && x < 2.0 {
         let above = x - 1.0;

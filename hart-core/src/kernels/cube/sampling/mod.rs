@@ -9,7 +9,7 @@
 pub mod chacha;
 mod choose;
 mod kernel;
-pub mod logarithm;
+mod logarithm;
 mod mix;
 mod select;
 mod together;
