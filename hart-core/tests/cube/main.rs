@@ -7,6 +7,7 @@ mod elementwise;
 mod group_norm;
 mod heads;
 mod rows;
+mod sampling;
 
 use std::cell::Cell;
 

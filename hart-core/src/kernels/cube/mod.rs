@@ -10,6 +10,7 @@
 //! | [`softmax`] | from the scores of attention to weights, in place |
 //! | [`elementwise`] | gates |
 //! | [`group_norm`] | GroupNorm with its activation |
+//! | [`sampling`] | from logits to tokens |
 
 mod arguments;
 pub mod elementwise;
@@ -17,20 +18,26 @@ pub mod group_norm;
 pub mod heads;
 mod reduce;
 pub mod rows;
+pub mod sampling;
 pub mod softmax;
 
 use std::fmt::Debug;
 
-use burn::tensor::Shape;
+use burn::tensor::{DType, Shape};
 use burn_cubecl::{CubeRuntime, tensor::CubeTensor};
 
-/// An operation on tensors of a device. All that comes out has the type of the first input.
+/// An operation on tensors of a device.
 pub trait CubeOperation: Debug + Send + Sync + 'static {
     /// What it is called where operations are recorded.
     const NAME: &'static str;
 
     /// The shapes of what comes out, by the shapes of what goes in.
     fn outputs(&self, inputs: &[Shape]) -> Vec<Shape>;
+
+    /// The type of the output at `place`, by that of the first input: the same for most operations.
+    fn output_type(&self, _place: usize, first: DType) -> DType {
+        first
+    }
 
     /// Has the device compute it.
     fn launch<R: CubeRuntime>(&self, inputs: Vec<CubeTensor<R>>) -> Vec<CubeTensor<R>>;

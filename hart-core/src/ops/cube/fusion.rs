@@ -60,8 +60,12 @@ where
     ) -> Vec<Self::FloatTensorPrimitive> {
         let (client, dtype) = (inputs[0].client.clone(), inputs[0].dtype);
         let shapes: Vec<Shape> = inputs.iter().map(TensorMetadata::shape).collect();
-        let place = |shape| TensorIr::uninit(client.create_empty_handle(), shape, dtype);
-        let outputs: Vec<_> = operation.outputs(&shapes).into_iter().map(place).collect();
+        let place = |(place, shape)| {
+            let dtype = operation.output_type(place, dtype);
+            TensorIr::uninit(client.create_empty_handle(), shape, dtype)
+        };
+        let outputs: Vec<_> =
+            operation.outputs(&shapes).into_iter().enumerate().map(place).collect();
         let streams = OperationStreams::with_inputs(&inputs);
         let inputs: Vec<_> = inputs.into_iter().map(|x| x.into_ir()).collect();
         let tensors = CustomOpIr::new(name(&operation), &inputs, &outputs);
@@ -71,6 +75,10 @@ where
             backend: PhantomData,
         };
         client.register(streams, OperationIr::Custom(tensors), recorded)
+    }
+
+    fn integers(x: Self::FloatTensorPrimitive) -> Self::IntTensorPrimitive {
+        x
     }
 
     fn multiplies_f16(device: &Self::Device) -> bool {

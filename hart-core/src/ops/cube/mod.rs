@@ -8,6 +8,7 @@ mod flash;
 #[cfg(feature = "fusion")]
 mod fusion;
 mod operation;
+mod sampling;
 
 use burn::tensor::{DType, Tensor, backend::Backend};
 
@@ -17,6 +18,7 @@ use crate::kernels::cube::elementwise::Gate;
 use crate::kernels::cube::group_norm::GroupNorm;
 use crate::kernels::cube::heads::SplitHeads;
 use crate::kernels::cube::rows::{NormalizeRows, RowNorm};
+use crate::ops::sampling::{TokenSampling, TokensThere};
 
 impl<B: RunsCube> HartBackend for B {
     fn attend(
@@ -121,6 +123,13 @@ impl<B: RunsCube> HartBackend for B {
         }
         let [out] = run(Gate::Silu, vec![input(gate), input(up)]);
         out
+    }
+
+    fn sample_tokens(
+        logits: &Tensor<Self, 3>,
+        sampling: &TokenSampling<'_, Self>,
+    ) -> Option<TokensThere<Self>> {
+        sampling::sample_tokens(logits, sampling)
     }
 
     fn group_norm(

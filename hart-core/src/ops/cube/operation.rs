@@ -13,6 +13,9 @@ pub trait RunsCube: Backend {
         inputs: Vec<Self::FloatTensorPrimitive>,
     ) -> Vec<Self::FloatTensorPrimitive>;
 
+    /// Integers that an operation gave: it knows one kind of tensor only.
+    fn integers(x: Self::FloatTensorPrimitive) -> Self::IntTensorPrimitive;
+
     /// Whether a device has units that multiply matrices of 16-bit floats and sum in 32 bits.
     fn multiplies_f16(device: &Self::Device) -> bool;
 }
@@ -29,6 +32,10 @@ where
         inputs: Vec<Self::FloatTensorPrimitive>,
     ) -> Vec<Self::FloatTensorPrimitive> {
         operation.launch(inputs)
+    }
+
+    fn integers(x: Self::FloatTensorPrimitive) -> Self::IntTensorPrimitive {
+        x
     }
 
     fn multiplies_f16(device: &Self::Device) -> bool {
