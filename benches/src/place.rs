@@ -46,9 +46,12 @@ impl Place {
             compiled_in.join(", ")
         );
         let number = |gpu: &str| {
-            gpu.parse().with_context(|| format!("`{device}`: `{gpu}` is not the number of a GPU"))
+            let wrong = || format!("`{device}`: `{gpu}` is not the number of a GPU");
+            gpu.parse::<usize>().with_context(wrong)
         };
         let gpu = gpu.map(number).transpose()?;
+        let only_cpu = matches!(backend, "flex" | "ndarray");
+        ensure!(gpu.is_none() || !only_cpu, "`{backend}` has no GPUs: name it without a number");
         Ok(Self { device: device.to_string(), backend: backend.to_string(), gpu })
     }
 
@@ -132,6 +135,7 @@ mod tests {
         };
         says("abacus", "name one of");
         says("flex:first", "`first` is not the number of a GPU");
+        says("flex:1", "without a number");
         assert!(!Place::new(None).expect("flex is compiled in").on_gpu());
     }
 }
