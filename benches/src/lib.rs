@@ -6,18 +6,24 @@
 //! | [`released`] | configurations of the released size |
 //! | [`folder`] | folders of that size with random weights |
 //! | [`generation`] | generations with random weights, timed part by part |
+//! | [`place`] | where all sides compute |
+//! | [`python`] | a Python with PyTorch |
 //! | [`peer`] | the same work in PyTorch |
+//! | [`diffusion`] | the diffusion models that HART is compared with |
 //! | [`run`], [`phases`] | what a process measured |
 //! | [`work`] | the operations that a generation takes, counted |
 //! | [`machine`], [`ceiling`] | the machine, and the most operations it does in a second |
 //! | [`report`], [`table`] | the comparison as numbers and as text |
 
 pub mod ceiling;
+pub mod diffusion;
 pub mod folder;
 pub mod generation;
 pub mod machine;
 pub mod peer;
 pub mod phases;
+pub mod place;
+pub mod python;
 pub mod released;
 pub mod report;
 pub mod run;

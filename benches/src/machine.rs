@@ -11,8 +11,11 @@ pub struct Machine {
     pub processor: Option<String>,
     /// Threads of our side.
     pub threads: usize,
-    /// The most 32-bit operations in a second, in GFLOP/s ([`ceiling::measure`]).
-    pub ceiling: f64,
+    /// The GPU that computes; `None` where the processor does.
+    pub gpu: Option<String>,
+    /// The most 32-bit operations of the processor in a second, in GFLOP/s ([`ceiling::measure`]);
+    /// `None` where a GPU computes.
+    pub ceiling: Option<f64>,
 }
 
 impl Machine {
@@ -21,8 +24,15 @@ impl Machine {
         Self {
             processor: processor(),
             threads: rayon::current_num_threads(),
-            ceiling: ceiling::measure(),
+            gpu: None,
+            ceiling: Some(ceiling::measure()),
         }
+    }
+
+    /// Looks at the machine, on whose GPU of this name everything is computed.
+    pub fn with_gpu(name: String) -> Self {
+        let threads = rayon::current_num_threads();
+        Self { processor: processor(), threads, gpu: Some(name), ceiling: None }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::diffusion::Diffusion;
 use crate::machine::Machine;
 use crate::phases::{Phases, median};
 use crate::released::Case;
@@ -16,14 +17,22 @@ pub struct Report {
     pub warmup: usize,
     /// Where.
     pub machine: Machine,
+    /// The backend of our side, and which GPU.
+    pub device: String,
     /// The version of HART.
     pub hart: &'static str,
     /// The version of PyTorch, where it was measured.
     pub torch: Option<String>,
+    /// The version of diffusers, where diffusion models were measured.
+    pub diffusers: Option<String>,
     /// Nominal operations in GFLOP ([`crate::work`]).
     pub gflop: Phases<f64>,
     /// PyTorch first, where it was measured.
     pub sides: Vec<Side>,
+    /// Of our sides, the one that diffusion models are set against: the first at full effort.
+    pub exact: Option<String>,
+    /// The diffusion models.
+    pub diffusion: Vec<Diffusion>,
 }
 
 /// One side of the comparison.
@@ -35,13 +44,13 @@ pub struct Side {
     pub runs: Vec<Run>,
     /// Medians over the rounds.
     pub seconds: Phases<f64>,
-    /// The median of the most memory held, in MiB.
+    /// The median of the most memory held, in MiB; `None` where it is not known.
     pub peak_mib: Option<f64>,
     /// Nominal operations in a second, in GFLOP/s.
     pub gflop_per_second: Phases<f64>,
     /// The same over the ceiling of 32-bit operations. Can be above 1: of 8-bit integers, and
-    /// where fewer operations than the nominal ones do.
-    pub share_of_ceiling: Phases<f64>,
+    /// where fewer operations than the nominal ones do. `None` where there is no ceiling.
+    pub share_of_ceiling: Option<Phases<f64>>,
     /// The seconds of PyTorch over these.
     pub speed_over_torch: Option<Phases<f64>>,
     /// This memory over that of PyTorch.
@@ -54,7 +63,7 @@ impl Side {
         name: String,
         runs: Vec<Run>,
         gflop: Phases<f64>,
-        ceiling: f64,
+        ceiling: Option<f64>,
         torch: Option<&Self>,
     ) -> Self {
         let all: Vec<Phases<f64>> = runs.iter().map(|run| run.seconds).collect();
@@ -68,7 +77,7 @@ impl Side {
             seconds,
             peak_mib,
             gflop_per_second,
-            share_of_ceiling: gflop_per_second.map(|rate| rate / ceiling),
+            share_of_ceiling: ceiling.map(|most| gflop_per_second.map(|rate| rate / most)),
             speed_over_torch: torch
                 .map(|torch| torch.seconds.zip(seconds, |torch, ours| torch / ours)),
             memory_over_torch: torch

@@ -14,7 +14,8 @@ use crate::phases::Phases;
 pub struct Run {
     /// Seconds.
     pub seconds: Phases<f64>,
-    /// The most memory the process has held, in MiB; `None` where the system does not tell.
+    /// The most memory the process has held, in MiB: resident on the processor, allocated on a GPU.
+    /// `None` where the system does not tell.
     pub peak_mib: Option<f64>,
     /// Threads it worked on.
     pub threads: usize,
