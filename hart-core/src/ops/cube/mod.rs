@@ -21,6 +21,8 @@ use crate::kernels::cube::rows::{NormalizeRows, RowNorm};
 use crate::ops::sampling::{TokenSampling, TokensThere};
 
 impl<B: RunsCube> HartBackend for B {
+    const ATTENDS_TOGETHER: bool = true;
+
     fn attend(
         q: Tensor<Self, 4>,
         k: Tensor<Self, 4>,
