@@ -2,7 +2,7 @@
 
 use burn::config::Config;
 use burn::module::Module;
-use burn::tensor::{Tensor, TensorData, backend::Backend};
+use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
 use super::Linear;
 use crate::HartBackend;
@@ -14,17 +14,19 @@ const MAX_PERIOD: f64 = 10_000.0;
 /// the width is odd (section 4.1).
 pub fn sinusoid<B: Backend>(times: &[f64], width: usize, device: &B::Device) -> Tensor<B, 2> {
     let half = width / 2;
+    // The reference computes all of it in 32 bits: the exponent is rounded before the exponential,
+    // which at t = 999 moves an angle by up to 6e-5. Its exponential is correctly rounded but for
+    // single cases, as that of a double is when it is rounded once.
+    let frequency = |i: usize| {
+        let exponent = -(MAX_PERIOD.ln() as f32) * i as f32 / half as f32;
+        f64::from(exponent).exp() as f32
+    };
+    let frequencies: Vec<f32> = (0..half).map(frequency).collect();
     let mut values = Vec::with_capacity(times.len() * width);
     for &time in times {
-        // The reference computes all of it in 32 bits: the exponent is rounded before the
-        // exponential, which at t = 999 moves an angle by up to 6e-5. Its exponential is correctly
-        // rounded but for single cases, as that of a double is when it is rounded once.
-        let angle = |i: usize| {
-            let exponent = -(MAX_PERIOD.ln() as f32) * i as f32 / half as f32;
-            time as f32 * f64::from(exponent).exp() as f32
-        };
-        values.extend((0..half).map(|i| angle(i).cos()));
-        values.extend((0..half).map(|i| angle(i).sin()));
+        let angles = frequencies.iter().map(|frequency| time as f32 * frequency);
+        values.extend(angles.clone().map(f32::cos));
+        values.extend(angles.map(f32::sin));
         values.extend((2 * half..width).map(|_| 0.0));
     }
     Tensor::from_data(TensorData::new(values, [times.len(), width]), device)
@@ -64,7 +66,27 @@ pub struct SinusoidalEmbedding<B: Backend> {
 
 impl<B: HartBackend> SinusoidalEmbedding<B> {
     /// The embedded times, `[times.len(), width]`, on the device of the layers.
+    ///
+    /// Times that occur several times are embedded once: in training there are many more tokens than
+    /// times.
     pub fn forward(&self, times: &[f64], device: &B::Device) -> Tensor<B, 2> {
+        let mut distinct = times.to_vec();
+        distinct.sort_unstable_by(f64::total_cmp);
+        distinct.dedup_by(|a, b| a.total_cmp(b).is_eq());
+        if distinct.len() == times.len() {
+            return self.embed(times, device);
+        }
+        let place = |time: &f64| {
+            let place = distinct.binary_search_by(|known| known.total_cmp(time));
+            place.expect("one of the distinct times") as i64
+        };
+        let places: Vec<i64> = times.iter().map(place).collect();
+        let places = TensorData::new(places, [times.len()]);
+        let places = Tensor::<B, 1, Int>::from_data(places, device);
+        self.embed(&distinct, device).select(0, places)
+    }
+
+    fn embed(&self, times: &[f64], device: &B::Device) -> Tensor<B, 2> {
         let hidden = self.input.forward(sinusoid(times, self.frequencies, device));
         self.output.forward(B::silu(hidden))
     }
