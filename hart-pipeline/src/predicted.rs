@@ -8,7 +8,7 @@ use hart_core::{HartBackend, Result};
 use hart_diffusion::SamplerSettings;
 use hart_tokenizer::HybridTokens;
 
-use crate::generation::noise::noise;
+use crate::generation::noise::ResidualNoise;
 use crate::model::HartModel;
 
 impl<B: HartBackend> HartModel<B> {
@@ -36,18 +36,11 @@ impl<B: HartBackend> HartModel<B> {
         let predicted = self.transformer.predict(text, inputs, &positions)?;
         let device = codes.device();
         let condition = self.transformer.residual_condition(predicted.hidden, codes);
-        let start = |image, position, values: &mut [f32]| {
-            draws.diffusion_start(image, position, values);
-        };
-        let start = noise(&positions, channels, start, &device);
-        let step = |step| {
-            let draw = |image, position, values: &mut [f32]| {
-                draws.diffusion_step(image, step, position, values);
-            };
-            noise(&positions, channels, draw, &device)
-        };
         let settings = SamplerSettings::new(0.0, temperature);
         let head = &self.residual_head;
-        head.sample(head.schedule(), condition, start, step, &settings, &mut ())
+        let schedule = head.schedule();
+        let steps = schedule.steps().len() - 1;
+        let noise = ResidualNoise::new(draws, &positions, channels, steps, &device);
+        head.sample(schedule, condition, noise.start(), |step| noise.step(step), &settings, &mut ())
     }
 }

@@ -21,7 +21,7 @@ mod tensors;
 use burn::nn::GroupNorm;
 use burn::tensor::{Tensor, backend::Backend, module};
 
-use crate::{Error, Precision, Result};
+use crate::{Error, Precision, Result, ScaleSchedule};
 
 pub use angles::Angles;
 pub use convolution::ConvolutionOptions;
@@ -29,7 +29,7 @@ pub use group_norm::GroupNormOptions;
 pub use parts::in_parts;
 pub use prepared::Prepared;
 pub use pullback::Pullback;
-use sampling::{TokenSampling, TokensThere};
+use sampling::{SmoothNoise, TokenSampling, TokensThere};
 pub use tensors::{pick_rows, softmax_f32, swap_neighbours, swap_neighbours_apart, unit_length};
 
 /// What is done to the projection of a block on its way to queries, keys and values (section 4.2).
@@ -182,6 +182,18 @@ pub trait HartBackend: Backend {
     /// those of `rows` `[batch, heads, tokens, width]`; in place where nobody else holds it.
     fn write_rows(buffer: Tensor<Self, 4>, first: usize, rows: Tensor<Self, 4>) -> Tensor<Self, 4> {
         plain::write_rows(buffer, first, rows)
+    }
+
+    /// The noise of smooth sampling for all positions of all `scales`, one row a seed and `entries`
+    /// values a token, where [`Self::sample_tokens`] takes it made at once instead of making it scale
+    /// by scale.
+    fn smooth_noise(
+        _seeds: &[u64],
+        _scales: &ScaleSchedule,
+        _entries: usize,
+        _device: &Self::Device,
+    ) -> Option<SmoothNoise<Self>> {
+        None
     }
 
     /// Tokens of `logits` `[batch, tokens, V]` in 32 bits, sampled on the device: nothing is waited for

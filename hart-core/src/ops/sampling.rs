@@ -2,6 +2,7 @@
 
 use burn::tensor::{Int, Tensor, backend::Backend};
 
+use super::pick_rows;
 use crate::ScaleSchedule;
 
 /// How the tokens of one scale are sampled.
@@ -45,10 +46,30 @@ pub struct TokenSampling<'a, B: Backend> {
     pub codebook: Tensor<B, 2>,
     /// The seed of each image.
     pub seeds: &'a [u64],
+    /// The noise of the generation, of a backend that makes it at once.
+    pub noise: Option<&'a SmoothNoise<B>>,
     /// The scale, a part of the address of every draw.
     pub scale: usize,
     /// For each image the row-major positions of its tokens in the scale, the other part.
     pub positions: &'a [Vec<usize>],
+}
+
+/// Gumbel noise of smooth sampling for every position of some scales, where a backend makes that of a
+/// whole generation at once.
+#[derive(Debug, Clone)]
+pub struct SmoothNoise<B: Backend> {
+    /// For each scale `[batch, tokens, V]` in 32 bits.
+    pub scales: Vec<Tensor<B, 3>>,
+}
+
+impl<B: Backend> SmoothNoise<B> {
+    /// That of the tokens at these positions of a scale, `[batch, positions, V]`.
+    pub fn at(&self, scale: usize, positions: &[Vec<usize>]) -> Tensor<B, 3> {
+        let all = self.scales[scale].clone();
+        let count = all.dims()[1];
+        let is_whole = positions.iter().all(|cells| cells.iter().copied().eq(0..count));
+        if is_whole { all } else { pick_rows(all, positions) }
+    }
 }
 
 /// Tokens sampled on a device.

@@ -10,7 +10,7 @@ use hart_diffusion::{NoiseSchedule, SamplerSettings};
 use hart_tokenizer::quantizer::{to_map, to_tokens};
 
 use super::hook::{ResidualSampling, ScaleTokens};
-use super::noise::noise;
+use super::noise::ResidualNoise;
 use super::positions::{gather, scatter};
 use super::step::Sampling;
 use super::{Around, Run, Stage};
@@ -81,24 +81,17 @@ impl<B: HartBackend> Run<'_, B> {
         let codes = self.model.tokenizer.quantizer.embed(tokens.indices.clone());
         let condition = self.model.transformer.residual_condition(hidden.states.clone(), codes);
         around.tap.record("condition", &|| condition.to_data());
-        let draws = around.draws;
         let [_, channels] = self.model.tokenizer.quantizer.codebook_shape();
-        let start =
-            |image, position, noise: &mut [f32]| draws.diffusion_start(image, position, noise);
-        let start = noise(at.positions, channels, start, &self.device);
-        let step = |step| {
-            let draw = |image, position, values: &mut [f32]| {
-                draws.diffusion_step(image, step, position, values);
-            };
-            noise(at.positions, channels, draw, &self.device)
-        };
+        // The last step adds no noise.
+        let steps = schedule.steps().len() - 1;
+        let noise = ResidualNoise::new(around.draws, at.positions, channels, steps, &self.device);
         let sampling = ResidualSampling {
             head: &self.model.residual_head,
             schedule,
             settings: SamplerSettings::new(self.guidance[at.scale], self.settings.temperature),
             condition,
-            start,
-            noise: Box::new(step),
+            start: noise.start(),
+            noise: Box::new(|step| noise.step(step)),
             tap: &mut *around.tap,
         };
         around.hook.residual(&self.step(at), sampling)

@@ -37,6 +37,7 @@ use std::cell::{Cell, OnceCell};
 
 use burn::tensor::{DType, Tensor, backend::Backend};
 use hart_ar::{Computed, Halves, Session, TextCondition};
+use hart_core::ops::sampling::SmoothNoise;
 use hart_core::random::Draws;
 use hart_core::tap::{Prefixed, Tap};
 use hart_core::{Error, HartBackend, Result, ScaleSchedule};
@@ -134,8 +135,13 @@ impl<'a, B: HartBackend> Generation<'a, B> {
             ratios.enumerate().map(|(scale, usual)| hook.guidance(scale, usual)).collect();
         let computed = |scale| hook.computed(scale, settings.effort.computed(scales, scale));
         let computed = (0..scales.count()).map(computed).collect();
+        let device = text.context.device();
+        let [entries, _] = model.tokenizer.quantizer.codebook_shape();
+        let seeds = draws.seeds().filter(|_| settings.smooth);
+        let smooth_noise = seeds.and_then(|s| B::smooth_noise(s, scales, entries, &device));
         let run = Run {
             model,
+            smooth_noise,
             settings,
             computed,
             guided_until: guidance.iter().rposition(|&guidance| guidance != 0.0),
@@ -143,7 +149,7 @@ impl<'a, B: HartBackend> Generation<'a, B> {
             codebook: OnceCell::new(),
             sampled_there: Cell::new(false),
             batch: text.context.dims()[0],
-            device: text.context.device(),
+            device,
         };
         let mut around = Around {
             hook,
@@ -167,6 +173,8 @@ struct Run<'a, B: Backend> {
     guided_until: Option<usize>,
     /// The codebook on the host, `[V, Z]` row by row; read where tokens are sampled there.
     codebook: OnceCell<Vec<f32>>,
+    /// The noise of smooth sampling, where the backend makes it at once.
+    smooth_noise: Option<SmoothNoise<B>>,
     /// Whether tokens were sampled on the device, where nobody has looked at the logits.
     sampled_there: Cell<bool>,
     batch: usize,

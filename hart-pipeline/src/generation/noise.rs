@@ -1,23 +1,73 @@
 //! Noise of the residual diffusion, drawn by the address of every token.
 
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
+use hart_core::random::Draws;
 use rayon::prelude::*;
 
-/// `[images, N, channels]` for the N tokens of each image, whose row-major positions are given; `draw`
-/// fills the values of one (its image, its position).
-pub(crate) fn noise<B: Backend>(
+/// The noise of one pass, `[images, N, channels]` each for the N tokens of each image.
+///
+/// That of all steps goes to the device at once: an upload between two steps would wait for the first
+/// of them.
+pub(crate) struct ResidualNoise<'a, B: Backend> {
+    draws: &'a dyn Draws,
+    /// For each image the row-major positions of its tokens.
+    positions: &'a [Vec<usize>],
+    channels: usize,
+    device: B::Device,
+    /// The start, and behind it the first steps, `[1 + steps, images, N, channels]`.
+    drawn: Tensor<B, 4>,
+}
+
+impl<'a, B: Backend> ResidualNoise<'a, B> {
+    /// Draws the start and the first `steps` steps.
+    pub(crate) fn new(
+        draws: &'a dyn Draws,
+        positions: &'a [Vec<usize>],
+        channels: usize,
+        steps: usize,
+        device: &B::Device,
+    ) -> Self {
+        let drawn = draw(draws, positions, channels, 0..steps + 1);
+        let drawn = Tensor::from_data(drawn, (device, DType::F32));
+        Self { draws, positions, channels, device: device.clone(), drawn }
+    }
+
+    /// What sampling starts from.
+    pub(crate) fn start(&self) -> Tensor<B, 3> {
+        self.drawn.clone().narrow(0, 0, 1).squeeze_dim(0)
+    }
+
+    /// That of a step by its index in sampling order.
+    pub(crate) fn step(&self, step: usize) -> Tensor<B, 3> {
+        let row = step + 1;
+        if row < self.drawn.dims()[0] {
+            return self.drawn.clone().narrow(0, row, 1).squeeze_dim(0);
+        }
+        // An experiment with steps of its own.
+        let drawn = draw(self.draws, self.positions, self.channels, row..row + 1);
+        Tensor::<B, 4>::from_data(drawn, (&self.device, DType::F32)).squeeze_dim(0)
+    }
+}
+
+/// `[rows, images, N, channels]`: row 0 is the start, row i the step i - 1.
+fn draw(
+    draws: &dyn Draws,
     positions: &[Vec<usize>],
     channels: usize,
-    draw: impl Fn(usize, usize, &mut [f32]) + Sync,
-    device: &B::Device,
-) -> Tensor<B, 3> {
+    rows: std::ops::Range<usize>,
+) -> TensorData {
     let (images, tokens) = (positions.len(), positions[0].len());
     let addresses = positions.iter().enumerate();
     let addresses: Vec<(usize, usize)> =
         addresses.flat_map(|(image, cells)| cells.iter().map(move |&p| (image, p))).collect();
-    let mut values = vec![0.0; images * tokens * channels];
-    let rows = values.par_chunks_exact_mut(channels).zip(addresses);
-    rows.for_each(|(noise, (image, position))| draw(image, position, noise));
-    let values = TensorData::new(values, [images, tokens, channels]);
-    Tensor::from_data(values, (device, DType::F32))
+    let shape = [rows.len(), images, tokens, channels];
+    let mut values = vec![0.0; shape.iter().product()];
+    values.par_chunks_exact_mut(channels).enumerate().for_each(|(place, noise)| {
+        let (image, position) = addresses[place % addresses.len()];
+        match rows.start + place / addresses.len() {
+            0 => draws.diffusion_start(image, position, noise),
+            row => draws.diffusion_step(image, row - 1, position, noise),
+        }
+    });
+    TensorData::new(values, shape)
 }

@@ -64,6 +64,7 @@ impl<B: HartBackend> Run<'_, B> {
             rule: self.settings.token_rule(self.scales(), at.scale),
             codebook: self.model.tokenizer.quantizer.codebook.val(),
             seeds: around.draws.seeds()?,
+            noise: self.smooth_noise.as_ref(),
             scale: at.scale,
             positions: at.positions,
         };

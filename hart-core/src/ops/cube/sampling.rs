@@ -11,7 +11,7 @@ pub(super) fn sample_tokens<B: RunsCube>(
     logits: &Tensor<B, 3>,
     sampling: &TokenSampling<'_, B>,
 ) -> Option<TokensThere<B>> {
-    let TokenSampling { rule, codebook, seeds, scale, positions } = sampling;
+    let TokenSampling { rule, codebook, seeds, scale, positions, .. } = sampling;
     let [entries, channels] = codebook.dims();
     let [batch, tokens, of_logits] = logits.dims();
     let in_32_bits = logits.dtype() == DType::F32 && codebook.dtype() == DType::F32;

@@ -8,11 +8,12 @@ mod sampling;
 mod transformer;
 
 use burn::backend::LibTorch;
-use burn::backend::libtorch::TchTensor;
+use burn::backend::libtorch::{LibTorchDevice, TchTensor};
 use burn::tensor::{Int, Tensor, TensorPrimitive};
 
-use super::sampling::{TokenSampling, TokensThere};
+use super::sampling::{SmoothNoise, TokenSampling, TokensThere};
 use super::{ConvolutionOptions, GroupNormOptions, HartBackend, Projection, Pullback};
+use crate::ScaleSchedule;
 
 /// The handle of a tensor. A tensor of the backend has no gradient of its own, so handles may be
 /// shared; no result of these functions is a view of an argument.
@@ -106,6 +107,16 @@ impl HartBackend for LibTorch {
         bias: Option<Tensor<Self, 1>>,
     ) -> Tensor<Self, D> {
         wrap(layers::affine(&handle(x), &handle(weight), bias.map(handle)))
+    }
+
+    fn smooth_noise(
+        seeds: &[u64],
+        scales: &ScaleSchedule,
+        entries: usize,
+        device: &LibTorchDevice,
+    ) -> Option<SmoothNoise<Self>> {
+        let device = tch::Device::from(*device);
+        (device != tch::Device::Cpu).then(|| sampling::smooth_noise(seeds, scales, entries, device))
     }
 
     fn sample_tokens(

@@ -1,11 +1,12 @@
 //! Tokens sampled where the logits are (section 4.4).
 
 use burn::backend::LibTorch;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
-use super::super::sampling::{Smoothing, TokenRule, TokenSampling, TokensThere};
+use super::super::sampling::{SmoothNoise, Smoothing, TokenRule, TokenSampling, TokensThere};
 use super::chacha::{Address, words};
 use super::{handle, wrap, wrap_int};
+use crate::ScaleSchedule;
 use crate::random::{Draws, Pick, SeededDraws, Stream};
 
 /// Tokens of `[batch, tokens, V]` logits.
@@ -68,7 +69,7 @@ fn choose(kept: &Tensor, points: &Tensor) -> Tensor {
 
 /// Where the cumulative probability of each row is cut, `[rows, 1]`: made on the host, one value a
 /// token.
-fn points(sampling: &TokenSampling<'_, LibTorch>, device: tch::Device) -> Tensor {
+fn points(sampling: &TokenSampling<'_, LibTorch>, device: Device) -> Tensor {
     let draws = SeededDraws::new(sampling.seeds);
     let point = |(image, position)| match draws.token(image, sampling.scale, position) {
         Pick::At(point) => point,
@@ -92,15 +93,52 @@ fn smooth_weights(
     smoothing: Smoothing,
     sampling: &TokenSampling<'_, LibTorch>,
 ) -> Tensor {
-    let address = |(image, position)| Address {
-        seed: sampling.seeds[image],
-        stream: Stream::SmoothNoise as u64,
-        address: [sampling.scale as u64, position as u64],
+    let noise = match sampling.noise {
+        Some(noise) => handle(noise.at(sampling.scale, sampling.positions)).view_as(kept),
+        None => {
+            let scale = |(image, position)| (sampling.seeds[image], sampling.scale, position);
+            let addresses: Vec<_> = addresses(sampling).map(scale).collect();
+            gumbels(&addresses, kept.size()[1] as usize, kept.device())
+        }
     };
-    let addresses: Vec<Address> = addresses(sampling).map(address).collect();
-    let words = words(&addresses, kept.size()[1] as usize, kept.device());
-    let noisy = kept * smoothing.factor + gumbel(&words);
+    let noisy = kept * smoothing.factor + noise;
     (noisy / smoothing.temperature).softmax(-1, None)
+}
+
+/// The noise of all positions of all scales: every launch of the generator costs as much for one scale
+/// as for all of them.
+pub(super) fn smooth_noise(
+    seeds: &[u64],
+    scales: &ScaleSchedule,
+    entries: usize,
+    device: Device,
+) -> SmoothNoise<LibTorch> {
+    let tokens: Vec<usize> = (0..scales.count()).map(|scale| scales.tokens(scale)).collect();
+    let mut addresses = vec![];
+    for (scale, &tokens) in tokens.iter().enumerate() {
+        let rows = |&seed: &u64| (0..tokens).map(move |position| (seed, scale, position));
+        addresses.extend(seeds.iter().flat_map(rows));
+    }
+    let all = gumbels(&addresses, entries, device);
+    let mut first = 0;
+    let part = |tokens: usize| {
+        let rows = seeds.len() * tokens;
+        let shape = [seeds.len() as i64, tokens as i64, entries as i64];
+        first += rows;
+        wrap(all.narrow(0, (first - rows) as i64, rows as i64).reshape(shape))
+    };
+    SmoothNoise { scales: tokens.into_iter().map(part).collect() }
+}
+
+/// Gumbel noise `[addresses, entries]` of the seeds, scales and positions.
+fn gumbels(addresses: &[(u64, usize, usize)], entries: usize, device: Device) -> Tensor {
+    let address = |&(seed, scale, position): &(u64, usize, usize)| Address {
+        seed,
+        stream: Stream::SmoothNoise as u64,
+        address: [scale as u64, position as u64],
+    };
+    let addresses: Vec<Address> = addresses.iter().map(address).collect();
+    gumbel(&words(&addresses, entries, device))
 }
 
 /// Gumbel noise of random words: `-ln(-ln u)`, u in the middle of one of 2²³ cells.

@@ -49,7 +49,8 @@ impl Case {
         let codebook = data(&self.codebook, vec![self.entries, CHANNELS]);
         let codebook = Tensor::<Gpu, 2>::from_data(codebook, on);
         let positions = &self.positions;
-        let sampling = TokenSampling { rule, codebook, seeds: &SEEDS, scale: SCALE, positions };
+        let sampling =
+            TokenSampling { rule, codebook, seeds: &SEEDS, noise: None, scale: SCALE, positions };
         let there = Gpu::sample_tokens(&logits, &sampling).expect("GPUs sample by themselves");
         let indices: Vec<i64> = there.indices.into_data().iter().collect();
         let vectors: Vec<f64> = there.vectors.into_data().iter().collect();

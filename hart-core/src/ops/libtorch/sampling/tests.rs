@@ -87,6 +87,7 @@ fn check(rule: TokenRule) {
         rule,
         codebook: tensor(&codebook, [ENTRIES, CHANNELS]),
         seeds: &SEEDS,
+        noise: None,
         scale: SCALE,
         positions: &positions,
     };
@@ -125,6 +126,7 @@ fn a_logit_that_is_not_finite_leaves_its_mark() {
             rule: TokenRule { top_k: 5, top_p: 0.0, smooth: None },
             codebook: tensor(&values(ENTRIES * CHANNELS), [ENTRIES, CHANNELS]),
             seeds: &SEEDS,
+            noise: None,
             scale: SCALE,
             positions: &[vec![0, 1]],
         };
