@@ -1,4 +1,4 @@
-//! What each backend overrides.
+//! What each backend overrides, but for Flex (`flex`) and those on GPUs (`cube`).
 
 #[cfg(any(feature = "tch", feature = "train"))]
 use burn::tensor::Tensor;

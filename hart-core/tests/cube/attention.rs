@@ -39,7 +39,9 @@ fn attention_is_a_softmax_of_products() {
     for ((dtype, unit), ([batch, heads, queries, keys, width], copies)) in
         types().into_iter().flat_map(|dtype| SHAPES.map(|shape| (dtype, shape)))
     {
-        let tolerance = (8.0 * unit).max(1e-5);
+        // What autotuning picks on NVIDIA may multiply 32-bit floats with the digits of TF32.
+        let exact = if cfg!(feature = "cuda") { 2e-3 } else { 1e-5 };
+        let tolerance = (8.0 * unit).max(exact);
         let q = values([batch, heads, queries, width], dtype);
         // The filled rows of a cache with room for more.
         let cache = || values([batch, heads, keys + 3, width], dtype).narrow(2, 0, keys);

@@ -1,6 +1,6 @@
 //! The GPU kernels against plain burn operations on the same device, at sizes that do and do not divide
 //! evenly, in 32 bits and in those of the 16-bit types that the device computes in.
-#![cfg(feature = "cube")]
+#![cfg(any(feature = "wgpu", feature = "cuda"))]
 
 mod attention;
 mod elementwise;
