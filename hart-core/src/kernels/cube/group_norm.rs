@@ -98,7 +98,7 @@ impl GroupNorm {
 /// Where a part of a group of `vectors` begins, in vectors.
 #[cube]
 fn part_start(part: usize, parts: usize, vectors: usize) -> usize {
-    let length = (vectors + parts - 1) / parts;
+    let length = vectors.div_ceil(parts);
     min(part * length, vectors)
 }
 
@@ -160,7 +160,7 @@ fn normalize<F: Float, W: Float, V: Float, N: Size>(
 ) {
     let channels = x.shape(1);
     let vectors = x.shape(2) / N::value();
-    let pieces = (vectors + piece - 1) / piece;
+    let pieces = vectors.div_ceil(piece);
     let (map, start) = (CUBE_POS / pieces, CUBE_POS % pieces * piece);
     if map >= x.shape(0) * channels {
         terminate!();

@@ -137,8 +137,8 @@ fn split_heads<F: Float, W: Float, A: Float, S: Float, N: Size>(
             if part == 0 && present {
                 factor *= f32::cast_from(scale[head]);
             }
-            first = first * Vector::new(factor);
-            second = second * Vector::new(factor);
+            first *= Vector::new(factor);
+            second *= Vector::new(factor);
         }
     }
     if present {

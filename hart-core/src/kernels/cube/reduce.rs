@@ -15,7 +15,7 @@ pub(super) fn cube_sum(value: f32, #[comptime] team: Team) -> f32 {
         }
         sync_cube();
         let mut total = f32::new(0.0);
-        for plane in 0..(team.units + PLANE_DIM - 1) / PLANE_DIM {
+        for plane in 0..CUBE_DIM.div_ceil(PLANE_DIM) {
             total += sums[plane as usize];
         }
         total
@@ -25,7 +25,7 @@ pub(super) fn cube_sum(value: f32, #[comptime] team: Team) -> f32 {
         // The lower part takes the upper one in; with an odd count the middle value stays.
         let mut count = u32::cast_from(team.units);
         while count > 1 {
-            let kept = (count + 1) / 2;
+            let kept = count.div_ceil(2);
             if UNIT_POS < count / 2 {
                 sums[UNIT_POS as usize] =
                     sums[UNIT_POS as usize] + sums[(UNIT_POS + kept) as usize];
@@ -48,7 +48,7 @@ pub(super) fn cube_max(value: f32, #[comptime] team: Team) -> f32 {
         }
         sync_cube();
         let mut result = largest[0];
-        for plane in 1..(team.units + PLANE_DIM - 1) / PLANE_DIM {
+        for plane in 1..CUBE_DIM.div_ceil(PLANE_DIM) {
             result = max(result, largest[plane as usize]);
         }
         result
@@ -57,7 +57,7 @@ pub(super) fn cube_max(value: f32, #[comptime] team: Team) -> f32 {
         sync_cube();
         let mut count = u32::cast_from(team.units);
         while count > 1 {
-            let kept = (count + 1) / 2;
+            let kept = count.div_ceil(2);
             if UNIT_POS < count / 2 {
                 let other = largest[(UNIT_POS + kept) as usize];
                 largest[UNIT_POS as usize] = max(largest[UNIT_POS as usize], other);

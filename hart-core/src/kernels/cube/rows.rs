@@ -196,12 +196,12 @@ fn modulate<F: Float, S: Float, N: Size>(
         ComptimeOption::None => value,
     };
     #[comptime]
-    let value = match shift {
+    let offset = match shift {
         ComptimeOption::Some(shift) => {
             let at = row_start::<S, N>(shift, item, token) + i;
-            value + rounded::<F, N>(Vector::cast_from(shift[at]))
+            rounded::<F, N>(Vector::cast_from(shift[at]))
         }
-        ComptimeOption::None => value,
+        ComptimeOption::None => Vector::new(f32::new(0.0)),
     };
-    value
+    value + offset
 }

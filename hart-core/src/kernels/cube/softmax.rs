@@ -81,7 +81,7 @@ fn softmax<F: Float, N: Size>(
     let at = item * scores.stride(0) + head * scores.stride(1) + query * scores.stride(2);
     let start = at / N::value();
     let keys = scores.shape(3);
-    let vectors = (keys + N::value() - 1) / N::value();
+    let vectors = keys.div_ceil(N::value());
     let step = comptime!(team.units as usize);
 
     let mut largest = Vector::<f32, N>::new(f32::min_value());
