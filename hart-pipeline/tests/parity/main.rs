@@ -110,17 +110,8 @@ fn trial<B: HartBackend>(
     }))
 }
 
-/// One trial a trace on backend `B`.
+/// One trial a trace on a device of backend `B`.
 fn trials<B: HartBackend>(
-    backend: &'static str,
-    options: LoadOptions,
-    report: &Report,
-) -> Vec<Trial> {
-    trials_on::<B>(backend, options, &Default::default(), report)
-}
-
-/// The same on another device than the backend's first.
-fn trials_on<B: HartBackend>(
     backend: &'static str,
     options: LoadOptions,
     device: &Device<B>,
@@ -148,23 +139,25 @@ fn main() -> ExitCode {
     #[cfg(feature = "flex")]
     let prepared = LoadOptions { prepare: true, ..plain };
     #[cfg(feature = "flex")]
-    all.extend(trials::<burn::backend::Flex>("flex", plain, &report));
+    all.extend(trials::<burn::backend::Flex>("flex", plain, &Default::default(), &report));
     // Layers in the form that the backend computes fastest, as generating has them.
     #[cfg(feature = "flex")]
-    all.extend(trials::<burn::backend::Flex>("flex prepared", prepared, &report));
+    all.extend(trials::<burn::backend::Flex>(
+        "flex prepared",
+        prepared,
+        &Default::default(),
+        &report,
+    ));
     #[cfg(feature = "ndarray")]
-    all.extend(trials::<burn::backend::NdArray>("ndarray", plain, &report));
+    all.extend(trials::<burn::backend::NdArray>("ndarray", plain, &Default::default(), &report));
     #[cfg(feature = "vulkan")]
-    all.extend(trials::<burn::backend::Vulkan>("vulkan", plain, &report));
+    all.extend(trials::<burn::backend::Vulkan>("vulkan", plain, &Default::default(), &report));
     #[cfg(all(feature = "wgpu", not(feature = "vulkan")))]
-    all.extend(trials::<burn::backend::Wgpu>("wgpu", plain, &report));
+    all.extend(trials::<burn::backend::Wgpu>("wgpu", plain, &Default::default(), &report));
     #[cfg(feature = "cuda")]
-    all.extend(trials::<burn::backend::Cuda>("cuda", plain, &report));
+    all.extend(trials::<burn::backend::Cuda>("cuda", plain, &Default::default(), &report));
     #[cfg(feature = "tch")]
-    {
-        let device = libtorch_device();
-        all.extend(trials_on::<burn::backend::LibTorch>("tch", plain, &device, &report));
-    }
+    all.extend(trials::<burn::backend::LibTorch>("tch", plain, &libtorch_device(), &report));
     if all.is_empty() {
         println!("no traces in {}", Fixtures::find().folder().display());
         return ExitCode::FAILURE;
