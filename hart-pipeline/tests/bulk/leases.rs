@@ -320,7 +320,7 @@ fn what_is_away_is_waited_for_and_that_is_said() {
     assert!(summary.expect("a stop").is_stopped && began.elapsed() < Duration::from_secs(1));
 }
 
-/// Seconds a shard to claim and finish some shards of a run of so many, by two workers in turns.
+/// Seconds a shard to claim and finish some shards of a run of N, by two workers in turns.
 fn seconds_a_shard(folder: &Path, shards: u64, some: u64) -> f64 {
     let text = SHAPES.replace("pictures = 6", &format!("pictures = {shards}"));
     let recipe = Recipe::from_toml(&text.replace("shard_size = 2", "shard_size = 1"));

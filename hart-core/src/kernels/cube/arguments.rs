@@ -72,7 +72,7 @@ pub(super) struct Team {
 }
 
 impl Team {
-    /// For so many `pieces` on the device of a tensor: units work in as few rounds as they can, and then
+    /// For `pieces` pieces on the device of a tensor: units work in as few rounds as they can, and then
     /// no more units than that takes.
     pub(super) fn new<R: CubeRuntime>(x: &CubeTensor<R>, pieces: usize) -> Self {
         let rounds = pieces.div_ceil(UNITS).max(1);

@@ -89,7 +89,7 @@ impl CubeOperation for GroupNorm {
 }
 
 impl GroupNorm {
-    /// How many cubes share a group of so many vectors.
+    /// How many cubes share a group of N vectors.
     fn parts(&self, vectors: usize) -> usize {
         (vectors / (256 * VECTORS_A_UNIT[0])).clamp(1, PARTS)
     }

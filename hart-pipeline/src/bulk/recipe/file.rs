@@ -40,7 +40,7 @@ pub(super) struct RecipeFile {
     pub(super) prompts: Option<PromptsTable>,
 }
 
-/// Labels that have to occur together in so many pictures.
+/// Labels that have to occur together in N pictures.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AtLeast {

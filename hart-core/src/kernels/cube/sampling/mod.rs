@@ -48,13 +48,13 @@ impl SampleTokens {
         seeds.chain(positions.iter().flatten().map(|&position| position as u32)).collect()
     }
 
-    /// Whether there is a kernel for codes of so many channels.
+    /// Whether there is a kernel for V `entries` and Z `channels`.
     pub fn knows(entries: usize, channels: usize) -> bool {
         entries > 0 && channels > 0 && channels <= units(entries)
     }
 }
 
-/// The units of a workgroup for so many entries: enough for a block of the generator each.
+/// The units of a workgroup for V `entries`: enough for a block of the generator each.
 fn units(entries: usize) -> usize {
     entries.div_ceil(chacha::WORDS).next_multiple_of(32).min(UNITS)
 }

@@ -13,7 +13,7 @@ pub(super) struct Book {
 }
 
 impl Book {
-    /// Tries among so many deliveries.
+    /// Tries among N deliveries.
     pub(super) fn tries(&self, deliveries: u64) -> usize {
         usize::try_from(deliveries.saturating_sub(self.returned)).unwrap_or(usize::MAX)
     }
