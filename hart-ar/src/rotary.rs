@@ -34,15 +34,27 @@ pub fn visual_angles(
     offset: i64,
     head_width: usize,
 ) -> Vec<f32> {
-    let frequencies = frequencies(head_width / 4, BASE);
-    let axes = [visual_positions(grid.rows, extent[0]), visual_positions(grid.columns, extent[1])];
+    let axis = |cells, extent| axis_angles(cells, extent, offset, head_width);
+    let axes = [axis(grid.rows, extent[0]), axis(grid.columns, extent[1])];
+    let half = head_width / 4 * 2;
     let mut angles = Vec::with_capacity(positions.len() * head_width);
     for &position in positions {
         for (axis, cell) in axes.iter().zip(grid.place(position)) {
-            let coordinate = axis[cell] + offset as f32;
-            for _ in 0..2 {
-                angles.extend(frequencies.iter().map(|frequency| coordinate * frequency));
-            }
+            angles.extend_from_slice(&axis[cell * half..][..half]);
+        }
+    }
+    angles
+}
+
+/// The angles of every row (or column) of a scale with `cells` of them, the half of [`visual_angles`] that
+/// all its tokens share: `[cells, head width / 2]` row by row.
+pub fn axis_angles(cells: usize, extent: f32, offset: i64, head_width: usize) -> Vec<f32> {
+    let frequencies = frequencies(head_width / 4, BASE);
+    let mut angles = Vec::with_capacity(cells * (head_width / 4 * 2));
+    for position in visual_positions(cells, extent) {
+        let coordinate = position + offset as f32;
+        for _ in 0..2 {
+            angles.extend(frequencies.iter().map(|frequency| coordinate * frequency));
         }
     }
     angles

@@ -12,7 +12,7 @@ use crate::config::{ModulationKind, TransformerConfig};
 use crate::embedding::{ContextEmbedding, LevelEmbedding};
 use crate::head::Head;
 use crate::names::NAMES;
-use crate::rotary::{extent, visual_angles};
+use crate::rotary::{axis_angles, extent, visual_angles};
 
 /// The sizes that a transformer takes from its tokenizer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +116,18 @@ impl<B: Backend> Transformer<B> {
         let extent = extent(self.scales.latent(), self.config.scales.latent());
         let grid = self.scales.grid(scale);
         visual_angles(cells, grid, extent, offset, self.config.head_width())
+    }
+
+    /// The angles of all rows and of all columns of a scale, `[rows or columns, head width / 2]` each: the
+    /// halves of [`Self::rotations`].
+    pub(crate) fn axis_rotations(&self, scale: usize, offset: i64) -> [Vec<f32>; 2] {
+        let [rows, columns] = extent(self.scales.latent(), self.config.scales.latent());
+        let grid = self.scales.grid(scale);
+        let width = self.config.head_width();
+        [
+            axis_angles(grid.rows, rows, offset, width),
+            axis_angles(grid.columns, columns, offset, width),
+        ]
     }
 
     /// How its blocks are modulated.

@@ -153,12 +153,20 @@ impl<B: HartBackend> Session<'_, B> {
         let negative = negative.unwrap_or_else(|| vec![0; self.batch]);
         let offsets = self.text.last_positions().into_iter().chain(negative);
         let rows = step.halves.count() * self.batch;
-        let angles: Vec<f32> = offsets
-            .zip(step.positions.iter().cycle())
-            .take(rows)
-            .flat_map(|(offset, cells)| self.transformer.rotations(step.scale, cells, offset))
-            .collect();
+        let offsets: Vec<i64> = offsets.take(rows).collect();
         let head_width = self.transformer.config().head_width();
+        let grid = self.transformer.scales().grid(step.scale);
+        if step.positions.iter().all(|cells| cells.iter().copied().eq(0..grid.cells())) {
+            let axes =
+                offsets.iter().map(|&offset| self.transformer.axis_rotations(step.scale, offset));
+            let (down, along): (Vec<_>, Vec<_>) = axes.map(|[down, along]| (down, along)).unzip();
+            return Angles::of_map([&down.concat(), &along.concat()], rows, grid, device);
+        }
+        let angles: Vec<f32> = offsets
+            .iter()
+            .zip(step.positions.iter().cycle())
+            .flat_map(|(&offset, cells)| self.transformer.rotations(step.scale, cells, offset))
+            .collect();
         Angles::new(&angles, [rows, step.positions[0].len(), head_width], device)
     }
 }
