@@ -36,7 +36,7 @@
 //! | [`Recipe`] | what is drawn: a grammar of prompts with weights, exclusions and labels, or a file of prompts |
 //! | [`Coverage`] | how often each label comes, and each pair of labels |
 //! | [`Plan`], [`Run`] | a recipe as numbered shards, written once into a [`Store`] |
-//! | [`Store`] | a folder, or with the feature `bulk-s3` a bucket |
+//! | [`Store`] | a folder, or with the features `bulk-s3`, `bulk-gs` and `bulk-az` a bucket |
 //! | [`Sample`], [`Manifest`] | a shard: pictures and what is known of them in a WebDataset tar, with hashes |
 //! | [`engine`] | who makes which shard |
 //! | [`Worker`] | claims shards, makes them, puts them in their place |

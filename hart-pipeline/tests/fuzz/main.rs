@@ -5,6 +5,7 @@
 //! for each reader; of each reader `HART_FUZZ` cases are tried, 1,000 without it. A case depends on
 //! its number alone. `scripts/fuzz` tries a million.
 
+mod bulk;
 mod changes;
 mod readers;
 
@@ -132,6 +133,11 @@ tests!(
     planes,
     recipe,
     prompts,
+    plan,
+    manifest,
+    shard,
+    dead,
+    lease,
 );
 
 #[test]

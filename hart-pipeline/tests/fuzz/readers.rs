@@ -12,7 +12,6 @@ use hart_core::{Precision, Result};
 use hart_diffusion::ResidualHeadConfig;
 use hart_pipeline::archive::{Existing, unpack};
 use hart_pipeline::backend::Flex;
-use hart_pipeline::bulk::Recipe;
 use hart_pipeline::image::ReadOptions;
 use hart_pipeline::text::{KnownWords, PromptTokenizer, TextEncoderConfig};
 use hart_pipeline::training::captions::CaptionGrammar;
@@ -23,6 +22,8 @@ use hart_pipeline::{HartPipeline, ImageSettings, ModelDefaults};
 use hart_tokenizer::AutoencoderConfig;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
+
+use crate::bulk;
 
 /// What became of a file.
 #[derive(Debug, PartialEq)]
@@ -47,7 +48,7 @@ const fn reader(name: &'static str, read: fn(&Path, &[u8]) -> Check) -> Reader {
     Reader { name, read }
 }
 
-pub(crate) const READERS: [Reader; 17] = [
+pub(crate) const READERS: [Reader; 22] = [
     reader("safetensors", safetensors),
     reader("torch", torch),
     reader("pickle", pickle),
@@ -63,27 +64,19 @@ pub(crate) const READERS: [Reader; 17] = [
     reader("archive", archive),
     reader("model", model),
     reader("planes", planes),
-    reader("recipe", recipe),
-    reader("prompts", prompts),
+    reader("recipe", bulk::recipe),
+    reader("prompts", bulk::prompts),
+    reader("plan", bulk::plan),
+    reader("manifest", bulk::manifest),
+    reader("shard", bulk::shard),
+    reader("dead", bulk::dead),
+    reader("lease", bulk::lease),
 ];
 
-fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+pub(crate) fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let path = folder.join(name);
     fs::write(&path, bytes).expect("a writable folder");
     path
-}
-
-/// A recipe of bulk generation, and some of its pictures.
-fn recipe(folder: &Path, bytes: &[u8]) -> Check {
-    let recipe = Recipe::from_file(write(folder, "recipe.toml", bytes));
-    recipe.map(|recipe| [0, 1, u64::MAX].map(|index| recipe.picture(index))).into()
-}
-
-/// Prompts for it, as a table and as lines.
-fn prompts(folder: &Path, bytes: &[u8]) -> Check {
-    let name = if bytes.first() == Some(&b'{') { "p.jsonl" } else { "p.csv" };
-    write(folder, name, bytes);
-    recipe(folder, format!("prompts.file = \"{name}\"").as_bytes())
 }
 
 /// Every tensor of a checkpoint.

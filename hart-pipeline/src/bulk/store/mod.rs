@@ -1,4 +1,4 @@
-//! Where a run is kept: a folder, or with the feature `bulk-s3` a bucket.
+//! Where a run is kept: a folder, or with the features `bulk-s3`, `bulk-gs` and `bulk-az` a bucket.
 //!
 //! ```text
 //! plan.json                what the run is
@@ -12,10 +12,10 @@
 //! An object is there as a whole or not at all, and what was created is never replaced: of two workers
 //! that make the same shard one creates it, and the other finds that it is there and the same.
 
+#[cfg(feature = "buckets")]
+mod bucket;
 mod failure;
 mod open;
-#[cfg(feature = "bulk-s3")]
-mod s3;
 mod sweep;
 
 use std::fmt;

@@ -11,9 +11,14 @@ use tokio::runtime::{Builder, Runtime};
 use super::Store;
 
 impl Store {
-    /// A folder that is there, or with the feature `bulk-s3` a bucket `s3://NAME/PREFIX`, whose
-    /// credentials come from the environment as those of Amazon's tools do (`AWS_ACCESS_KEY_ID`,
-    /// `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL` …) or from the machine's own identity.
+    /// A folder that is there, or a bucket, whose credentials come from the environment or from the
+    /// machine's own identity:
+    ///
+    /// | address | feature | some variables |
+    /// |---|---|---|
+    /// | `s3://NAME/PREFIX` | `bulk-s3` | `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL` |
+    /// | `gs://NAME/PREFIX` | `bulk-gs` | `GOOGLE_APPLICATION_CREDENTIALS`, `GOOGLE_SERVICE_ACCOUNT` |
+    /// | `az://CONTAINER/PREFIX` | `bulk-az` | `AZURE_STORAGE_ACCOUNT_NAME`, `AZURE_STORAGE_ACCOUNT_KEY` |
     ///
     /// # Errors
     /// [`Error::Io`] when the folder cannot be read, [`Error::Store`] for an address of another kind
@@ -50,17 +55,15 @@ fn folder(path: &Path) -> Result<Store> {
     Ok(Store { objects: Arc::new(objects), runtime: runtime()?, folder, name })
 }
 
-#[cfg(not(feature = "bulk-s3"))]
-fn bucket(scheme: &str, address: &str) -> Result<Store> {
-    let problem = match scheme {
-        "s3" => "this program was built without the feature `bulk-s3`",
-        _ => "only a folder can be opened, or with the feature `bulk-s3` a bucket `s3://…`",
-    };
+#[cfg(not(feature = "buckets"))]
+fn bucket(_: &str, address: &str) -> Result<Store> {
+    let problem = "only a folder can be opened: this program was built without the features `bulk-s3`, \
+                   `bulk-gs` and `bulk-az`";
     Err(Error::store(address, problem))
 }
 
-#[cfg(feature = "bulk-s3")]
-use super::s3::bucket;
+#[cfg(feature = "buckets")]
+use super::bucket::bucket;
 
 /// What the store's work is waited for on. It has no threads of its own.
 pub(super) fn runtime() -> Result<Runtime> {
@@ -69,7 +72,7 @@ pub(super) fn runtime() -> Result<Runtime> {
 }
 
 /// A store of objects under a name.
-#[cfg(feature = "bulk-s3")]
+#[cfg(feature = "buckets")]
 pub(super) fn of_objects(objects: Arc<dyn ObjectStore>, name: String) -> Result<Store> {
     Ok(Store { objects, runtime: runtime()?, folder: None, name })
 }
