@@ -57,7 +57,7 @@ pub(crate) fn made(folder: &Path, count: usize) -> anyhow::Result<(Vec<Picture>,
     let side = model.pipeline().image_size().rows;
     let plan = Plan::new(&recipe, model.fingerprint(recipe.request())?);
     let name = folder.to_str().context("the folder's name is not text")?;
-    let run = Run::create(Store::open(name)?, recipe, plan)
+    let run = Run::create(Store::create_at(name)?, recipe, plan)
         .with_context(|| format!("remove {name}, or start this elsewhere"))?;
     work(&run, &model)?;
 
