@@ -8,7 +8,7 @@ mod halves;
 
 use burn::tensor::{Tensor, backend::Backend};
 use hart_core::nn::context_angles;
-use hart_core::ops::Angles;
+use hart_core::ops::{Angles, are_all};
 use hart_core::tap::{Prefixed, Tap};
 use hart_core::{Error, HartBackend, Result};
 
@@ -156,7 +156,7 @@ impl<B: HartBackend> Session<'_, B> {
         let offsets: Vec<i64> = offsets.take(rows).collect();
         let head_width = self.transformer.config().head_width();
         let grid = self.transformer.scales().grid(step.scale);
-        if step.positions.iter().all(|cells| cells.iter().copied().eq(0..grid.cells())) {
+        if are_all(step.positions, grid.cells()) {
             let axes =
                 offsets.iter().map(|&offset| self.transformer.axis_rotations(step.scale, offset));
             let (down, along): (Vec<_>, Vec<_>) = axes.map(|[down, along]| (down, along)).unzip();

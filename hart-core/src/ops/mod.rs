@@ -30,7 +30,9 @@ pub use parts::in_parts;
 pub use prepared::Prepared;
 pub use pullback::Pullback;
 use sampling::{SmoothNoise, TokenSampling, TokensThere};
-pub use tensors::{pick_rows, softmax_f32, swap_neighbours, swap_neighbours_apart, unit_length};
+pub use tensors::{
+    are_all, pick_rows, softmax_f32, swap_neighbours, swap_neighbours_apart, unit_length,
+};
 
 /// What is done to the projection of a block on its way to queries, keys and values (section 4.2).
 #[derive(Debug, Clone)]

@@ -32,12 +32,21 @@ pub fn swap_neighbours_apart<B: Backend, const D: usize>(
     swapped.reshape([shape.iter().product::<usize>()]).reshape(shape)
 }
 
+/// Whether the positions of every image are all `count` of them, in order.
+pub fn are_all(positions: &[Vec<usize>], count: usize) -> bool {
+    positions.iter().all(|cells| cells.iter().copied().eq(0..count))
+}
+
 /// The tokens of `[batch, count, channels]` at the `positions` of each image, in their order:
-/// `[batch, picked, channels]`. Every image has the same number of positions, all below `count`.
+/// `[batch, picked, channels]`. Every image has the same number of positions, all below `count`;
+/// nothing is moved where they [are all](are_all) of them.
 ///
 /// The gradient reaches the tokens that were picked.
 pub fn pick_rows<B: Backend>(tokens: Tensor<B, 3>, positions: &[Vec<usize>]) -> Tensor<B, 3> {
     let [batch, count, channels] = tokens.dims();
+    if are_all(positions, count) {
+        return tokens;
+    }
     let rows = positions.iter().enumerate().flat_map(|(image, positions)| {
         positions.iter().map(move |position| (image * count + position) as i64)
     });

@@ -3,10 +3,11 @@
 use burn::tensor::Tensor;
 use hart_ar::cache::Keep;
 use hart_ar::{ScaleStep, Session};
+use hart_core::ops::pick_rows;
 use hart_core::{HartBackend, Result};
 use hart_tokenizer::quantizer::{to_map, to_tokens};
 
-use super::positions::{gather, scatter};
+use super::positions::scatter;
 use super::step::Sampling;
 use super::{Around, Run, Stage};
 
@@ -47,7 +48,7 @@ impl<B: HartBackend> Run<'_, B> {
             let computed = self.computed[scale];
             let keep = Keep::Yes;
             let step = ScaleStep { scale, positions: &positions, keep, halves, computed };
-            session.scale_step(step, gather(input, &positions), around.tap)?
+            session.scale_step(step, pick_rows(input, &positions), around.tap)?
         };
         let sampling = Sampling { scale, pass: 0, positions: &positions, latent: &latent };
         let tokens = self.sample(&sampling, session, &hidden, around)?;

@@ -5,13 +5,14 @@ use burn::tensor::Tensor;
 use hart_ar::cache::Keep;
 use hart_ar::mask_passes::Pass;
 use hart_ar::{Hidden, ScaleStep, Session};
+use hart_core::ops::pick_rows;
 use hart_core::{HartBackend, Result};
 use hart_diffusion::{NoiseSchedule, SamplerSettings};
 use hart_tokenizer::quantizer::{to_map, to_tokens};
 
 use super::hook::{ResidualSampling, ScaleTokens};
 use super::noise::ResidualNoise;
-use super::positions::{gather, scatter};
+use super::positions::scatter;
 use super::step::Sampling;
 use super::{Around, Run, Stage};
 
@@ -56,7 +57,7 @@ impl<B: HartBackend> Run<'_, B> {
         keep: Keep,
         around: &mut Around<'_, '_, B>,
     ) -> Result<Tensor<B, 3>> {
-        let input = gather(to_tokens(at.latent.clone()), at.positions);
+        let input = pick_rows(to_tokens(at.latent.clone()), at.positions);
         let halves = self.halves(at.scale);
         let (scale, positions, computed) = (at.scale, at.positions, self.computed[at.scale]);
         let step = ScaleStep { scale, positions, keep, halves, computed };

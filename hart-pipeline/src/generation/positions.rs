@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, backend::Backend};
 use hart_ar::mask_passes::{Pass, mask_passes};
-use hart_core::ops::pick_rows;
+use hart_core::ops::{are_all, pick_rows};
 use hart_core::{Error, HartBackend, Result};
 
 use super::{Around, Run};
@@ -54,18 +54,6 @@ impl<B: HartBackend> Run<'_, B> {
     }
 }
 
-/// Whether the positions of every image are all `count` of them in order.
-fn is_all(positions: &[Vec<usize>], count: usize) -> bool {
-    positions.iter().all(|cells| cells.iter().copied().eq(0..count))
-}
-
-/// The tokens of `[batch, tokens, Z]` at the positions of each image; nothing is moved where those
-/// are all of them in order.
-pub(super) fn gather<B: Backend>(tokens: Tensor<B, 3>, positions: &[Vec<usize>]) -> Tensor<B, 3> {
-    let count = tokens.dims()[1];
-    if is_all(positions, count) { tokens } else { pick_rows(tokens, positions) }
-}
-
 /// The tokens `[batch, computed, Z]` put at the positions of each image among `count`; zeros where
 /// none was computed.
 pub(super) fn scatter<B: Backend>(
@@ -73,7 +61,7 @@ pub(super) fn scatter<B: Backend>(
     positions: &[Vec<usize>],
     count: usize,
 ) -> Tensor<B, 3> {
-    if is_all(positions, count) {
+    if are_all(positions, count) {
         return tokens;
     }
     let [batch, computed, channels] = tokens.dims();

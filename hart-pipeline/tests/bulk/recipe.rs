@@ -160,13 +160,15 @@ fn more_than_comes_is_refused() {
     assert!(error.contains("and 0 of 1000 come"), "{error}");
 }
 
-#[test]
-fn what_is_wrong_with_a_recipe_is_said_with_its_line() {
-    let change = |from: &str, to: &str| {
-        assert!(SHAPES.contains(from), "{from}");
-        SHAPES.replace(from, to)
-    };
-    let cases = [
+/// The recipe with something changed.
+fn change(from: &str, to: &str) -> String {
+    assert!(SHAPES.contains(from), "{from}");
+    SHAPES.replace(from, to)
+}
+
+/// Recipes whose templates or lists are wrong, and what is said of them.
+fn wrong_lists() -> Vec<(String, &'static str)> {
+    vec![
         (change("{shape}", "{form}"), "line 5: `template` is `{form}`, expected names of lists"),
         (change("{shape}", "{shape"), "a brace without its other"),
         (change("a {colour}", "a} {colour}"), "a brace without its other"),
@@ -200,6 +202,12 @@ fn what_is_wrong_with_a_recipe_is_said_with_its_line() {
             "a label `shape`, which `colour` has",
         ),
         (change("\"red\"", "{ text = \"red\", labels = { seed = \"r\" } }"), "another name"),
+    ]
+}
+
+/// Recipes whose numbers, settings or rules are wrong.
+fn wrong_settings() -> Vec<(String, &'static str)> {
+    vec![
         (change("pictures = 6", "pictures = 0"), "`pictures` is 0, expected from 1"),
         (change("pictures = 6", "pictures = -1"), "line 2"),
         (change("pictures = 6", "pictures = 99999999999"), "`pictures` is 99999999999"),
@@ -216,12 +224,23 @@ fn what_is_wrong_with_a_recipe_is_said_with_its_line() {
         ),
         (change("seed = 5", "at_least = [{ pictures = 1, of = {} }]"), "`at_least[0].of` is empty"),
         (change("seed = 5", "prompts.file = \"p.csv\""), "`template` is beside `prompts`"),
+    ]
+}
+
+/// Recipes that lack something, or are none.
+fn wrong_files() -> Vec<(String, &'static str)> {
+    vec![
         ("pictures = 1".to_string(), "`template` is missing"),
         ("prompts.file = \"no-such-file.csv\"".to_string(), "no-such-file.csv"),
         ("prompts.file = \"p.csv\"\nlists.a = [\"b\"]".to_string(), "`lists` is given"),
         ("= 3".to_string(), "line 1"),
         ("\u{0}".to_string(), "not a recipe"),
-    ];
+    ]
+}
+
+#[test]
+fn what_is_wrong_with_a_recipe_is_said_with_its_line() {
+    let cases = [wrong_lists(), wrong_settings(), wrong_files()].concat();
     let mut wrong = vec![];
     for (text, expected) in cases {
         let error = Recipe::from_toml(&text).expect_err(&text).to_string();

@@ -49,7 +49,7 @@ pub(crate) fn shard(folder: &Path, bytes: &[u8]) -> Check {
     verified(folder, MANIFEST, bytes).into()
 }
 
-/// Why a shard was given up, beside nothing.
+/// The record of a shard that was abandoned; the run has no other file.
 pub(crate) fn dead(folder: &Path, bytes: &[u8]) -> Check {
     write(folder, "plan.json", PLAN);
     fs::create_dir_all(folder.join("dead")).expect("a writable folder");
@@ -62,7 +62,8 @@ pub(crate) fn dead(folder: &Path, bytes: &[u8]) -> Check {
     }
 }
 
-/// A lease of its only shard, which is there to be claimed where it was returned.
+/// A lease of its only shard, which can be claimed where it was returned. A file that is no JSON counts as one
+/// that is just being written: somebody holds the shard.
 pub(crate) fn lease(folder: &Path, bytes: &[u8]) -> Check {
     write(folder, "plan.json", PLAN);
     let leases = folder.join("leases");

@@ -50,10 +50,8 @@ fn opener(scheme: &str) -> Result<Opener, String> {
         "gs" => Ok(google),
         #[cfg(feature = "bulk-az")]
         "az" => Ok(azure),
-        // With all of them it is never reached.
-        #[allow(unreachable_patterns)]
-        "s3" | "gs" | "az" => {
-            Err(format!("this program was built without the feature `bulk-{scheme}`"))
+        known if ["s3", "gs", "az"].contains(&known) => {
+            Err(format!("this program was built without the feature `bulk-{known}`"))
         }
         _ => Err("expected a folder, or a bucket `s3://NAME/PREFIX`, `gs://…` or `az://…`".into()),
     }
