@@ -17,6 +17,7 @@ mod bucket;
 mod failure;
 mod open;
 mod sweep;
+mod wait;
 
 use std::fmt;
 use std::io::{self, Read};
@@ -29,9 +30,9 @@ use futures_util::stream::BoxStream;
 use hart_core::{Error, Result};
 use object_store::path::Path;
 use object_store::{GetResultPayload, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
-use tokio::runtime::Runtime;
 
 pub use failure::Failure;
+use wait::Wait;
 
 /// The largest object that a bucket takes at once, in bytes.
 const MOST_BYTES: usize = 5 << 30;
@@ -41,7 +42,7 @@ const PART: usize = 1 << 20;
 /// A folder or a bucket with a run in it.
 pub struct Store {
     objects: Arc<dyn ObjectStore>,
-    runtime: Runtime,
+    wait: Wait,
     /// The folder, unless it is a bucket.
     folder: Option<PathBuf>,
     /// What errors call it: never with a password.
@@ -91,7 +92,7 @@ impl Store {
     /// The content of an object; `None` if it is not there.
     pub(super) fn read(&self, name: &str) -> Result<Option<Bytes>, Failure> {
         let path = Path::from(name);
-        let content = self.runtime.block_on(async { self.objects.get(&path).await?.bytes().await });
+        let content = self.wait.until(async { self.objects.get(&path).await?.bytes().await });
         match content {
             Ok(content) => Ok(Some(content)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
@@ -102,13 +103,13 @@ impl Store {
     /// A reader of an object, for one that may be large; `None` if it is not there.
     pub(super) fn reader(&self, name: &str) -> Result<Option<Box<dyn Read + '_>>, Failure> {
         let path = Path::from(name);
-        match self.runtime.block_on(self.objects.get(&path)) {
+        match self.wait.until(self.objects.get(&path)) {
             Ok(result) => Ok(Some(match result.payload {
                 GetResultPayload::File(file, _) => {
                     Box::new(io::BufReader::with_capacity(PART, file))
                 }
                 GetResultPayload::Stream(parts) => {
-                    Box::new(Reader { runtime: &self.runtime, parts, part: Bytes::new() })
+                    Box::new(Reader { wait: &self.wait, parts, part: Bytes::new() })
                 }
             })),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
@@ -118,7 +119,7 @@ impl Store {
 
     /// Whether an object is there, and how many bytes it has.
     pub(super) fn size(&self, name: &str) -> Result<Option<u64>, Failure> {
-        match self.runtime.block_on(self.objects.head(&Path::from(name))) {
+        match self.wait.until(self.objects.head(&Path::from(name))) {
             Ok(found) => Ok(Some(found.size)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.failure(name, error)),
@@ -159,14 +160,14 @@ impl Store {
         let payload: PutPayload =
             parts.map(|at| content.slice(at..content.len().min(at + PART))).collect();
         let path = Path::from(name);
-        self.runtime.block_on(self.objects.put_opts(&path, payload, mode.into())).map(drop)
+        self.wait.until(self.objects.put_opts(&path, payload, mode.into())).map(drop)
     }
 
     /// The objects right in a folder, in no order.
     pub(super) fn list(&self, folder: &str) -> Result<Vec<Entry>, Failure> {
         let path = Path::from(folder);
         let mut entries = vec![];
-        let listed = self.runtime.block_on(async {
+        let listed = self.wait.until(async {
             let mut found = self.objects.list(Some(&path));
             while let Some(object) = found.next().await {
                 let object = object?;
@@ -191,7 +192,7 @@ impl Store {
 
 /// Reads an object as its parts come.
 struct Reader<'a> {
-    runtime: &'a Runtime,
+    wait: &'a Wait,
     parts: BoxStream<'static, object_store::Result<Bytes>>,
     part: Bytes,
 }
@@ -199,7 +200,7 @@ struct Reader<'a> {
 impl Read for Reader<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         while self.part.is_empty() {
-            match self.runtime.block_on(self.parts.next()) {
+            match self.wait.until(self.parts.next()) {
                 Some(part) => self.part = part.map_err(io::Error::other)?,
                 None => return Ok(0),
             }

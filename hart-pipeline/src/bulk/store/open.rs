@@ -6,9 +6,9 @@ use std::sync::Arc;
 use hart_core::{Error, Result};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
-use tokio::runtime::{Builder, Runtime};
 
 use super::Store;
+use super::wait::Wait;
 
 impl Store {
     /// A folder that is there, or a bucket, whose credentials come from the environment or from the
@@ -52,7 +52,7 @@ fn folder(path: &Path) -> Result<Store> {
         .with_fsync(true);
     let name = path.display().to_string();
     let folder = Some(path.to_path_buf());
-    Ok(Store { objects: Arc::new(objects), runtime: runtime()?, folder, name })
+    Ok(Store { objects: Arc::new(objects), wait: Wait::Here, folder, name })
 }
 
 #[cfg(not(feature = "buckets"))]
@@ -65,14 +65,8 @@ fn bucket(_: &str, address: &str) -> Result<Store> {
 #[cfg(feature = "buckets")]
 use super::bucket::bucket;
 
-/// What the store's work is waited for on. It has no threads of its own.
-pub(super) fn runtime() -> Result<Runtime> {
-    let runtime = Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|source| Error::System { what: "wait for files".to_string(), source })
-}
-
 /// A store of objects under a name.
 #[cfg(feature = "buckets")]
 pub(super) fn of_objects(objects: Arc<dyn ObjectStore>, name: String) -> Result<Store> {
-    Ok(Store { objects, runtime: runtime()?, folder: None, name })
+    Ok(Store { objects, wait: Wait::for_server()?, folder: None, name })
 }
