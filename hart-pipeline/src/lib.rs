@@ -33,7 +33,8 @@
 //! [`burn`] itself. Sections cited are those of [`hart_core::arithmetic`].
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(feature = "embedded")]
+#[cfg(feature = "archive")]
+#[cfg_attr(docsrs, doc(cfg(feature = "archive")))]
 pub mod archive;
 pub mod backend;
 mod batch;

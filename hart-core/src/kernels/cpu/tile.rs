@@ -13,6 +13,9 @@ pub(crate) const MAX_WIDTH: usize = 32;
 /// multiplied.
 pub(crate) const fn rows_at_once<S: Simd>() -> usize {
     match S::REGISTER_COUNT {
+        // Whatever is said of WebAssembly: engines have the 16 registers of x86-64, or those of NEON. In
+        // both six rows are fastest there (112 ms an image against 168).
+        _ if cfg!(target_arch = "wasm32") => 6,
         32.. => MAX_ROWS,
         16.. => 6,
         _ => 2,

@@ -1,0 +1,24 @@
+//! HART as a WebAssembly module: what the JavaScript of the package (`package/`) calls.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`model`] | a model that was opened, and the images it makes |
+//! | [`settings`] | what JavaScript says of an image, checked |
+//! | [`report`] | scales and words, told to JavaScript while an image is made |
+//! | [`picture`] | a finished image; pixels and masks as JavaScript has them |
+//! | [`failure`] | errors as JavaScript throws them |
+//!
+//! All calls return when their work is done: the package makes them in a worker.
+#![cfg(target_arch = "wasm32")]
+
+mod failure;
+mod model;
+mod picture;
+mod report;
+mod settings;
+
+pub use model::Model;
+pub use picture::Picture;
+
+// Their features are what is asked of them: random bytes from the browser, for crates that draw some.
+use {getrandom_03 as _, getrandom_04 as _};
