@@ -1,8 +1,8 @@
 //! One batch of images: generated, decoded, described.
 
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 use hart_core::random::SeededDraws;
-use hart_core::{Grid, HartBackend, Result};
+use hart_core::{Error, Grid, HartBackend, Result};
 
 use crate::generation::{Batch, GenerationHook, GenerationSettings, Stage, to_host};
 use crate::image::{Image, ImageSettings, Pixels};
@@ -50,8 +50,7 @@ impl<B: HartBackend> ImageBatch<'_, B> {
         let latent = generation.hook(hook).report(&mut report).run()?;
         for (place, (&index, item)) in images.iter().zip(&self.items).enumerate() {
             let pixels = self.decode(latent.clone().narrow(0, place, 1))?;
-            let settings = self.describe(item, hook.name(), &pixels);
-            let image = Image::new(pixels, settings);
+            let image = self.described(item, hook.name(), pixels);
             // An image that was handed out was made, even if the observer cancels now.
             let cancelled = tell(observer, Event::Image { index, image: &image });
             keep(index, Outcome::Made(image));
@@ -60,17 +59,43 @@ impl<B: HartBackend> ImageBatch<'_, B> {
         Ok(())
     }
 
+    /// The one image of a batch, without waiting for the device on the way.
+    pub(crate) async fn generate_async(&self) -> Result<Image> {
+        let item = self.items[0];
+        let draws = SeededDraws::new([item.seed]);
+        let generation = self.model.generation(&self.text.text, self.settings, &draws);
+        let decoded = self.decoded(generation.launch()?);
+        let [_, _, rows, columns] = decoded.dims();
+        let data = decoded.cast(DType::F32).into_data_async().await;
+        let data = data.map_err(|error| Error::System {
+            what: "compute on the device".to_string(),
+            source: std::io::Error::other(error.to_string()),
+        })?;
+        let values = data.into_vec::<f32>().expect("a tensor that was just cast to 32 bits");
+        Ok(self.described(item, None, Pixels::from_planes(Grid::new(rows, columns), &values)?))
+    }
+
+    fn described(&self, item: &RequestItem, hook: Option<String>, pixels: Pixels) -> Image {
+        let settings = self.describe(item, hook, &pixels);
+        Image::new(pixels, settings)
+    }
+
     /// One latent `[1, Z, H, W]` to pixels.
     fn decode(&self, latent: Tensor<B, 4>) -> Result<Pixels> {
+        let decoded = self.decoded(latent);
+        let [_, _, rows, columns] = decoded.dims();
+        Pixels::from_planes(Grid::new(rows, columns), &to_host(decoded))
+    }
+
+    /// One latent to values around [-1, 1], `[1, 3, height, width]`.
+    fn decoded(&self, latent: Tensor<B, 4>) -> Tensor<B, 4> {
         let tokenizer = &self.model.tokenizer;
-        let decoded = match self.pipeline.about.strip_height {
+        match self.pipeline.about.strip_height {
             None => tokenizer.decode_latent(latent, &mut ()),
             Some(rows) => {
                 tokenizer.decode_latent_in_strips(latent, rows / tokenizer.downsampling())
             }
-        };
-        let [_, _, rows, columns] = decoded.dims();
-        Pixels::from_planes(Grid::new(rows, columns), &to_host(decoded))
+        }
     }
 
     fn describe(&self, item: &RequestItem, hook: Option<String>, pixels: &Pixels) -> ImageSettings {

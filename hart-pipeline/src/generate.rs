@@ -75,6 +75,32 @@ impl<B: HartBackend> HartPipeline<B> {
         Ok(summary)
     }
 
+    /// Makes the images of a request one after the other and waits for the device without blocking the
+    /// thread, as a browser's GPU demands. On a CPU it is [`Self::generate`].
+    ///
+    /// # Errors
+    /// As [`Self::generate`], and [`Error::Invalid`] for another size than the model was trained with,
+    /// [`Error::System`] when the device fails.
+    pub async fn generate_async(&self, request: &Request) -> Result<Vec<Image>> {
+        let about = &self.about;
+        let (items, scales) =
+            (request.items()?, request.scales(&about.scales, about.downsampling)?);
+        if scales != about.scales {
+            let expected = format!("none or {}", self.image_size());
+            return Err(Error::invalid("the size of the request", "another one", expected));
+        }
+        let settings = &request.settings(&scales, &about.diffusion_steps, &about.defaults)?;
+        let mut made = vec![];
+        for (index, item) in items.iter().enumerate() {
+            let text = &self.text_encoder.encode(&[&item.prompt])?;
+            let (model, images) = (self.model()?, &[index][..]);
+            let batch =
+                ImageBatch { pipeline: self, model, settings, images, items: vec![item], text };
+            made.push(batch.generate_async().await?);
+        }
+        Ok(made)
+    }
+
     /// Gives `keep` the outcome of every image, with its index.
     fn run(
         &self,

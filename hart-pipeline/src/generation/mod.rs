@@ -121,6 +121,24 @@ impl<'a, B: HartBackend> Generation<'a, B> {
     /// impossible, [`hart_core::Error::NonFinite`] when the weights give NaN or infinite logits,
     /// and whatever the report and the hook return.
     pub fn run(self) -> Result<Tensor<B, 4>> {
+        let (latent, is_checked) = self.launched()?;
+        if !is_checked {
+            check_finite(&latent)?;
+        }
+        Ok(latent)
+    }
+
+    /// As [`Self::run`], for programs that cannot wait for a device, such as those on the GPU of a browser:
+    /// where tokens are sampled on the device, nobody has looked whether the latents are finite.
+    ///
+    /// # Errors
+    /// As [`Self::run`], but for what only the device knows yet.
+    pub fn launch(self) -> Result<Tensor<B, 4>> {
+        Ok(self.launched()?.0)
+    }
+
+    /// The latents, and whether it is known that they are finite.
+    fn launched(self) -> Result<(Tensor<B, 4>, bool)> {
         let Self { model, text, settings, draws, hook, report, tap } = self;
         let (mut release, mut silent, mut deaf) = ((), |_: Stage<'_, B>| Ok(()), ());
         let hook = hook.unwrap_or(&mut release);
@@ -157,7 +175,8 @@ impl<'a, B: HartBackend> Generation<'a, B> {
             report: report.unwrap_or(&mut silent),
             tap: tap.unwrap_or(&mut deaf),
         };
-        run.generate(text, &mut around)
+        let latent = run.generate(text, &mut around)?;
+        Ok((latent, !run.sampled_there.get()))
     }
 }
 
@@ -214,11 +233,7 @@ impl<B: HartBackend> Run<'_, B> {
             _ => Session::new(transformer, text, kept, self.halves(0), around.tap)?,
         };
         let coarse = self.coarse_scales(&mut session, around)?;
-        let latent = self.last_scale(&mut session, coarse, &passes, around)?;
-        if self.sampled_there.get() {
-            check_finite(&latent)?;
-        }
-        Ok(latent)
+        self.last_scale(&mut session, coarse, &passes, around)
     }
 
     fn scales(&self) -> &ScaleSchedule {

@@ -11,8 +11,9 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let mut bindgen = Bindgen::new();
-    let made = bindgen.input_path(module).web(true).map(|bindgen| bindgen.typescript(true));
-    match made.and_then(|bindgen| bindgen.generate(folder)) {
+    // Without declarations: those of the package are written by hand.
+    bindgen.input_path(module).out_name("hart_web").typescript(false);
+    match bindgen.web(true).and_then(|bindgen| bindgen.generate(folder)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{module}: {error:#}");
