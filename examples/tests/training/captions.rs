@@ -42,6 +42,22 @@ fn a_coloured_background_is_always_said_and_the_thing_named() {
 }
 
 #[test]
+fn a_style_is_always_said_unless_it_is_flat() {
+    let of = |style: &str| {
+        let mut object = object("white");
+        object.details.insert("style".to_string(), style.into());
+        captions(&object)
+    };
+    for (style, words) in [("3D", ["3d", "three-dimensional"]), ("cartoon", ["cartoon", "cartoon"])]
+    {
+        for caption in of(style) {
+            assert!(words.iter().any(|word| caption.contains(word)), "{caption}");
+        }
+    }
+    assert!(of("flat").contains("a cat"));
+}
+
+#[test]
 fn prompts_as_people_type_them_are_made() {
     let made = captions(&object("white"));
     let typed =

@@ -4,8 +4,8 @@
 use std::rc::Rc;
 
 use hart_pipeline::backend::Wgpu;
-use hart_pipeline::{HartPipeline, Precision};
 use hart_pipeline::burn::backend::wgpu::{WgpuDevice, graphics::WebGpu, init_setup_async};
+use hart_pipeline::{HartPipeline, Precision};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
