@@ -11,7 +11,7 @@ addEventListener("install", (event) => {
   event.waitUntil(
     caches
       .open(NAME)
-      .then((cache) => cache.addAll(files.map((file) => new Request(file, { cache: "reload" }))))
+      .then((cache) => cache.addAll(files.map((file) => new Request(file, { cache: "no-cache" }))))
       .then(() => self.skipWaiting()),
   );
 });

@@ -1,5 +1,5 @@
-// Pictures whose bytes are compared with the native program's: prompt and seed. `native.mjs` of the script
-// has made them in the folder HART_NATIVE, in this order.
+// Pictures that are compared with the native program's: prompt and seed. The script has made those in the folder
+// HART_NATIVE, in this order.
 
 export const cases = [
   ["a cat", 0],

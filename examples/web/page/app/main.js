@@ -54,24 +54,25 @@ function settings() {
 
 /** Has a picture made and shows it as it grows; `make` is given what every way of making one takes. */
 async function make(what, make) {
-  work = new AbortController();
+  const mine = new AbortController();
+  work = mine;
   const began = performance.now();
   stage.begin(what);
   ready();
   try {
-    const onScale = (done) => stage.scale(done);
-    const picture = await make({ ...settings(), signal: work.signal, onScale });
+    const onScale = (done) => work === mine && stage.scale(done);
+    const picture = await make({ ...settings(), signal: mine.signal, onScale });
     const seconds = (performance.now() - began) / 1000;
     stage.say(`Done in ${seconds.toFixed(2)} s, seed ${picture.seed}.`);
     show(await gallery.add(picture));
-    return true;
   } catch (error) {
+    // What was begun since then has the stage.
+    if (work !== mine) return;
     if (error.name === "AbortError") stage.say("Stopped.");
     else stage.problem(error.message);
     stage.show(shown);
-    return false;
   } finally {
-    work = null;
+    if (work === mine) work = null;
     ready();
   }
 }
