@@ -233,6 +233,7 @@ for (const colorScheme of ["light", "dark"]) {
     test(`nothing stands in the way of assistive technology, and all fits: ${name}, ${colorScheme}`, async (t) => {
       const page = await visit(t, { viewport, colorScheme, deviceScaleFactor: 1 });
       for (const [prompt, seed] of cases.slice(0, 6)) await draw(page, prompt, seed);
+      if (shots && name === "phone") await page.screenshot({ path: join(shots, `first-${colorScheme}.png`) });
       await page.fill("#prompt", "a bananna on a table");
       await page.locator("#words button").first().waitFor();
       if (shots) await page.screenshot({ path: join(shots, `${name}-${colorScheme}.png`), fullPage: true });

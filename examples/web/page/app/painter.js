@@ -112,7 +112,7 @@ export class Painter {
     context.clearRect(0, 0, width, height);
     context.drawImage(this.#marks, 0, 0);
     context.globalCompositeOperation = "source-in";
-    context.fillStyle = getComputedStyle(this.#canvas).getPropertyValue("--accent");
+    context.fillStyle = getComputedStyle(this.#canvas).getPropertyValue("--mark");
     context.fillRect(0, 0, width, height);
     context.globalCompositeOperation = "source-over";
     if (!this.#cursor) return;
