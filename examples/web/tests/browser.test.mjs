@@ -84,7 +84,7 @@ test("ten pictures are the native program's, to the rounding of single values", 
   t.diagnostic(`values that are a step apart, of 12288 in each picture: ${apart.join(", ")}`);
 });
 
-test("a picture takes a tenth of a second", async (t) => {
+test("a picture takes less than two seconds on any machine", async (t) => {
   const page = await visit(t);
   const times = await withPackage(page, async ({ Hart }) => {
     const hart = await Hart.load("models/embedded-64px.json");
@@ -233,7 +233,8 @@ for (const colorScheme of ["light", "dark"]) {
     test(`nothing stands in the way of assistive technology, and all fits: ${name}, ${colorScheme}`, async (t) => {
       const page = await visit(t, { viewport, colorScheme, deviceScaleFactor: 1 });
       for (const [prompt, seed] of cases.slice(0, 6)) await draw(page, prompt, seed);
-      if (shots && name === "phone") await page.screenshot({ path: join(shots, `first-${colorScheme}.png`) });
+      await page.evaluate(() => scrollTo(0, 0));
+      if (shots) await page.screenshot({ path: join(shots, `first-${name}-${colorScheme}.png`) });
       await page.fill("#prompt", "a bananna on a table");
       await page.locator("#words button").first().waitFor();
       if (shots) await page.screenshot({ path: join(shots, `${name}-${colorScheme}.png`), fullPage: true });

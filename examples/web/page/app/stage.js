@@ -41,6 +41,7 @@ export class Stage {
     this.problem(null);
     this.say(`Drawing ${what} …`);
     at("scales").replaceChildren();
+    at("frame").scrollIntoView({ block: "nearest" });
   }
 
   /** A scale is finished: the picture so far. */
