@@ -22,6 +22,16 @@ fn the_same_seed_gives_the_same_bytes_twice() {
 }
 
 #[test]
+fn an_image_is_the_same_where_no_thread_waits_for_the_device() {
+    let request = heart();
+    assert_eq!(png(burn::tensor::read_sync(PIPELINE.generate_async(&request))), *HEART);
+    let size = PIPELINE.image_size();
+    let other = request.size(2 * size.columns, size.rows);
+    let other = burn::tensor::read_sync(PIPELINE.generate_async(&other));
+    assert!(other.is_err(), "a size that the model was not trained with is refused");
+}
+
+#[test]
 fn another_seed_or_prompt_gives_another_image() {
     let pixels = |request| PIPELINE.generate(&request).expect("an image")[0].pixels().clone();
     let heart = pixels(heart());
