@@ -4,8 +4,7 @@ import { Hart } from "../hart/index.js";
 
 const MODEL = new URL("../models/embedded-64px.json", import.meta.url);
 
-/** Loads the model; `report` is given how far it is. `?backend=webgpu` in the address asks for the GPU. */
+/** Loads the model; `report` is given how far it is. */
 export function loadModel(report) {
-  const backend = new URLSearchParams(location.search).get("backend");
-  return Hart.load(MODEL, report, { backend });
+  return Hart.load(MODEL, report);
 }
