@@ -30,7 +30,7 @@ fn object(background: &str) -> Record {
 fn captions(record: &Record) -> BTreeSet<String> {
     let grammar = grammar();
     let caption = |step| grammar.caption(record, 1, [step, 0]).expect("a caption");
-    (0..3000).map(|step| caption(step).to_lowercase()).collect()
+    (0..10_000).map(|step| caption(step).to_lowercase()).collect()
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn prompts_as_people_type_them_are_made() {
 #[test]
 fn every_kind_of_record_has_captions() {
     let two = serde_json::json!({
-        "image": "1.png", "captions": ["x"], "kind": "pair", "style": "3D", "background": "white",
+        "image": "1.png", "captions": ["x"], "kind": "pair", "style": "flat", "background": "white",
         "relation": "left of", "inverse": "right of", "things": [["a cat"], ["an owl"]],
     });
     let mut scene = two.clone();
