@@ -177,17 +177,18 @@ impl<'a> Chaos<'a> {
         let (pause, victim) = (0.5 + 2.0 * draw(0), (draw(1) * 3.0) as usize);
         std::thread::sleep(Duration::from_secs_f64(pause));
         let done = self.done();
-        if self.pauses == 0 && done >= count() / 2 {
-            self.workers[victim].signal("-STOP");
-            std::thread::sleep(Duration::from_secs(2 * LEASE + 1));
-            self.workers[victim].signal("-CONT");
-            self.pauses += 1;
-        } else if let Some(server) = &mut self.server
+        // Before the pause, during which the others go on: on a fast machine they would come to the end.
+        if let Some(server) = &mut self.server
             && self.restarts < 2
             && done >= (self.restarts + 1) * count() / 4
         {
             server.restart();
             self.restarts += 1;
+        } else if self.pauses == 0 && done >= count() / 2 {
+            self.workers[victim].signal("-STOP");
+            std::thread::sleep(Duration::from_secs(2 * LEASE + 1));
+            self.workers[victim].signal("-CONT");
+            self.pauses += 1;
         } else {
             self.workers[victim].kill();
             self.kills += 1;
