@@ -48,8 +48,9 @@ fn a_style_is_always_said_unless_it_is_flat() {
         object.details.insert("style".to_string(), style.into());
         captions(&object)
     };
-    for (style, words) in [("3D", ["3d", "three-dimensional"]), ("cartoon", ["cartoon", "cartoon"])]
-    {
+    let said: [(&str, &[&str]); 2] =
+        [("3D", &["3d", "three-dimensional"]), ("cartoon", &["cartoon"])];
+    for (style, words) in said {
         for caption in of(style) {
             assert!(words.iter().any(|word| caption.contains(word)), "{caption}");
         }
