@@ -36,6 +36,7 @@ pub mod arithmetic {}
 pub mod checkpoint;
 pub mod config;
 mod error;
+#[cfg(feature = "fs")]
 mod folder;
 mod grid;
 pub mod initialize;
@@ -46,19 +47,23 @@ pub mod ops;
 mod precision;
 pub mod random;
 mod schedule;
+#[cfg(feature = "fs")]
 mod staged;
 mod stand_in;
 pub mod tap;
 pub mod walk;
 mod weight_problems;
 
+#[cfg(feature = "fs")]
 pub use checkpoint::Spool;
 pub use error::{Error, Result};
+#[cfg(feature = "fs")]
 pub use folder::{check_writable, write_atomically};
 pub use grid::Grid;
 pub use ops::HartBackend;
 pub use precision::Precision;
 pub use schedule::ScaleSchedule;
+#[cfg(feature = "fs")]
 pub use staged::StagedFolder;
 pub use stand_in::stand_in;
 pub use weight_problems::WeightProblems;

@@ -1,4 +1,5 @@
 //! Files are written whole or not at all.
+#![cfg(feature = "fs")]
 
 use hart_core::{Error, StagedFolder, check_writable, write_atomically};
 

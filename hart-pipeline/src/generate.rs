@@ -82,14 +82,11 @@ impl<B: HartBackend> HartPipeline<B> {
     /// As [`Self::generate`], and [`Error::Invalid`] for another size than the model was trained with,
     /// [`Error::System`] when the device fails.
     pub async fn generate_async(&self, request: &Request) -> Result<Vec<Image>> {
-        let about = &self.about;
-        let (items, scales) =
-            (request.items()?, request.scales(&about.scales, about.downsampling)?);
-        if scales != about.scales {
+        let Checked { items, scales, settings } = &self.check(request)?;
+        if *scales != self.about.scales {
             let expected = format!("none or {}", self.image_size());
             return Err(Error::invalid("the size of the request", "another one", expected));
         }
-        let settings = &request.settings(&scales, &about.diffusion_steps, &about.defaults)?;
         let mut made = vec![];
         for (index, item) in items.iter().enumerate() {
             let text = &self.text_encoder.encode(&[&item.prompt])?;
@@ -109,27 +106,32 @@ impl<B: HartBackend> HartPipeline<B> {
         observer: &mut dyn Observer,
         keep: &mut dyn FnMut(usize, Outcome),
     ) -> Result<()> {
-        let items = request.items()?;
-        let scales = request.scales(&self.about.scales, self.about.downsampling)?;
-        let settings =
-            request.settings(&scales, &self.about.diffusion_steps, &self.about.defaults)?;
-        let work = Work {
-            pipeline: self,
-            items: &items,
-            settings: &settings,
-            scales: &scales,
-            reshaped: OnceCell::new(),
-        };
+        let checked = self.check(request)?;
+        let work = Work { pipeline: self, checked: &checked, reshaped: OnceCell::new() };
         work.run(hook, observer, keep)
     }
+
+    /// What a request asks of this model.
+    fn check(&self, request: &Request) -> Result<Checked> {
+        let about = &self.about;
+        let items = request.items()?;
+        let scales = request.scales(&about.scales, about.downsampling)?;
+        let settings = request.settings(&scales, &about.diffusion_steps, &about.defaults)?;
+        Ok(Checked { items, scales, settings })
+    }
+}
+
+/// A request whose settings are in their ranges.
+struct Checked {
+    items: Vec<RequestItem>,
+    scales: ScaleSchedule,
+    settings: GenerationSettings,
 }
 
 /// A request that is worked on.
 struct Work<'a, B: HartBackend> {
     pipeline: &'a HartPipeline<B>,
-    items: &'a [RequestItem],
-    settings: &'a GenerationSettings,
-    scales: &'a ScaleSchedule,
+    checked: &'a Checked,
     /// The model for another size than it was trained with, made when it is first needed.
     reshaped: OnceCell<HartModel<B>>,
 }
@@ -142,7 +144,7 @@ impl<B: HartBackend> Work<'_, B> {
         observer: &mut dyn Observer,
         keep: &mut dyn FnMut(usize, Outcome),
     ) -> Result<()> {
-        let mut open = vec![true; self.items.len()];
+        let mut open = vec![true; self.checked.items.len()];
         let mut settle = |index: usize, outcome| {
             open[index] = false;
             keep(index, outcome);
@@ -168,7 +170,7 @@ impl<B: HartBackend> Work<'_, B> {
         let encoder = self.pipeline.text_encoder();
         let batch = self.batch_size();
         let mut accepted = vec![];
-        for (index, item) in self.items.iter().enumerate() {
+        for (index, item) in self.checked.items.iter().enumerate() {
             match encoder.tokenize(&item.prompt) {
                 Ok(_) => accepted.push(index),
                 Err(reason) => {
@@ -189,16 +191,16 @@ impl<B: HartBackend> Work<'_, B> {
     /// The model for the size of these images.
     fn model(&self) -> Result<&HartModel<B>> {
         let trained = self.pipeline.model()?;
-        if self.scales == trained.transformer.scales() {
+        if self.checked.scales == *trained.transformer.scales() {
             return Ok(trained);
         }
-        self.reshaped.get_or_try_init(|| trained.with_scales(self.scales.clone()))
+        self.reshaped.get_or_try_init(|| trained.with_scales(self.checked.scales.clone()))
     }
 
     /// Images that are made at once: fewer of larger ones.
     fn batch_size(&self) -> usize {
         let about = &self.pipeline.about;
-        let (usual, asked) = (about.scales.total_tokens(), self.scales.total_tokens());
+        let (usual, asked) = (about.scales.total_tokens(), self.checked.scales.total_tokens());
         if asked <= usual { about.batch_size } else { (about.batch_size * usual / asked).max(1) }
     }
 
@@ -212,11 +214,11 @@ impl<B: HartBackend> Work<'_, B> {
         keep: &mut dyn FnMut(usize, Outcome),
     ) -> Result<()> {
         let prompts: Vec<&str> =
-            images.iter().map(|&index| self.items[index].prompt.as_str()).collect();
+            images.iter().map(|&index| self.checked.items[index].prompt.as_str()).collect();
         let mut encoded = None;
         let mut first = 0;
         for images in images.chunks(batch) {
-            tell(observer, Event::Started { images, scales: self.scales.count() })?;
+            tell(observer, Event::Started { images, scales: self.checked.scales.count() })?;
             let encoded = match &encoded {
                 Some(encoded) => encoded,
                 None => &*encoded.insert(self.pipeline.text_encoder().encode(&prompts)?),
@@ -229,9 +231,9 @@ impl<B: HartBackend> Work<'_, B> {
             let batch = ImageBatch {
                 pipeline: self.pipeline,
                 model,
-                settings: self.settings,
+                settings: &self.checked.settings,
                 images,
-                items: images.iter().map(|&index| &self.items[index]).collect(),
+                items: images.iter().map(|&index| &self.checked.items[index]).collect(),
                 text: &text,
             };
             batch.generate(hook, observer, keep)?;
@@ -252,7 +254,7 @@ impl<B: HartBackend> Work<'_, B> {
             if tokens > kept {
                 tell(observer, Event::PromptCut { image, tokens, kept })?;
             }
-            let words = &encoder.unknown_words(&self.items[image].prompt)[..];
+            let words = &encoder.unknown_words(&self.checked.items[image].prompt)[..];
             if !words.is_empty() {
                 tell(observer, Event::UnknownWords { image, words })?;
             }

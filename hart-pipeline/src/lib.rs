@@ -29,15 +29,22 @@
 //! | [`training`] | their loss; with the feature `train` training and fine-tuning |
 //! | [`backend`] | the backends compiled in |
 //!
+//! Models in folders and images in files are behind the feature `fs`, a default: without it, as in a
+//! browser, models come as bytes ([`HartPipeline::from_archive`]) and images go as bytes
+//! ([`Image::encode`]).
+//!
 //! The crates it is made of come along: [`core`], [`tokenizer`], [`ar`], [`diffusion`], and
 //! [`burn`] itself. Sections cited are those of [`hart_core::arithmetic`].
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// What is private to the reading of files is unused without them.
+#![cfg_attr(not(feature = "fs"), allow(dead_code))]
 
 #[cfg(feature = "archive")]
 #[cfg_attr(docsrs, doc(cfg(feature = "archive")))]
 pub mod archive;
 pub mod backend;
 mod batch;
+#[cfg(feature = "fs")]
 mod builder;
 #[cfg(feature = "bulk")]
 #[cfg_attr(docsrs, doc(cfg(feature = "bulk")))]
@@ -71,6 +78,7 @@ pub use {
     hart_ar as ar, hart_core as core, hart_diffusion as diffusion, hart_tokenizer as tokenizer,
 };
 
+#[cfg(feature = "fs")]
 pub use builder::PipelineBuilder;
 pub use defaults::ModelDefaults;
 #[cfg(feature = "embedded")]
@@ -85,11 +93,11 @@ pub use request::{Request, RequestItem};
 pub use text_to_image::TextToImage;
 
 /// Compiles the code of the workspace's README.
-#[cfg(all(doctest, feature = "embedded"))]
+#[cfg(all(doctest, feature = "embedded", feature = "fs"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
 /// Compiles the code of this crate's README.
-#[cfg(all(doctest, feature = "flex", feature = "embedded"))]
+#[cfg(all(doctest, feature = "flex", feature = "embedded", feature = "fs"))]
 #[doc = include_str!("../README.md")]
 struct CrateReadme;

@@ -142,6 +142,7 @@ pub struct ModelCheckpoints {
     pub weights: TransformerWeights,
 }
 
+#[cfg(feature = "fs")]
 impl ModelCheckpoints {
     /// Opens the checkpoints of a model folder, without reading any tensor.
     ///
@@ -170,6 +171,7 @@ impl<B: HartBackend> HartModel<B> {
     /// # Errors
     /// Those of [`ModelConfig::open`] and [`ModelCheckpoints::open`], and [`Error::Weights`] when
     /// the weights do not fit the configuration.
+    #[cfg(feature = "fs")]
     pub fn open(
         folder: impl AsRef<Path>,
         weights: TransformerWeights,

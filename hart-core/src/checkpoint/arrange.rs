@@ -124,7 +124,7 @@ fn gather<E: Element>(
     TensorData::new(out, [columns, rows])
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "fs"))]
 mod tests {
     use std::collections::BTreeMap;
     use std::ops::ControlFlow;

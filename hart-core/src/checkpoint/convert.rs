@@ -11,7 +11,8 @@ use burn::module::Module;
 use burn::tensor::{DType, backend::Backend};
 
 use super::layout::follows_precision;
-use super::write::{Piece, write_safetensors, write_torch};
+use super::torch::write_torch;
+use super::write::{Piece, write_safetensors};
 use super::{Checkpoint, NameTable, StoredType, check, int8};
 use crate::walk::{self, Place};
 use crate::{Error, Precision, Result};

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use burn::tensor::{DType, TensorData};
 
 use super::{StoredTensor, StoredType};
+#[cfg(feature = "fs")]
 use crate::int8::{round, scale_of, unit_of};
 use crate::{Error, Result};
 
@@ -65,6 +66,7 @@ pub(super) fn floats(tensor: &StoredTensor) -> TensorData {
 }
 
 /// The scale of each row of a matrix with rows of `columns` values.
+#[cfg(feature = "fs")]
 pub(super) fn scales(values: &[f32], columns: usize) -> Vec<f32> {
     let rows = values.chunks(columns.max(1));
     rows.map(|row| scale_of(row.iter().fold(0.0, |most: f32, value| most.max(value.abs()))))
@@ -72,6 +74,7 @@ pub(super) fn scales(values: &[f32], columns: usize) -> Vec<f32> {
 }
 
 /// The integers of a matrix whose rows have these scales.
+#[cfg(feature = "fs")]
 pub(super) fn integers(values: &[f32], scales: &[f32]) -> Vec<i8> {
     let columns = values.len() / scales.len().max(1);
     let rows = values.chunks(columns.max(1)).zip(scales);
@@ -82,7 +85,7 @@ pub(super) fn integers(values: &[f32], scales: &[f32]) -> Vec<i8> {
     .collect()
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "fs"))]
 mod tests {
     use super::{integers, scales};
 

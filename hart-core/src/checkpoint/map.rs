@@ -1,4 +1,5 @@
-//! The bytes of a checkpoint, and of files that are sent on: the one place that maps a file into memory.
+//! Files in memory as the system maps them, of checkpoints and of what is sent on: the one place that maps
+//! a file.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -7,6 +8,7 @@ use std::path::Path;
 
 use memmap2::Mmap;
 
+use super::content::Content;
 use crate::{Error, Result};
 
 /// A temporary file without a name, for what is too large to be in memory until it is sent on. However
@@ -31,11 +33,11 @@ impl Spool {
     pub fn finish(mut self) -> io::Result<impl AsRef<[u8]> + Send + Sync + 'static> {
         self.0.flush()?;
         if self.0.metadata()?.len() == 0 {
-            return Ok(MappedFile::Held(vec![]));
+            return Ok(Content::Held(vec![]));
         }
         // SAFETY: the mapping is read-only and private, and the file has no name and no other handle:
         // nothing can change or shorten it.
-        unsafe { Mmap::map(&self.0) }.map(MappedFile::Mapped)
+        unsafe { Mmap::map(&self.0) }.map(|map| Content::Mapped(Mapping(map)))
     }
 }
 
@@ -49,24 +51,19 @@ impl Write for Spool {
     }
 }
 
-impl AsRef<[u8]> for MappedFile {
+impl AsRef<[u8]> for Content {
     fn as_ref(&self) -> &[u8] {
         self.bytes()
     }
 }
 
-/// A file mapped read-only, or its content.
+/// A file mapped read-only.
 #[derive(Debug)]
-pub(super) enum MappedFile {
-    /// Mapped from the disk.
-    Mapped(Mmap),
-    /// In memory already.
-    Held(Vec<u8>),
-}
+pub(super) struct Mapping(Mmap);
 
-impl MappedFile {
+impl Content {
     /// Maps a file that is not empty.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(super) fn map(path: &Path) -> Result<Self> {
         // Asked first, since to open a pipe waits for who writes into it.
         let metadata = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
         if !metadata.is_file() {
@@ -81,28 +78,26 @@ impl MappedFile {
         // process shortens the file while it is read, which ends the process with a bus error;
         // checkpoints are written once and renamed into place, never edited in place.
         let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io(path, e))?;
-        Ok(Self::Mapped(map))
+        Ok(Self::Mapped(Mapping(map)))
+    }
+}
+
+impl Mapping {
+    /// The whole file.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
     }
 
-    /// Frees the memory of some bytes that have been copied and will not be read again soon. Without
-    /// it, everything that was ever read would count as this process's memory.
+    /// Frees the memory of some bytes, as [`Content::forget`] says.
     pub(super) fn forget(&self, start: usize, length: usize) {
         #[cfg(unix)]
-        if let Self::Mapped(map) = self {
-            use memmap2::UncheckedAdvice;
+        {
+            use memmap2::UncheckedAdvice::DontNeed;
             // SAFETY: nothing of a read-only mapping of a file is lost: a later access reads the file
             // again. A refusal costs memory, no more.
-            let _ = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, length) };
+            let _ = unsafe { self.0.unchecked_advise_range(DontNeed, start, length) };
         }
         #[cfg(not(unix))]
         let _ = (start, length);
-    }
-
-    /// The whole file.
-    pub(super) fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Mapped(map) => map,
-            Self::Held(bytes) => bytes,
-        }
     }
 }

@@ -16,18 +16,20 @@
 //! - [`convert`] streams: a checkpoint of any size is rewritten with one tensor in memory at a time.
 
 mod arrange;
+mod content;
+#[cfg(feature = "fs")]
 mod convert;
+#[cfg(feature = "fs")]
+mod files;
 mod int8;
 mod layout;
 mod load;
+#[cfg(feature = "fs")]
 mod map;
 mod names;
-mod pickle;
-mod pickled;
-mod program;
 mod safetensors;
 mod save;
-mod state_dict;
+#[cfg(feature = "fs")]
 mod torch;
 mod values;
 mod wrappers;
@@ -39,15 +41,20 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, TensorData};
 
+#[cfg(feature = "fs")]
 pub use convert::{Container, StoredAs, convert, stored_formats};
+#[cfg(feature = "fs")]
+pub use files::shards;
 pub use load::{LoadOptions, cast, check, inspect, load, load_part, load_parts, parameters};
 pub use names::NameTable;
-pub use safetensors::shards;
-pub use save::{save_safetensors, save_torch, tensors, to_safetensors};
+#[cfg(feature = "fs")]
+pub use save::{save_safetensors, save_torch};
+pub use save::{tensors, to_safetensors};
 pub use values::check_values;
 
 use crate::{Error, Result};
-use map::MappedFile;
+use content::Content;
+#[cfg(feature = "fs")]
 pub use map::Spool;
 
 /// The tensors of a checkpoint by name. A prefix that all names have from training, `module.`,
@@ -64,7 +71,7 @@ pub struct Checkpoint {
 /// A tensor in a file: its type and shape, and where its elements are.
 #[derive(Debug, Clone)]
 pub struct StoredTensor {
-    file: Arc<MappedFile>,
+    file: Arc<Content>,
     /// Byte offset of the first element.
     start: usize,
     dtype: StoredType,
@@ -88,65 +95,14 @@ pub enum StoredType {
 }
 
 impl Checkpoint {
-    /// Opens the weights in a folder: `model.safetensors`, or without it the shards listed in
-    /// `model.safetensors.index.json`.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when neither is there, [`Error::Malformed`] when a file is truncated, lies
-    /// about offsets or shapes, or lacks a tensor the index lists.
-    pub fn open_folder(folder: impl AsRef<Path>) -> Result<Self> {
-        let folder = folder.as_ref();
-        let (whole, index) =
-            (folder.join("model.safetensors"), folder.join("model.safetensors.index.json"));
-        // An index beside a whole file is left over from another download.
-        if index.is_file() && !whole.is_file() {
-            Self::open_sharded(&index)
-        } else {
-            Self::open_safetensors(whole)
-        }
-    }
-
-    /// Opens one safetensors file.
-    ///
-    /// # Errors
-    /// [`Error::Io`] or [`Error::Malformed`].
-    pub fn open_safetensors(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        Self::paired(path, safetensors::index(path)?)
-    }
-
     /// Reads a safetensors file whose content is in memory; `name` is what errors call it.
     ///
     /// # Errors
     /// [`Error::Malformed`].
     pub fn from_safetensors(name: impl AsRef<Path>, content: Vec<u8>) -> Result<Self> {
         let path = name.as_ref();
-        let tensors = safetensors::index_bytes(path, MappedFile::Held(content))?;
+        let tensors = safetensors::index(path, Content::Held(content))?;
         Self::paired(path, tensors)
-    }
-
-    /// Opens the shards that a safetensors index file lists, and of them only the tensors listed.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when the index or a shard is missing, [`Error::Malformed`] when one of them is
-    /// damaged or a listed tensor is absent.
-    pub fn open_sharded(index: impl AsRef<Path>) -> Result<Self> {
-        let path = index.as_ref();
-        Self::paired(path, safetensors::index_shards(path)?)
-    }
-
-    /// Opens a PyTorch file that holds a dictionary of tensors, such as `ema_model.bin`, or the state
-    /// of a training with such a dictionary in it: `ema` or `model_ema`, else `state_dict` or `model`.
-    /// Files from before PyTorch 1.6 are read too.
-    ///
-    /// No code of the file is run: of its pickle only what a dictionary of tensors needs is
-    /// understood, and nothing is called.
-    ///
-    /// # Errors
-    /// [`Error::Io`] or [`Error::Malformed`].
-    pub fn open_torch(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        Self::paired(path, torch::index(path)?)
     }
 
     fn paired(path: &Path, mut tensors: BTreeMap<String, StoredTensor>) -> Result<Self> {

@@ -72,6 +72,7 @@ impl NameTable {
     }
 
     /// Whether the parameter at `path` is a matrix that may be stored in 8 bits.
+    #[cfg(feature = "fs")]
     pub(super) fn is_rounded(&self, path: &str) -> bool {
         self.rounded.iter().any(|pattern| matches(pattern, path).is_some())
     }

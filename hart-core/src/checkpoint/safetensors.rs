@@ -1,6 +1,6 @@
-//! Indexing safetensors files and folders of shards.
+//! Indexing safetensors files.
 
-use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,19 +8,13 @@ use burn::tensor::DType;
 use safetensors::{Dtype, SafeTensors};
 
 use super::int8::INTEGERS;
-use super::{MappedFile, StoredTensor, StoredType, row_major_strides};
-use crate::config::ConfigReader;
+use super::{Content, StoredTensor, StoredType, row_major_strides};
 use crate::stand_in::stand_in_for_weights;
 use crate::{Error, Result};
 
-/// The tensors of one file. The header is validated by the safetensors crate: offsets must be
-/// contiguous, fit the shapes and end where the file ends.
-pub(super) fn index(path: &Path) -> Result<BTreeMap<String, StoredTensor>> {
-    index_bytes(path, MappedFile::open(path)?)
-}
-
-/// As [`index`], of a file that was opened.
-pub(super) fn index_bytes(path: &Path, file: MappedFile) -> Result<BTreeMap<String, StoredTensor>> {
+/// The tensors of one file, which errors call `path`. The header is validated by the safetensors crate:
+/// offsets must be contiguous, fit the shapes and end where the file ends.
+pub(super) fn index(path: &Path, file: Content) -> Result<BTreeMap<String, StoredTensor>> {
     let file = Arc::new(file);
     let bytes = file.bytes();
     let tensors = SafeTensors::deserialize(bytes).map_err(|error| {
@@ -63,53 +57,6 @@ fn wrong_length(bytes: &[u8]) -> Option<String> {
         )),
         _ => None,
     }
-}
-
-/// The tensors that an index file lists, each from its shard. What else the shards hold is ignored.
-pub(super) fn index_shards(path: &Path) -> Result<BTreeMap<String, StoredTensor>> {
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let mut shards = BTreeMap::new();
-    let mut tensors = BTreeMap::new();
-    for (name, shard) in listed(path)? {
-        let content = match shards.entry(shard.clone()) {
-            Entry::Occupied(content) => content.into_mut(),
-            Entry::Vacant(place) => place.insert(index(&folder.join(&shard))?),
-        };
-        let tensor = content.remove(&name).ok_or_else(|| {
-            let problem = format!("tensor `{name}` is listed in the index, but not in this shard");
-            Error::malformed(folder.join(&shard), problem)
-        })?;
-        tensors.insert(name, tensor);
-    }
-    Ok(tensors)
-}
-
-/// The file names of the shards that a safetensors index file lists; they lie in its folder.
-///
-/// # Errors
-/// [`Error::Io`], [`Error::Malformed`] or [`Error::Config`] when the index is missing or damaged.
-pub fn shards(index: impl AsRef<Path>) -> Result<BTreeSet<String>> {
-    Ok(listed(index.as_ref())?.into_values().collect())
-}
-
-/// The shard of each tensor that an index file lists.
-fn listed(path: &Path) -> Result<BTreeMap<String, String>> {
-    let index_file = ConfigReader::open(path)?;
-    let listed = index_file.value("weight_map").and_then(|map| map.as_object());
-    let listed = listed.ok_or_else(|| index_file.refuse("weight_map", "an object"))?;
-    let shards = listed.iter().map(|(name, shard)| {
-        let shard = shard.as_str().filter(|shard| is_plain_name(shard)).ok_or_else(|| {
-            let problem = format!("the shard of `{name}` is {shard}, expected a file name");
-            Error::malformed(path, problem)
-        })?;
-        Ok((name.clone(), shard.to_string()))
-    });
-    shards.collect()
-}
-
-/// Whether a shard's name stays in the folder of its index.
-fn is_plain_name(name: &str) -> bool {
-    !name.is_empty() && Path::new(name).file_name() == Some(name.as_ref())
 }
 
 fn stored_type(dtype: Dtype) -> StoredType {

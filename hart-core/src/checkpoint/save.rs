@@ -9,7 +9,11 @@ use burn::tensor::{Tensor, TensorData, backend::Backend};
 
 use super::NameTable;
 use super::layout::Layout;
-use super::write::{Piece, safetensors_into, write_safetensors, write_torch};
+#[cfg(feature = "fs")]
+use super::torch::write_torch;
+#[cfg(feature = "fs")]
+use super::write::write_safetensors;
+use super::write::{Piece, safetensors_into};
 use crate::Result;
 use crate::walk::{self, Place};
 
@@ -46,6 +50,7 @@ impl<B: Backend> walk::Visit<B> for Collector<'_> {
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) when it cannot be written, and those of [`to_safetensors`].
+#[cfg(feature = "fs")]
 pub fn save_safetensors(
     path: impl AsRef<Path>,
     tensors: &BTreeMap<String, TensorData>,
@@ -58,6 +63,7 @@ pub fn save_safetensors(
 ///
 /// # Errors
 /// As [`save_safetensors`].
+#[cfg(feature = "fs")]
 pub fn save_torch(path: impl AsRef<Path>, tensors: &BTreeMap<String, TensorData>) -> Result<()> {
     write_torch(path.as_ref(), &pieces(tensors), &|_, _| ControlFlow::Continue(()))
 }

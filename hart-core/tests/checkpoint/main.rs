@@ -1,5 +1,6 @@
 //! Checkpoints that are truncated, lying, huge or of another kind: each gets an error that names
 //! the file, and none a panic.
+#![cfg(feature = "fs")]
 
 mod files;
 mod stand_ins;

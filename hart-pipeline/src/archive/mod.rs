@@ -1,8 +1,10 @@
 //! A model as one small file: the released layout as a zip archive, its weights in 16 bits. The
 //! model compiled into the crate is one, and the example `pack` makes them.
 
+#[cfg(feature = "fs")]
 mod pack;
 mod planes;
+#[cfg(feature = "fs")]
 mod unpack;
 
 use std::io::{Cursor, Read};
@@ -21,8 +23,10 @@ use crate::pipeline::{HartPipeline, PipelineParts};
 use crate::text::words::{SYNONYMS, WORDS, parse_synonyms};
 use crate::text::{KnownWords, PromptTokenizer, Qwen2, TextEncoder, TextEncoderConfig};
 
+#[cfg(feature = "fs")]
 pub use pack::{FRACTION_BITS, pack};
 use planes::join_planes;
+#[cfg(feature = "fs")]
 pub use unpack::{Existing, unpack};
 
 /// The most bytes of a file in an archive.

@@ -1,8 +1,9 @@
 //! Several images in one.
 
+#[cfg(feature = "fs")]
 use std::path::Path;
 
-use hart_core::{Error, Result, write_atomically};
+use hart_core::{Error, Result};
 
 use super::encode::{Texts, encode};
 use super::{FileFormat, Image, ImageSettings, Pixels};
@@ -51,9 +52,10 @@ impl ImageGrid {
     /// # Errors
     /// Those of [`FileFormat::of`] and [`Self::encode`], [`Error::Io`] when the file cannot be
     /// written.
+    #[cfg(feature = "fs")]
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        write_atomically(path, &self.encode(FileFormat::of(path)?)?)
+        hart_core::write_atomically(path, &self.encode(FileFormat::of(path)?)?)
     }
 }
 

@@ -24,9 +24,10 @@ mod tiff;
 #[cfg(feature = "images")]
 mod webp;
 
+#[cfg(feature = "fs")]
 use std::path::Path;
 
-use hart_core::{Result, write_atomically};
+use hart_core::Result;
 
 pub use edit_settings::EditSettings;
 use encode::{Texts, encode};
@@ -95,8 +96,9 @@ impl Image {
     /// # Errors
     /// Those of [`FileFormat::of`] and [`Self::encode`], [`hart_core::Error::Io`] when the file
     /// cannot be written.
+    #[cfg(feature = "fs")]
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        write_atomically(path, &self.encode(FileFormat::of(path)?)?)
+        hart_core::write_atomically(path, &self.encode(FileFormat::of(path)?)?)
     }
 }

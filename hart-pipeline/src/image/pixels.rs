@@ -1,8 +1,9 @@
 //! Pixels: what images, previews and grids are made of.
 
+#[cfg(any(feature = "fs", feature = "images"))]
 use std::path::Path;
 
-use hart_core::{Error, Grid, Result, write_atomically};
+use hart_core::{Error, Grid, Result};
 
 use super::FileFormat;
 use super::encode::encode;
@@ -131,9 +132,10 @@ impl Pixels {
     /// # Errors
     /// Those of [`FileFormat::of`] and [`Self::encode`], [`Error::Io`] when the file cannot be
     /// written.
+    #[cfg(feature = "fs")]
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        write_atomically(path, &self.encode(FileFormat::of(path)?)?)
+        hart_core::write_atomically(path, &self.encode(FileFormat::of(path)?)?)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The text encoder with its weights.
 
 use std::ops::Range;
+#[cfg(feature = "fs")]
 use std::path::Path;
 
 use burn::tensor::{Tensor, backend::Backend};
@@ -10,6 +11,7 @@ use hart_core::{Error, HartBackend, Result};
 
 use super::config::TextEncoderConfig;
 use super::model::{Prefix, Qwen2};
+#[cfg(feature = "fs")]
 use super::names::open_checkpoint;
 use super::system_prompt::SystemPrompt;
 use super::tokenize::{PromptTokenizer, TokenizedPrompt};
@@ -99,6 +101,7 @@ impl<B: HartBackend> TextEncoder<B> {
     /// [`Error::Io`], [`Error::Malformed`], [`Error::Config`] or [`Error::Weights`], each naming
     /// the file, when something is missing, damaged or does not fit; [`Error::Invalid`] for a
     /// context that the model has no positions for.
+    #[cfg(feature = "fs")]
     pub fn open(
         folder: impl AsRef<Path>,
         context_tokens: usize,

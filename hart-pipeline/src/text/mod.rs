@@ -23,7 +23,9 @@ pub use config::TextEncoderConfig;
 pub(crate) use encoder::EncoderParts;
 pub use encoder::{EncodedPrompts, TextEncoder, TextEncoderOptions};
 pub use model::Qwen2;
-pub use names::{NAMES, open_checkpoint};
+pub use names::NAMES;
+#[cfg(feature = "fs")]
+pub use names::open_checkpoint;
 pub use system_prompt::SystemPrompt;
 pub use tokenize::{PromptTokenizer, TokenizedPrompt};
 pub use tokenizer_file::PaddingSide;

@@ -1,9 +1,6 @@
 //! Which tensor of the text encoder's checkpoint is which parameter.
 
-use std::path::Path;
-
-use hart_core::Result;
-use hart_core::checkpoint::{Checkpoint, NameTable};
+use hart_core::checkpoint::NameTable;
 
 /// The names of a Qwen2 model, without the prefixes that [`open_checkpoint`] removes. The
 /// vocabulary head and a vision tower are not needed.
@@ -45,7 +42,10 @@ pub const NAMES: NameTable = NameTable {
 ///
 /// # Errors
 /// Those of [`Checkpoint::open_folder`].
-pub fn open_checkpoint(folder: impl AsRef<Path>) -> Result<Checkpoint> {
-    let checkpoint = Checkpoint::open_folder(folder)?;
+#[cfg(feature = "fs")]
+pub fn open_checkpoint(
+    folder: impl AsRef<std::path::Path>,
+) -> hart_core::Result<hart_core::checkpoint::Checkpoint> {
+    let checkpoint = hart_core::checkpoint::Checkpoint::open_folder(folder)?;
     Ok(checkpoint.strip_prefix("model.").strip_prefix("language_model.").strip_prefix("model."))
 }

@@ -3,6 +3,12 @@
 //! Since PyTorch 1.6 a file is a ZIP archive of uncompressed storages; before that it was a row of
 //! pickles with the storages behind them.
 
+mod pickle;
+mod pickled;
+mod program;
+mod state_dict;
+mod write;
+
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Cursor, Read};
 use std::path::Path;
@@ -12,11 +18,12 @@ use burn::tensor::DType;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::int8::INTEGERS;
-use super::pickle::{self, MAX_PROGRAM, Pickle};
-use super::pickled::{PickledTensor, Value};
-use super::{MappedFile, StoredTensor, StoredType, state_dict};
+use super::{Content, StoredTensor, StoredType};
 use crate::stand_in::stand_in_for_weights;
 use crate::{Error, Result};
+use pickle::{MAX_PROGRAM, Pickle};
+use pickled::{PickledTensor, Value};
+pub(super) use write::write_torch;
 
 /// The number that files from before PyTorch 1.6 begin with, in their first pickle.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
@@ -34,7 +41,7 @@ type Storages = HashMap<String, Span>;
 
 /// The tensors of a state dictionary, by name.
 pub(super) fn index(path: &Path) -> Result<BTreeMap<String, StoredTensor>> {
-    let file = Arc::new(MappedFile::open(path)?);
+    let file = Arc::new(Content::map(path)?);
     let bytes = file.bytes();
     let refused = |problem| Error::malformed(path, stand_in_for_weights(bytes).unwrap_or(problem));
     let read = if is_legacy(bytes) { read_legacy(bytes) } else { read_archive(bytes) };
@@ -157,7 +164,7 @@ fn is_big_endian(machine: &Pickle) -> bool {
 fn stored_tensor(
     tensor: &PickledTensor,
     storages: &Storages,
-    file: &Arc<MappedFile>,
+    file: &Arc<Content>,
 ) -> Result<StoredTensor, String> {
     let storage = &tensor.storage;
     let span = storages
