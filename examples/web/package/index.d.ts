@@ -54,6 +54,9 @@ export interface LoadOptions {
   /** Whether a model with a description is kept for the next time, where there is a Cache API (default:
    * yes). */
   cache?: boolean;
+  /** Where pictures are computed (default "cpu"). A browser without WebGPU, or whose GPU fails, takes the
+   * CPU: see {@link Hart.backend}. Pictures of a GPU are not equal byte by byte, and have no previews. */
+  backend?: "cpu" | "webgpu";
   /** Ends loading with an `AbortError`. */
   signal?: AbortSignal;
 }
@@ -101,10 +104,12 @@ export class Hart {
    */
   static load(url: string | URL, onProgress?: (progress: Progress) => void, options?: LoadOptions): Promise<Hart>;
   /** Opens a model whose archive (`pack` makes them) is in memory. */
-  static fromBytes(archive: Uint8Array | ArrayBuffer, options?: Pick<LoadOptions, "name" | "signal">): Promise<Hart>;
+  static fromBytes(archive: Uint8Array | ArrayBuffer, options?: Pick<LoadOptions, "name" | "backend" | "signal">): Promise<Hart>;
 
   /** What pictures call the model. */
   readonly name: string;
+  /** Where its pictures are computed; edits are always made on the CPU. */
+  readonly backend: "cpu" | "webgpu";
   /** The size of its pictures in pixels. */
   readonly width: number;
   readonly height: number;

@@ -2,21 +2,28 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`model`] | a model that was opened, and the images it makes |
+//! | [`model`] | a model that was opened, and the images it makes (feature `cpu`) |
+//! | [`gpu`] | the same on a GPU, through WebGPU (feature `gpu`) |
 //! | [`settings`] | what JavaScript says of an image, checked |
 //! | [`report`] | scales and words, told to JavaScript while an image is made |
 //! | [`picture`] | a finished image; pixels and masks as JavaScript has them |
 //! | [`failure`] | errors as JavaScript throws them |
 //!
-//! All calls return when their work is done: the package makes them in a worker.
+//! Calls of the first return when their work is done: the package makes them in a worker.
 #![cfg(target_arch = "wasm32")]
 
 mod failure;
+#[cfg(feature = "gpu")]
+mod gpu;
+#[cfg(feature = "cpu")]
 mod model;
 mod picture;
 mod report;
 mod settings;
 
+#[cfg(feature = "gpu")]
+pub use gpu::GpuModel;
+#[cfg(feature = "cpu")]
 pub use model::Model;
 pub use picture::Picture;
 

@@ -27,8 +27,7 @@ impl<'a> Report<'a> {
     }
 
     fn tell(&mut self, event: &Value, bytes: JsValue) -> ControlFlow<()> {
-        let told = self.function.call2(&JsValue::NULL, &event.to_string().into(), &bytes);
-        match told {
+        match self.function.call2(&JsValue::NULL, &event.to_string().into(), &bytes) {
             Ok(_) => ControlFlow::Continue(()),
             Err(thrown) => {
                 self.thrown = Some(thrown);

@@ -10,28 +10,17 @@ pub(crate) struct Settings {
     #[serde(default)]
     prompt: String,
     /// In decimals: JavaScript's numbers are exact up to 2⁵³ alone.
-    #[serde(default)]
     seed: Option<String>,
-    #[serde(default)]
     guidance: Option<f64>,
-    #[serde(default)]
     top_k: Option<usize>,
-    #[serde(default)]
     top_p: Option<f64>,
-    #[serde(default)]
     smooth: Option<bool>,
-    #[serde(default)]
     temperature: Option<f64>,
-    #[serde(default)]
     mask_passes: Option<usize>,
-    #[serde(default)]
     diffusion_steps: Option<String>,
-    #[serde(default)]
     residual: Option<bool>,
-    #[serde(default)]
     effort: Option<String>,
     /// Of variations: how many of the scales are new, from 0 to 1.
-    #[serde(default)]
     strength: Option<f64>,
 }
 
@@ -45,11 +34,13 @@ impl Settings {
     }
 
     /// The prompt; `None` when it is blank.
+    #[cfg(feature = "cpu")]
     pub(crate) fn prompt(&self) -> Option<&str> {
         Some(self.prompt.trim()).filter(|prompt| !prompt.is_empty())
     }
 
     /// How many of the scales are new, from 0 to 1.
+    #[cfg(feature = "cpu")]
     pub(crate) fn strength(&self) -> f64 {
         self.strength.unwrap_or(0.5)
     }

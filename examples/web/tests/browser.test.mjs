@@ -228,6 +228,52 @@ test("a picture is downloaded with its name", async (t) => {
   await assertNative(await readFile(await saved.path()), 1);
 });
 
+test("a picture is shared where the system can, and a change of mind is no error", async (t) => {
+  const page = await visit(t);
+  await draw(page, "a red heart, flat style", 7);
+  // Not every system has something to share with: the button shows where this one says so.
+  await page.evaluate(() => {
+    window.shared = [];
+    navigator.canShare = ({ files }) => files.every(({ type }) => type === "image/png");
+    navigator.share = async ({ files: [file], title }) => {
+      window.shared.push([file.name, title, Array.from(new Uint8Array(await file.arrayBuffer()))]);
+      if (window.shared.length > 1) throw new DOMException("not now", "AbortError");
+    };
+  });
+  await draw(page, "a red heart, flat style", 7);
+  for (let times = 1; times <= 2; times++) {
+    await page.click("#share");
+    await page.waitForFunction((times) => window.shared.length === times, times);
+  }
+  const [[name, title, bytes]] = await page.evaluate(() => window.shared);
+  assert.deepEqual([name, title], ["a-red-heart-flat-style-7.png", "a red heart, flat style"]);
+  await assertNative(Buffer.from(bytes), 1);
+  assert.ok(await page.locator("#problem-text").isHidden());
+});
+
+test("the browser finds nothing that keeps the page from being installed", async (t) => {
+  const page = await visit(t);
+  await page.evaluate(() => navigator.serviceWorker.ready);
+  const devtools = await page.context().newCDPSession(page);
+  const { errors, data } = await devtools.send("Page.getAppManifest");
+  assert.deepEqual(errors, []);
+  assert.equal(JSON.parse(data).display, "standalone");
+  const { installabilityErrors } = await devtools.send("Page.getInstallabilityErrors");
+  // A context of a test is like a private window, in which nothing is installed.
+  const others = installabilityErrors.filter(({ errorId }) => errorId !== "in-incognito");
+  assert.deepEqual(others, []);
+  // The button waits for the browser's offer, and hands it on.
+  assert.ok(await page.locator("#install").isHidden());
+  await page.evaluate(() => {
+    const offer = new Event("beforeinstallprompt", { cancelable: true });
+    offer.prompt = async () => (window.offered = true);
+    offer.userChoice = Promise.resolve({ outcome: "accepted" });
+    dispatchEvent(offer);
+  });
+  await page.click("#install");
+  await page.waitForFunction(() => window.offered);
+});
+
 for (const colorScheme of ["light", "dark"]) {
   for (const [name, viewport] of [["phone", PHONE], ["desk", { width: 1100, height: 860 }]]) {
     test(`nothing stands in the way of assistive technology, and all fits: ${name}, ${colorScheme}`, async (t) => {

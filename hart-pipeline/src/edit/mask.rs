@@ -224,11 +224,11 @@ pub(super) fn kept_cells(marked: &[bool], latent: Grid, cell: usize) -> Vec<bool
 }
 
 /// The cells of a scale's map that are kept, from those of the latent: resized by bilinear
-/// interpolation and kept where it is more than a half. Of the coarsest maps, of at most 2 × 2 cells,
-/// all are kept as soon as one of the latent's is.
+/// interpolation and kept where it is more than a half. The one cell of the coarsest map is kept as soon
+/// as one of the latent's is.
 pub(super) fn kept_at(kept: &[bool], latent: Grid, map: Grid) -> Vec<bool> {
-    if map.rows <= 2 && map.columns <= 2 {
-        return vec![kept.contains(&true); map.cells()];
+    if map.cells() == 1 {
+        return vec![kept.contains(&true)];
     }
     let share = |i: usize| {
         let (rows, columns) = (
@@ -294,12 +294,13 @@ mod tests {
     }
 
     #[test]
-    fn coarse_maps_keep_everything_and_finer_ones_the_nearest_half() {
+    fn one_cell_keeps_everything_and_finer_maps_the_nearest_half() {
         let latent = Grid::new(4, 4);
         let kept: Vec<bool> = (0..16).map(|i| i % 4 < 2).collect();
         assert_eq!(kept_at(&kept, latent, latent), kept);
-        assert_eq!(kept_at(&kept, latent, Grid::new(2, 2)), [true; 4]);
-        assert_eq!(kept_at(&[false; 16], latent, Grid::new(2, 2)), [false; 4]);
+        assert_eq!(kept_at(&kept, latent, Grid::new(1, 1)), [true]);
+        assert_eq!(kept_at(&[false; 16], latent, Grid::new(1, 1)), [false]);
+        assert_eq!(kept_at(&kept, latent, Grid::new(2, 2)), [true, false].repeat(2));
         let three = kept_at(&kept, latent, Grid::new(3, 3));
         // The middle column lies between a kept and a changed one: a half is not more than a half.
         assert_eq!(three, [true, false, false].repeat(3));

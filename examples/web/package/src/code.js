@@ -5,9 +5,12 @@ import { answerOf, bytesOf } from "./files.js";
 
 const WHAT = "the program";
 
-/** Compiles the module while it is still coming in, where the server says what it is. */
-export async function compiled(report = () => {}, signal = undefined) {
-  const url = new URL("../wasm/hart_web_bg.wasm", import.meta.url);
+/** Where the module for a backend is. */
+const FOLDERS = { cpu: "../wasm/", webgpu: "../wasm-gpu/" };
+
+/** Compiles the module for a backend while it is still coming in, where the server says what it is. */
+export async function compiled(backend, report = () => {}, signal = undefined) {
+  const url = new URL(`${FOLDERS[backend]}hart_web_bg.wasm`, import.meta.url);
   try {
     if (url.protocol === "file:") return await WebAssembly.compile(await bytesOf(url, WHAT));
     const answer = await answerOf(url, WHAT, signal);

@@ -1,6 +1,7 @@
 // The door of the package.
 
 import { archiveAt } from "./archive.js";
+import { available } from "./backend.js";
 import { compiled } from "./code.js";
 import { HartError } from "./errors.js";
 import { absolute } from "./files.js";
@@ -9,9 +10,13 @@ import { Workshop } from "./workshop.js";
 /** A model in a worker: the calling thread never waits. */
 export class Hart {
   #workshop;
+  /** For what a GPU does not do: a second worker, opened when it is first needed. */
+  #onCpu = null;
+  #archive;
 
-  constructor(workshop, known) {
+  constructor(workshop, archive, known) {
     this.#workshop = workshop;
+    this.#archive = archive;
     Object.assign(this, known);
   }
 
@@ -24,12 +29,13 @@ export class Hart {
     const { signal } = stop;
     const report = (stage) => (loaded, total) => signal.aborted || onProgress({ stage, loaded, total });
     try {
+      const backend = await available(options.backend);
       const [module, { name, bytes }] = await Promise.all([
-        compiled(report("code"), signal),
+        compiled(backend, report("code"), signal),
         archiveAt(await absolute(url), report("model"), { ...options, signal }),
       ]);
       report("opening")(bytes.length, bytes.length);
-      const hart = await Hart.#open(module, bytes, options.name ?? name, signal);
+      const hart = await Hart.#open(backend, module, bytes, options.name ?? name, signal);
       report("ready")(bytes.length, bytes.length);
       return hart;
     } catch (error) {
@@ -40,28 +46,34 @@ export class Hart {
     }
   }
 
-  static async fromBytes(archive, { name = "model", signal } = {}) {
-    const module = await compiled(undefined, signal);
-    return Hart.#open(module, new Uint8Array(archive), name, signal);
+  static async fromBytes(archive, { name = "model", backend, signal } = {}) {
+    const chosen = await available(backend);
+    const module = await compiled(chosen, undefined, signal);
+    return Hart.#open(chosen, module, new Uint8Array(archive), name, signal);
   }
 
-  static async #open(module, archive, name, signal) {
-    const workshop = new Workshop({ module, archive, name });
-    const end = () => workshop.close();
-    signal?.addEventListener("abort", end, { once: true });
+  /** On a GPU that fails the CPU takes over. */
+  static async #open(backend, module, archive, name, signal) {
     try {
-      signal?.throwIfAborted();
-      return new Hart(workshop, { ...(await workshop.open()), name });
+      const { workshop, known } = await opened({ backend, module, archive, name }, signal);
+      return new Hart(workshop, archive, { ...known, name, backend });
     } catch (error) {
-      workshop.close();
-      throw signal?.aborted ? signal.reason : error;
-    } finally {
-      signal?.removeEventListener("abort", end);
+      if (backend === "cpu" || signal?.aborted || error.name === "BadModel") throw error;
+      return Hart.#open("cpu", await compiled("cpu", undefined, signal), archive, name, signal);
     }
   }
 
+  /** The worker that edits. */
+  #editor() {
+    if (this.backend === "cpu") return this.#workshop;
+    this.#onCpu ??= compiled("cpu").then((module) =>
+      opened({ backend: "cpu", module, archive: this.#archive, name: this.name }),
+    );
+    return this.#onCpu.then(({ workshop }) => workshop);
+  }
+
   generate(prompt, settings = {}) {
-    return this.#make({ kind: "generate" }, { prompt, ...settings });
+    return this.#make(this.#workshop, { kind: "generate" }, { prompt, ...settings });
   }
 
   async inpaint(image, mask, settings = {}) {
@@ -71,12 +83,12 @@ export class Hart {
       const found = `${marks.width} × ${marks.height}, expected ${given.width} × ${given.height}`;
       throw new HartError("InvalidInput", `the size of the mask is ${found}, as the image has`);
     }
-    return this.#make({ kind: "inpaint", image: given, mask: marks }, settings);
+    return this.#make(await this.#editor(), { kind: "inpaint", image: given, mask: marks }, settings);
   }
 
   async vary(image, settings = {}) {
     const given = pixels("the image", image);
-    return this.#make({ kind: "vary", image: given }, settings);
+    return this.#make(await this.#editor(), { kind: "vary", image: given }, settings);
   }
 
   unknownWords(prompt) {
@@ -85,20 +97,37 @@ export class Hart {
 
   close() {
     this.#workshop.close();
+    this.#onCpu?.then(({ workshop }) => workshop.close());
   }
 
   /** Some work and its settings; what of them is not for the module stays here. */
-  async #make(work, { signal, onScale, ...settings }) {
+  async #make(workshop, work, { signal, onScale, ...settings }) {
     const { seed = 0, ...others } = settings;
     const message = {
       ...work,
       settings: JSON.stringify({ ...others, seed: String(seed) }),
       previews: Boolean(onScale),
     };
-    const made = await this.#workshop.do(message, { signal, onEvent: onScale && telling(onScale) });
+    const made = await workshop.do(message, { signal, onEvent: onScale && telling(onScale) });
     const { settings: all, words, cut, ...picture } = made;
     const known = { prompt: all.prompt, seed: BigInt(seed), settings: all };
     return { ...picture, ...known, unknownWords: words, cut };
+  }
+}
+
+/** A worker with an opened model, and what is known of the model. */
+async function opened(tools, signal) {
+  const workshop = new Workshop(tools);
+  const end = () => workshop.close();
+  signal?.addEventListener("abort", end, { once: true });
+  try {
+    signal?.throwIfAborted();
+    return { workshop, known: await workshop.open() };
+  } catch (error) {
+    workshop.close();
+    throw signal?.aborted ? signal.reason : error;
+  } finally {
+    signal?.removeEventListener("abort", end);
   }
 }
 

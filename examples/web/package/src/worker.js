@@ -1,18 +1,25 @@
 // The worker: opens a model, then makes one picture after the other. The page goes on meanwhile.
 
-import { initSync, Model } from "../wasm/hart_web.js";
+import * as cpu from "../wasm/hart_web.js";
 
 let model;
 
 /** What is made of a message, by its kind; what it returns is posted. */
 const work = {
-  open({ module, name, archive }) {
-    initSync({ module });
-    model = new Model(name, archive);
+  async open({ backend, module, name, archive }) {
+    if (backend === "webgpu") {
+      const gpu = await import("../wasm-gpu/hart_web.js");
+      gpu.initSync({ module });
+      model = await gpu.GpuModel.open(name, archive);
+    } else {
+      cpu.initSync({ module });
+      model = new cpu.Model(name, archive);
+    }
     return { width: model.width, height: model.height, words: model.words ?? null };
   },
   unknown: ({ prompt }) => JSON.parse(model.unknown(prompt)),
-  generate: (message) => finished(message, model.generate(...around(message, []))),
+  // On a GPU a promise, of a picture without events.
+  generate: async (message) => finished(message, await model.generate(...around(message, []))),
   inpaint(message) {
     const { image, mask } = message;
     const pixels = [image.width, image.height, image.data, mask.data];
@@ -47,9 +54,9 @@ function finished({ told }, picture) {
   return { png, data, width, height, settings: JSON.parse(settings), words, cut: cut ?? null };
 }
 
-function receive(message) {
+async function receive(message) {
   try {
-    const result = work[message.kind](message);
+    const result = await work[message.kind](message);
     post({ id: message.id, result });
   } catch (error) {
     // What the module means to throw has a name; anything else is a failure inside of it.

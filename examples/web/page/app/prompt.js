@@ -67,8 +67,9 @@ export class Prompt {
   #explained({ word, nearest }) {
     if (!nearest) return [`It does not know “${word}” and will draw something else. `];
     const button = pressing(nearest, () => {
-      const whole = new RegExp(`(?<![\\p{L}\\p{N}])${RegExp.escape?.(word) ?? word}(?![\\p{L}\\p{N}])`, "giu");
-      this.text = this.text.replace(whole, nearest);
+      const literal = word.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
+      const whole = new RegExp(`(?<![\\p{L}\\p{N}])${literal}(?![\\p{L}\\p{N}])`, "giu");
+      this.text = this.text.replace(whole, () => nearest);
       this.#input.focus();
     });
     return [`It does not know “${word}”. Did you mean `, button, "? "];

@@ -120,19 +120,19 @@ fn take_statistics<F: Float, N: Size>(
     let start = part_start(part, parts, vectors);
     let end = part_start(part + 1, parts, vectors);
     // Welford's recurrence, one an entry of the vectors.
-    let mut count = f32::new(0.0);
+    let mut count = f32::new(0.0_f32);
     let mut mean = Vector::<f32, N>::new(0.0);
     let mut square = Vector::<f32, N>::new(0.0);
     let mut i = start + UNIT_POS as usize;
     while i < end {
-        count += f32::new(1.0);
+        count += f32::new(1.0_f32);
         let value = Vector::<f32, N>::cast_from(x[group * vectors + i]);
         let difference = value - mean;
-        mean += difference * Vector::new(f32::new(1.0) / count);
+        mean += difference * Vector::new(f32::new(1.0_f32) / count);
         square += difference * (value - mean);
         i += comptime!(team.units as usize);
     }
-    let all = max((end - start) as f32, f32::new(1.0)) * N::value() as f32;
+    let all = max((end - start) as f32, f32::new(1.0_f32)) * N::value() as f32;
     let total = cube_sum(count * vector_sum::<N>(mean), team) / all;
     let apart = mean - Vector::new(total);
     let square = vector_sum::<N>(square) + count * vector_sum::<N>(apart * apart);
@@ -172,9 +172,9 @@ fn normalize<F: Float, W: Float, V: Float, N: Size>(
     // Each unit brings one part of the statistics.
     let unit = UNIT_POS as usize;
     let of_group = vectors * channels_a_group;
-    let mut count = f32::new(0.0);
-    let mut part_mean = f32::new(0.0);
-    let mut part_square = f32::new(0.0);
+    let mut count = f32::new(0.0_f32);
+    let mut part_mean = f32::new(0.0_f32);
+    let mut part_square = f32::new(0.0_f32);
     if unit < parts {
         let length = part_start(unit + 1, parts, of_group) - part_start(unit, parts, of_group);
         count = (length * N::value()) as f32;

@@ -127,13 +127,13 @@ fn split_heads<F: Float, W: Float, A: Float, S: Float, N: Size>(
         let mut squares = SharedMemory::<f32>::new(comptime!(places * lanes));
         squares[unit] = vector_sum::<N>(first * first + second * second);
         sync_cube();
-        let mut square = f32::new(0.0);
+        let mut square = f32::new(0.0_f32);
         #[unroll]
         for i in 0..lanes {
             square += squares[place * lanes + i];
         }
         if part < 2 {
-            let mut factor = f32::new(1.0) / max(f32::sqrt(square), f32::new(1e-12));
+            let mut factor = f32::new(1.0_f32) / max(f32::sqrt(square), f32::new(1e-12));
             if part == 0 && present {
                 factor *= f32::cast_from(scale[head]);
             }

@@ -14,7 +14,7 @@ pub(super) fn cube_sum(value: f32, #[comptime] team: Team) -> f32 {
             sums[(UNIT_POS / PLANE_DIM) as usize] = sum;
         }
         sync_cube();
-        let mut total = f32::new(0.0);
+        let mut total = f32::new(0.0_f32);
         for plane in 0..CUBE_DIM.div_ceil(PLANE_DIM) {
             total += sums[plane as usize];
         }
@@ -72,7 +72,7 @@ pub(super) fn cube_max(value: f32, #[comptime] team: Team) -> f32 {
 /// The sum of the entries of a vector.
 #[cube]
 pub(super) fn vector_sum<N: Size>(vector: Vector<f32, N>) -> f32 {
-    let mut total = f32::new(0.0);
+    let mut total = f32::new(0.0_f32);
     #[unroll]
     for i in 0..N::value() {
         total += vector[i];
@@ -100,6 +100,6 @@ pub(super) fn rounded<F: Float, N: Size>(x: Vector<f32, N>) -> Vector<f32, N> {
 /// `1 / (1 + e⁻ˣ)`.
 #[cube]
 pub(super) fn sigmoid<N: Size>(x: Vector<f32, N>) -> Vector<f32, N> {
-    let one = Vector::new(f32::new(1.0));
+    let one = Vector::new(f32::new(1.0_f32));
     one / (one + Vector::exp(-x))
 }

@@ -107,7 +107,7 @@ fn normalize_rows<F: Float, W: Float, S: Float, N: Size>(
     let first = UNIT_POS as usize;
     let step = comptime!(team.units as usize);
 
-    let mut mean = f32::new(0.0);
+    let mut mean = f32::new(0.0_f32);
     if comptime!(norm == RowNorm::Layer) {
         let mut sum = Vector::<f32, N>::new(0.0);
         let mut i = first;
@@ -125,7 +125,7 @@ fn normalize_rows<F: Float, W: Float, S: Float, N: Size>(
         i += step;
     }
     let mean_square = cube_sum(vector_sum::<N>(squares), team) / width as f32;
-    let factor = f32::new(1.0) / f32::sqrt(mean_square + epsilon);
+    let factor = f32::new(1.0_f32) / f32::sqrt(mean_square + epsilon);
 
     let mut i = first;
     while i < vectors {
@@ -190,7 +190,7 @@ fn modulate<F: Float, S: Float, N: Size>(
     let value = match scale {
         ComptimeOption::Some(scale) => {
             let at = row_start::<S, N>(scale, item, token) + i;
-            let factor = Vector::<f32, N>::cast_from(scale[at]) + Vector::new(f32::new(1.0));
+            let factor = Vector::<f32, N>::cast_from(scale[at]) + Vector::new(f32::new(1.0_f32));
             rounded::<F, N>(value * rounded::<F, N>(rounded::<S, N>(factor)))
         }
         ComptimeOption::None => value,
@@ -201,7 +201,7 @@ fn modulate<F: Float, S: Float, N: Size>(
             let at = row_start::<S, N>(shift, item, token) + i;
             rounded::<F, N>(Vector::cast_from(shift[at]))
         }
-        ComptimeOption::None => Vector::new(f32::new(0.0)),
+        ComptimeOption::None => Vector::new(f32::new(0.0_f32)),
     };
     value + offset
 }

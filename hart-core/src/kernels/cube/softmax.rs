@@ -99,7 +99,7 @@ fn softmax<F: Float, N: Size>(
         i += step;
     }
     let total = cube_sum(vector_sum::<N>(powers), team);
-    let factor = Vector::<f32, N>::new(f32::new(1.0) / total);
+    let factor = Vector::<f32, N>::new(f32::new(1.0_f32) / total);
 
     let mut i = UNIT_POS as usize;
     while i < vectors {

@@ -18,6 +18,9 @@ pub(super) struct Division {
     pub(super) held: usize,
     /// Channels of a code, at most as many as there are units.
     pub(super) channels: usize,
+    /// Whether a compiler must see that all units meet at every barrier, as browsers demand of WGSL: what
+    /// is read from shared memory may not decide then how often units meet, though it is the same for all.
+    pub(super) in_step: bool,
 }
 
 /// How tokens are sampled, in numbers of the device.
@@ -64,20 +67,16 @@ pub(super) fn sample_rows<I: Int>(
 
     let keys = keys_of(logits, row, held);
     let largest = largest_key(&keys, &mut counts, held);
-    if largest == NOT_FINITE {
-        if unit < channels {
-            // These bits are NaN.
-            vectors[row * channels + unit] = f32::reinterpret(largest);
+    if comptime!(!division.in_step) {
+        if largest == NOT_FINITE {
+            mark(indices, vectors, row, largest, channels);
+            terminate!();
         }
-        if unit == 0 {
-            indices[row] = I::from_int(0);
-        }
-        terminate!();
     }
 
     let address = address_of(addresses, logits, row, &rule);
     let mut weights = Array::<f32>::new(held);
-    let threshold = filter(&mut weights, &keys, largest, &rule, &mut sums, &mut counts, held);
+    let threshold = filter(&mut weights, &keys, largest, &rule, &mut sums, &mut counts, division);
     let chosen = choose(&weights, shared_point(address, &mut sums), &mut sums, &mut counts, held);
     if unit == 0 {
         indices[row] = I::cast_from(chosen);
@@ -88,6 +87,30 @@ pub(super) fn sample_rows<I: Int>(
     } else if unit < channels {
         let code = chosen as usize * codebook.stride(0);
         vectors[row * channels + unit] = codebook[code + unit];
+    }
+    if comptime!(division.in_step) {
+        if largest == NOT_FINITE {
+            mark(indices, vectors, row, largest, channels);
+        }
+    }
+}
+
+/// Leaves NaN in place of the token of a row whose largest key is [`NOT_FINITE`].
+#[cube]
+fn mark<I: Int>(
+    indices: &mut Tensor<I>,
+    vectors: &mut Tensor<f32>,
+    row: usize,
+    key: u32,
+    #[comptime] channels: usize,
+) {
+    let unit = UNIT_POS as usize;
+    if unit < channels {
+        // The bits of this key are NaN, which WGSL refuses as a constant.
+        vectors[row * channels + unit] = f32::reinterpret(key);
+    }
+    if unit == 0 {
+        indices[row] = I::from_int(0);
     }
 }
 
@@ -131,11 +154,12 @@ fn filter(
     rule: &Rule,
     sums: &mut Together<f32>,
     counts: &mut Together<u32>,
-    #[comptime] held: usize,
+    #[comptime] division: Division,
 ) -> u32 {
+    let held = comptime!(division.held);
     let mut threshold = KEEP_ALL.runtime();
     if rule.top_k > 0 {
-        threshold = top_k(keys, rule.top_k, largest, counts, held);
+        threshold = top_k(keys, rule.top_k, largest, counts, division);
     }
     for place in 0..held {
         let mut weight = 0.0f32;
@@ -146,7 +170,7 @@ fn filter(
     }
     if rule.tail >= 0.0 {
         let limit = rule.tail * total(weights, sums, held);
-        threshold = top_p(keys, weights, limit, threshold, largest, sums, held);
+        threshold = top_p(keys, weights, limit, threshold, largest, sums, division);
         for place in 0..held {
             if keys[place] < threshold {
                 weights[place] = 0.0;

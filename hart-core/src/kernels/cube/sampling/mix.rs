@@ -95,10 +95,15 @@ pub(super) fn mean_code(
 
     let mut sum = 0.0f32;
     let mut start = 0usize;
-    while start < count {
+    for _ in 0..comptime!((units * held).div_ceil(LISTED)) {
+        if comptime!(!division.in_step) {
+            if start >= count {
+                break;
+            }
+        }
         list_entries(&mut list, weights, before, start, held);
         sync_cube();
-        let listed = min(count - start, LISTED);
+        let listed = min(count - min(start, count), LISTED);
         if turn < turns {
             let mut place = turn;
             while place < listed {

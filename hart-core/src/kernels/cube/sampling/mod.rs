@@ -85,8 +85,9 @@ impl CubeOperation for SampleTokens {
 
         let units = units(shapes[0][2]);
         let held = shapes[0][2].div_ceil(units).next_multiple_of(chacha::WORDS);
-        let division = Division { units, held, channels: shapes[1][1] };
         let client = logits.client.clone();
+        let in_step = R::name(&client).contains("wgsl");
+        let division = Division { units, held, channels: shapes[1][1], in_step };
         let addresses = client.create_from_slice(u32::as_bytes(&self.addresses));
         let address = address_type(&[&logits, &codebook, &indices, &vectors]);
         // Every position is below the length of the row that the cube was given.

@@ -6,6 +6,7 @@
 
 use cubecl::prelude::*;
 
+use super::kernel::Division;
 use super::together::Together;
 
 /// The key of what is NaN or infinite, above all others.
@@ -16,6 +17,9 @@ pub(super) const NO_ENTRY: u32 = 0;
 
 /// The threshold that all entries reach.
 pub(super) const KEEP_ALL: u32 = NO_ENTRY + 1;
+
+/// As many halvings as find a threshold among all keys. Beyond the one that has found it nothing changes.
+const HALVINGS: u32 = u32::BITS;
 
 /// An integer in the order of finite floats, with one zero, between [`NO_ENTRY`] and
 /// [`NOT_FINITE`].
@@ -65,12 +69,18 @@ pub(super) fn top_k(
     top_k: u32,
     largest: u32,
     counts: &mut Together<u32>,
-    #[comptime] held: usize,
+    #[comptime] division: Division,
 ) -> u32 {
+    let held = comptime!(division.held);
     // At least `top_k` keys reach `low`, fewer reach `high`.
     let mut low = KEEP_ALL.runtime();
     let mut high = largest + 1;
-    while high - low > 1 {
+    for _ in 0..HALVINGS {
+        if comptime!(!division.in_step) {
+            if high - low <= 1 {
+                break;
+            }
+        }
         let middle = low + (high - low) / 2;
         let mut own = 0u32;
         for place in 0..held {
@@ -103,11 +113,17 @@ pub(super) fn top_p(
     threshold: u32,
     largest: u32,
     sums: &mut Together<f32>,
-    #[comptime] held: usize,
+    #[comptime] division: Division,
 ) -> u32 {
+    let held = comptime!(division.held);
     let mut low = threshold;
     let mut high = largest + 1;
-    while high - low > 1 {
+    for _ in 0..HALVINGS {
+        if comptime!(!division.in_step) {
+            if high - low <= 1 {
+                break;
+            }
+        }
         let middle = low + (high - low) / 2;
         let mut own = 0.0f32;
         for place in 0..held {
