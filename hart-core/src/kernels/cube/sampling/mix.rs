@@ -95,12 +95,11 @@ pub(super) fn mean_code(
 
     let mut sum = 0.0f32;
     let mut start = 0usize;
-    for _ in 0..comptime!((units * held).div_ceil(LISTED)) {
-        if comptime!(!division.in_step) {
-            if start >= count {
-                break;
-            }
-        }
+    let mut end = comptime!(units * held).runtime();
+    if comptime!(!division.in_step) {
+        end = count;
+    }
+    while start < end {
         list_entries(&mut list, weights, before, start, held);
         sync_cube();
         let listed = min(count - min(start, count), LISTED);

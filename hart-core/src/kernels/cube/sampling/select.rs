@@ -75,12 +75,8 @@ pub(super) fn top_k(
     // At least `top_k` keys reach `low`, fewer reach `high`.
     let mut low = KEEP_ALL.runtime();
     let mut high = largest + 1;
-    for _ in 0..HALVINGS {
-        if comptime!(!division.in_step) {
-            if high - low <= 1 {
-                break;
-            }
-        }
+    let mut left = HALVINGS.runtime();
+    while left > 0 {
         let middle = low + (high - low) / 2;
         let mut own = 0u32;
         for place in 0..held {
@@ -98,6 +94,7 @@ pub(super) fn top_k(
         if count == top_k {
             high = middle + 1;
         }
+        left = left_after(left, high - low, division);
     }
     low
 }
@@ -118,12 +115,8 @@ pub(super) fn top_p(
     let held = comptime!(division.held);
     let mut low = threshold;
     let mut high = largest + 1;
-    for _ in 0..HALVINGS {
-        if comptime!(!division.in_step) {
-            if high - low <= 1 {
-                break;
-            }
-        }
+    let mut left = HALVINGS.runtime();
+    while left > 0 {
         let middle = low + (high - low) / 2;
         let mut own = 0.0f32;
         for place in 0..held {
@@ -136,6 +129,20 @@ pub(super) fn top_p(
         } else {
             high = middle;
         }
+        left = left_after(left, high - low, division);
     }
     low
+}
+
+/// How many halvings are left after one that left `width` thresholds: where units need not be seen to be in
+/// step, none after the one that has found it. (A `break` instead gave other tokens as SPIR-V.)
+#[cube]
+fn left_after(left: u32, width: u32, #[comptime] division: Division) -> u32 {
+    let mut after = left - 1;
+    if comptime!(!division.in_step) {
+        if width <= 1 {
+            after = 0u32;
+        }
+    }
+    after
 }
