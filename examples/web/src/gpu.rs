@@ -9,9 +9,9 @@ use hart_pipeline::{HartPipeline, Precision};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
+use crate::about::{about, unknown};
 use crate::failure::failure;
 use crate::picture::Picture;
-use crate::report::unknown;
 use crate::settings::Settings;
 
 /// A model that was opened on a GPU.
@@ -35,28 +35,14 @@ impl GpuModel {
         opened.map(|pipeline| Self { pipeline: Rc::new(pipeline) }).map_err(|error| failure(&error))
     }
 
-    /// Width of the images that the model was trained with.
-    #[wasm_bindgen(getter)]
-    pub fn width(&self) -> usize {
-        self.pipeline.image_size().columns
+    /// What is known of the model, as JSON: [`crate::about::about`].
+    pub fn about(&self) -> String {
+        about(&self.pipeline)
     }
 
-    /// Height of the images that the model was trained with.
-    #[wasm_bindgen(getter)]
-    pub fn height(&self) -> usize {
-        self.pipeline.image_size().rows
-    }
-
-    /// The words that the model knows, in the order of the alphabet; nothing when it does not say.
-    #[wasm_bindgen(getter)]
-    pub fn words(&self) -> Option<Vec<String>> {
-        let known = self.pipeline.text_encoder().known_words()?;
-        Some(known.iter().map(str::to_string).collect())
-    }
-
-    /// The words of a prompt that the model does not know, as JSON.
+    /// The words of a prompt that the model does not know, as JSON: [`crate::about::unknown`].
     pub fn unknown(&self, prompt: &str) -> String {
-        unknown(&self.pipeline.text_encoder().unknown_words(prompt)).to_string()
+        unknown(&self.pipeline, prompt)
     }
 
     /// Makes an image. `settings` are JSON.

@@ -4,14 +4,16 @@
 //! |---|---|
 //! | [`model`] | a model that was opened, and the images it makes (feature `cpu`) |
 //! | [`gpu`] | the same on a GPU, through WebGPU (feature `gpu`) |
+//! | [`about`] | what is asked of a model without an image, on both |
 //! | [`settings`] | what JavaScript says of an image, checked |
 //! | [`report`] | scales and words, told to JavaScript while an image is made |
 //! | [`picture`] | a finished image; pixels and masks as JavaScript has them |
 //! | [`failure`] | errors as JavaScript throws them |
 //!
-//! Calls of the first return when their work is done: the package makes them in a worker.
+//! Calls of [`model`] return when their work is done: the package makes them in a worker.
 #![cfg(target_arch = "wasm32")]
 
+mod about;
 mod failure;
 #[cfg(feature = "gpu")]
 mod gpu;

@@ -7,9 +7,10 @@ use js_sys::Function;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
+use crate::about::{about, unknown};
 use crate::failure::failure;
 use crate::picture::{Picture, from_rgba, mask};
-use crate::report::{Report, unknown};
+use crate::report::Report;
 use crate::settings::Settings;
 
 /// A model that was opened.
@@ -31,29 +32,14 @@ impl Model {
         opened.map(|pipeline| Self { pipeline }).map_err(|error| failure(&error))
     }
 
-    /// Width of the images that the model was trained with.
-    #[wasm_bindgen(getter)]
-    pub fn width(&self) -> usize {
-        self.pipeline.image_size().columns
+    /// What is known of the model, as JSON: [`crate::about::about`].
+    pub fn about(&self) -> String {
+        about(&self.pipeline)
     }
 
-    /// Height of the images that the model was trained with.
-    #[wasm_bindgen(getter)]
-    pub fn height(&self) -> usize {
-        self.pipeline.image_size().rows
-    }
-
-    /// The words that the model knows, in the order of the alphabet; nothing when it does not say.
-    #[wasm_bindgen(getter)]
-    pub fn words(&self) -> Option<Vec<String>> {
-        let known = self.pipeline.text_encoder().known_words()?;
-        Some(known.iter().map(str::to_string).collect())
-    }
-
-    /// The words of a prompt that the model does not know, as JSON: each with the known one that is
-    /// nearest.
+    /// The words of a prompt that the model does not know, as JSON: [`crate::about::unknown`].
     pub fn unknown(&self, prompt: &str) -> String {
-        unknown(&self.pipeline.text_encoder().unknown_words(prompt)).to_string()
+        unknown(&self.pipeline, prompt)
     }
 
     /// Makes an image. `settings` are JSON; `report` is called with every event, `previews` says whether

@@ -3,12 +3,12 @@
 use std::ops::ControlFlow;
 
 use hart_pipeline::observer::ScaleDone;
-use hart_pipeline::text::UnknownWord;
 use hart_pipeline::{Event, Observer};
 use js_sys::{Function, Uint8Array};
 use serde_json::{Value, json};
 use wasm_bindgen::JsValue;
 
+use crate::about::unknown_words;
 use crate::picture::to_rgba;
 
 /// Calls a function of JavaScript with every event: its description as JSON and, of a scale, the bytes of
@@ -59,15 +59,10 @@ impl Observer for Report<'_> {
                 self.tell(&event, JsValue::UNDEFINED)
             }
             Event::UnknownWords { words, .. } => {
-                let event = json!({ "kind": "unknown", "words": unknown(words) });
+                let event = json!({ "kind": "unknown", "words": unknown_words(words) });
                 self.tell(&event, JsValue::UNDEFINED)
             }
             _ => ControlFlow::Continue(()),
         }
     }
-}
-
-/// Unknown words as JSON.
-pub(crate) fn unknown(words: &[UnknownWord]) -> Value {
-    words.iter().map(|word| json!({ "word": word.word, "nearest": word.nearest })).collect()
 }

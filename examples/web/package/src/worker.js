@@ -15,7 +15,7 @@ const work = {
       cpu.initSync({ module });
       model = new cpu.Model(name, archive);
     }
-    return { width: model.width, height: model.height, words: model.words ?? null };
+    return JSON.parse(model.about());
   },
   unknown: ({ prompt }) => JSON.parse(model.unknown(prompt)),
   // On a GPU a promise, of a picture without events.
