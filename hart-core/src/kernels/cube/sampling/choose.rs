@@ -36,8 +36,9 @@ pub(super) fn choose(
     let entries = CUBE_DIM * comptime!(held as u32);
     // The vote of a unit: its first entry beyond the point, the more the earlier; if there is none,
     // less than any such vote, its last entry with any weight. Rounding may leave all of them short
-    // of the point, then the last entry wins.
-    let mut vote = 0u32;
+    // of the point, then the last entry wins. Where nothing has any weight, since logits are not finite, it is
+    // the first entry, which the kernel marks: it must be one that there is.
+    let mut vote = 1u32;
     for place in 0..held {
         if weights[place] > 0.0 {
             cumulative += weights[place];
