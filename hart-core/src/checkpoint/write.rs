@@ -102,7 +102,7 @@ pub(super) fn safetensors_into(
     Ok(())
 }
 
-/// Ends the writing when it is told to.
+/// [`Error::Cancelled`] when a progress function has asked to stop.
 pub(super) fn went_on(flow: ControlFlow<()>) -> Result<()> {
     if flow.is_break() { Err(Error::Cancelled) } else { Ok(()) }
 }
