@@ -41,7 +41,7 @@ pub const NAMES: NameTable = NameTable {
 /// `language_model.model.`.
 ///
 /// # Errors
-/// Those of [`Checkpoint::open_folder`].
+/// Those of [`Checkpoint::open_folder`](hart_core::checkpoint::Checkpoint::open_folder).
 #[cfg(feature = "fs")]
 pub fn open_checkpoint(
     folder: impl AsRef<std::path::Path>,
