@@ -1,19 +1,22 @@
 //! Generations at the released size with random weights, timed part by part. The text encoder is
 //! left out.
 
+use std::ops::{Add, Sub};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use burn::module::Param;
-use burn::tensor::{Distribution, Tensor, TensorData, backend::Backend};
+use burn::tensor::{Distribution, Tensor, TensorData, backend::Backend, read_sync};
 use hart_ar::{TextCondition, TransformerConfig};
 use hart_core::checkpoint::LoadOptions;
-use hart_core::random::{Draws, SeededDraws};
+use hart_core::random::{Draws, Pick, SeededDraws};
 use hart_core::tap::Tap;
+use hart_core::transfer;
 use hart_core::walk;
 use hart_core::{HartBackend, Precision};
 use hart_pipeline::{Effort, GenerationSettings, HartModel};
 
+use crate::counts::Counts;
 use crate::phases::Phases;
 use crate::released::Case;
 
@@ -49,6 +52,7 @@ pub struct Generator<B: Backend> {
     text: TextCondition<B>,
     settings: GenerationSettings,
     draws: SeededDraws,
+    samples_on_host: bool,
     device: B::Device,
 }
 
@@ -64,8 +68,15 @@ impl<B: HartBackend> Generator<B> {
             model,
             settings: GenerationSettings::released(),
             draws: SeededDraws::new((0..case.batch as u64).collect::<Vec<_>>()),
+            samples_on_host: false,
             device: device.clone(),
         })
+    }
+
+    /// The same with tokens that are sampled on the host, wherever the rest is computed.
+    pub fn sampled_on_host(mut self, samples_on_host: bool) -> Self {
+        self.samples_on_host = samples_on_host;
+        self
     }
 
     /// The same with other guidance than the release's 4.5; 0 leaves the unconditional half out.
@@ -85,24 +96,42 @@ impl<B: HartBackend> Generator<B> {
     /// # Errors
     /// Those of [`hart_pipeline::generation::Generation::run`].
     pub fn run(&self) -> Result<Phases<f64>> {
-        let start = Instant::now();
-        let mut last_tokens = LastTokens::<B> { device: &self.device, sampled: None };
-        let generation = self.model.generation(&self.text, &self.settings, &self.draws);
+        let begun = Instant::now();
+        self.read(|| begun.elapsed().as_secs_f64())
+    }
+
+    /// Makes the images once: what each part asked of the device.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn count(&self) -> Result<Phases<Counts>> {
+        self.read(Counts::so_far)
+    }
+
+    /// Makes the images once, and reads a clock or a counter before and after every part.
+    fn read<T: Copy + Add<Output = T> + Sub<Output = T>>(
+        &self,
+        now: impl Fn() -> T,
+    ) -> Result<Phases<T>> {
+        let begun = now();
+        let mut last_tokens = LastTokens::<B, _, _> { device: &self.device, now: &now, read: None };
+        let draws: &dyn Draws = match self.samples_on_host {
+            true => &OnHost(&self.draws),
+            false => &self.draws,
+        };
+        let generation = self.model.generation(&self.text, &self.settings, draws);
         let latent = generation.tap(&mut last_tokens).run()?;
+        let sampled = last_tokens.read.context("the last scale's tokens were not offered")?;
         B::sync(&self.device)?;
-        let generated = Instant::now();
+        let generated = now();
         // One by one, as the pipeline decodes.
         for image in 0..latent.dims()[0] {
             let latent = latent.clone().narrow(0, image, 1);
-            drop(self.model.tokenizer.decode_latent(latent, &mut ()).into_data());
+            let image = self.model.tokenizer.decode_latent(latent, &mut ());
+            drop(read_sync(transfer::download(image))?);
         }
-        let decoded = Instant::now();
-        let sampled = last_tokens.sampled.context("the last scale's tokens were not offered")?;
-        Ok(Phases::sum(
-            (sampled - start).as_secs_f64(),
-            (generated - sampled).as_secs_f64(),
-            (decoded - generated).as_secs_f64(),
-        ))
+        let decoded = now();
+        Ok(Phases::sum(sampled - begun, generated - sampled, decoded - generated))
     }
 }
 
@@ -130,17 +159,44 @@ impl<B: Backend> walk::Map<B> for Normal {
 /// When the last scale's tokens were sampled: the transformer is done, the diffusion begins. Where
 /// they are sampled on the device, this waits for it. No tensor is asked for: everything is computed
 /// as for a user.
-struct LastTokens<'a, B: Backend> {
+struct LastTokens<'a, B: Backend, T, F> {
     device: &'a B::Device,
-    sampled: Option<Instant>,
+    now: &'a F,
+    read: Option<T>,
 }
 
-impl<B: Backend> Tap for LastTokens<'_, B> {
+impl<B: Backend, T, F: Fn() -> T> Tap for LastTokens<'_, B, T, F> {
     fn record(&mut self, name: &str, _: &dyn Fn() -> TensorData) {
         if name == "pass.0.indices" {
             B::sync(self.device).expect("a device that computes");
-            self.sampled = Some(Instant::now());
+            self.read = Some((self.now)());
         }
+    }
+}
+
+/// The same draws, but not said to be those of seeds: tokens are sampled on the host then, where a device
+/// would do it.
+struct OnHost<'a>(&'a SeededDraws);
+
+impl Draws for OnHost<'_> {
+    fn token(&self, image: usize, scale: usize, position: usize) -> Pick {
+        self.0.token(image, scale, position)
+    }
+
+    fn smooth_noise(&self, image: usize, scale: usize, position: usize, noise: &mut [f32]) {
+        self.0.smooth_noise(image, scale, position, noise);
+    }
+
+    fn order(&self, image: usize, tokens: usize) -> Vec<usize> {
+        self.0.order(image, tokens)
+    }
+
+    fn diffusion_start(&self, image: usize, position: usize, noise: &mut [f32]) {
+        self.0.diffusion_start(image, position, noise);
+    }
+
+    fn diffusion_step(&self, image: usize, step: usize, position: usize, noise: &mut [f32]) {
+        self.0.diffusion_step(image, step, position, noise);
     }
 }
 

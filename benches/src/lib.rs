@@ -11,14 +11,18 @@
 //! | [`peer`] | the same work in PyTorch |
 //! | [`diffusion`] | the diffusion models that HART is compared with |
 //! | [`run`], [`phases`] | what a process measured |
+//! | [`counts`], `launches` | launches, waits and bytes over the bus |
 //! | [`work`] | the operations that a generation takes, counted |
 //! | [`machine`], [`ceiling`] | the machine, and the most operations it does in a second |
 //! | [`report`], [`table`] | the comparison as numbers and as text |
 
 pub mod ceiling;
+pub mod counts;
 pub mod diffusion;
 pub mod folder;
 pub mod generation;
+#[cfg(feature = "cube")]
+pub mod launches;
 pub mod machine;
 pub mod peer;
 pub mod phases;

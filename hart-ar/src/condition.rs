@@ -1,6 +1,7 @@
 //! The encoded prompts that a generation follows (section 3).
 
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
+use hart_core::transfer::upload;
 use hart_core::{Error, HartBackend, Result};
 
 use crate::transformer::Transformer;
@@ -22,7 +23,7 @@ impl<B: Backend> TextCondition<B> {
     pub fn without(&self, dropped: &[bool]) -> Self {
         let keep: Vec<f32> = dropped.iter().map(|&drop| f32::from(u8::from(!drop))).collect();
         let keep = TensorData::new(keep, [dropped.len(), 1, 1]);
-        let keep = Tensor::from_data(keep, &self.context.device());
+        let keep = upload(keep, &self.context.device());
         Self { context: self.context.clone() * keep, ..self.clone() }
     }
 
@@ -31,7 +32,7 @@ impl<B: Backend> TextCondition<B> {
         let [batch, tokens, _] = self.context.dims();
         let valid = self.mask.iter().flatten().map(|&valid| f32::from(u8::from(valid)));
         let data = TensorData::new(valid.collect::<Vec<_>>(), [batch, tokens]);
-        Tensor::from_data(data, (device, DType::F32))
+        upload(data, (device, DType::F32))
     }
 
     /// For each prompt the position of its last token, from which visual positions are counted.

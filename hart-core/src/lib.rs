@@ -14,6 +14,7 @@
 //! | [`random`] | one seed an image, named streams of draws |
 //! | [`walk`] | the parameters of a module with the place of each |
 //! | [`nn`] | linear layers and convolutions that a backend may prepare, RMSNorm, rotary and sinusoidal embeddings |
+//! | [`transfer`] | what crosses between host and device, counted |
 //! | [`ops`] | the operations a backend may speed up ([`HartBackend`]) |
 //! | [`arithmetic`] | what the model computes; the sections that all HART crates cite |
 //!
@@ -51,6 +52,7 @@ mod schedule;
 mod staged;
 mod stand_in;
 pub mod tap;
+pub mod transfer;
 pub mod walk;
 mod weight_problems;
 

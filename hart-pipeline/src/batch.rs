@@ -1,10 +1,10 @@
 //! One batch of images: generated, decoded, described.
 
-use burn::tensor::{DType, Tensor};
+use burn::tensor::Tensor;
 use hart_core::random::SeededDraws;
-use hart_core::{Error, Grid, HartBackend, Result};
+use hart_core::{Grid, HartBackend, Result};
 
-use crate::generation::{Batch, GenerationHook, GenerationSettings, Stage, to_host};
+use crate::generation::{Batch, GenerationHook, GenerationSettings, Stage, on_host, wait};
 use crate::image::{Image, ImageSettings, Pixels};
 use crate::model::HartModel;
 use crate::observer::{Event, Observer, Outcome, ScaleDone, tell};
@@ -26,7 +26,7 @@ pub(crate) struct ImageBatch<'a, B: HartBackend> {
 
 impl<B: HartBackend> ImageBatch<'_, B> {
     /// Makes the images and gives `keep` each with its index.
-    pub(crate) fn generate(
+    pub(crate) async fn generate(
         &self,
         hook: &mut dyn GenerationHook<B>,
         observer: &mut dyn Observer,
@@ -39,7 +39,7 @@ impl<B: HartBackend> ImageBatch<'_, B> {
         let draws = SeededDraws::new(seeds);
         let mut report = |stage: Stage<'_, B>| match stage {
             Stage::Scale { scale, latent } => {
-                let decode = |place| self.decode(latent.clone().narrow(0, place, 1));
+                let decode = |place| wait(self.decode(latent.clone().narrow(0, place, 1)));
                 let (grid, count) = (scales.grid(scale), scales.count());
                 let done = ScaleDone { images, scale, scales: count, grid, decode: &decode };
                 tell(observer, Event::Scale(done))
@@ -47,9 +47,9 @@ impl<B: HartBackend> ImageBatch<'_, B> {
             Stage::MaskPass { pass, passes } => tell(observer, Event::MaskPass { pass, passes }),
         };
         let generation = self.model.generation(&self.text.text, self.settings, &draws);
-        let latent = generation.hook(hook).report(&mut report).run()?;
+        let latent = generation.hook(hook).report(&mut report).run_async().await?;
         for (place, (&index, item)) in images.iter().zip(&self.items).enumerate() {
-            let pixels = self.decode(latent.clone().narrow(0, place, 1))?;
+            let pixels = self.decode(latent.clone().narrow(0, place, 1)).await?;
             let image = self.described(item, hook.name(), pixels);
             // An image that was handed out was made, even if the observer cancels now.
             let cancelled = tell(observer, Event::Image { index, image: &image });
@@ -59,32 +59,16 @@ impl<B: HartBackend> ImageBatch<'_, B> {
         Ok(())
     }
 
-    /// The one image of a batch, without waiting for the device on the way.
-    pub(crate) async fn generate_async(&self) -> Result<Image> {
-        let item = self.items[0];
-        let draws = SeededDraws::new([item.seed]);
-        let generation = self.model.generation(&self.text.text, self.settings, &draws);
-        let decoded = self.decoded(generation.launch()?);
-        let [_, _, rows, columns] = decoded.dims();
-        let data = decoded.cast(DType::F32).into_data_async().await;
-        let data = data.map_err(|error| Error::System {
-            what: "compute on the device".to_string(),
-            source: std::io::Error::other(error.to_string()),
-        })?;
-        let values = data.into_vec::<f32>().expect("a tensor that was just cast to 32 bits");
-        Ok(self.described(item, None, Pixels::from_planes(Grid::new(rows, columns), &values)?))
-    }
-
     fn described(&self, item: &RequestItem, hook: Option<String>, pixels: Pixels) -> Image {
         let settings = self.describe(item, hook, &pixels);
         Image::new(pixels, settings)
     }
 
     /// One latent `[1, Z, H, W]` to pixels.
-    fn decode(&self, latent: Tensor<B, 4>) -> Result<Pixels> {
+    async fn decode(&self, latent: Tensor<B, 4>) -> Result<Pixels> {
         let decoded = self.decoded(latent);
         let [_, _, rows, columns] = decoded.dims();
-        Pixels::from_planes(Grid::new(rows, columns), &to_host(decoded))
+        Pixels::from_planes(Grid::new(rows, columns), &on_host(decoded).await?)
     }
 
     /// One latent to values around [-1, 1], `[1, 3, height, width]`.

@@ -4,7 +4,7 @@ use hart_core::{Error, HartBackend, Result, ScaleSchedule};
 use once_cell::unsync::OnceCell;
 
 use crate::batch::ImageBatch;
-use crate::generation::{GenerationHook, GenerationSettings};
+use crate::generation::{GenerationHook, GenerationSettings, wait};
 use crate::image::Image;
 use crate::model::HartModel;
 use crate::observer::{Event, Observer, Outcome, Summary, tell};
@@ -53,10 +53,20 @@ impl<B: HartBackend> HartPipeline<B> {
         hook: &mut dyn GenerationHook<B>,
         observer: &mut dyn Observer,
     ) -> Result<Vec<Outcome>> {
-        let mut outcomes = vec![];
-        self.run(request, hook, observer, &mut |index, outcome| outcomes.push((index, outcome)))?;
-        outcomes.sort_by_key(|(index, _)| *index);
-        Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
+        wait(self.outcomes(request, hook, observer))
+    }
+
+    /// As [`Self::generate_with`], without blocking the thread while the device computes. The GPU of a browser
+    /// can be used in no other way, and scales have no previews there.
+    ///
+    /// # Errors
+    /// As [`Self::generate_with`], and [`Error::System`] when the device fails.
+    pub async fn generate_async(
+        &self,
+        request: &Request,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<Outcome>> {
+        self.outcomes(request, &mut (), observer).await
     }
 
     /// Makes the images of a request and keeps none: each is handed to the observer with
@@ -67,89 +77,70 @@ impl<B: HartBackend> HartPipeline<B> {
     /// As [`Self::generate_with`].
     pub fn generate_each(&self, request: &Request, observer: &mut dyn Observer) -> Result<Summary> {
         let mut summary = Summary::default();
-        self.run(request, &mut (), observer, &mut |_, outcome| match outcome {
+        let mut count = |_, outcome| match outcome {
             Outcome::Made(_) => summary.made += 1,
             Outcome::Refused(_) => summary.refused += 1,
             Outcome::Cancelled => summary.cancelled += 1,
-        })?;
+        };
+        wait(self.run(request, &mut (), observer, &mut count))?;
         Ok(summary)
     }
 
-    /// Makes the images of a request one after the other and waits for the device without blocking the
-    /// thread, as a browser's GPU demands. On a CPU it is [`Self::generate`].
-    ///
-    /// # Errors
-    /// As [`Self::generate`], and [`Error::Invalid`] for another size than the model was trained with,
-    /// [`Error::System`] when the device fails.
-    pub async fn generate_async(&self, request: &Request) -> Result<Vec<Image>> {
-        let Checked { items, scales, settings } = &self.check(request)?;
-        if *scales != self.about.scales {
-            let expected = format!("none or {}", self.image_size());
-            return Err(Error::invalid("the size of the request", "another one", expected));
-        }
-        let mut made = vec![];
-        for (index, item) in items.iter().enumerate() {
-            let text = &self.text_encoder.encode(&[&item.prompt])?;
-            let (model, images) = (self.model()?, &[index][..]);
-            let batch =
-                ImageBatch { pipeline: self, model, settings, images, items: vec![item], text };
-            made.push(batch.generate_async().await?);
-        }
-        Ok(made)
+    /// The outcome of every image, in the order of the request.
+    async fn outcomes(
+        &self,
+        request: &Request,
+        hook: &mut dyn GenerationHook<B>,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<Outcome>> {
+        let mut outcomes = vec![];
+        let mut keep = |index, outcome| outcomes.push((index, outcome));
+        self.run(request, hook, observer, &mut keep).await?;
+        outcomes.sort_by_key(|(index, _)| *index);
+        Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
     }
 
     /// Gives `keep` the outcome of every image, with its index.
-    fn run(
+    async fn run(
         &self,
         request: &Request,
         hook: &mut dyn GenerationHook<B>,
         observer: &mut dyn Observer,
         keep: &mut dyn FnMut(usize, Outcome),
     ) -> Result<()> {
-        let checked = self.check(request)?;
-        let work = Work { pipeline: self, checked: &checked, reshaped: OnceCell::new() };
-        work.run(hook, observer, keep)
-    }
-
-    /// What a request asks of this model.
-    fn check(&self, request: &Request) -> Result<Checked> {
         let about = &self.about;
         let items = request.items()?;
         let scales = request.scales(&about.scales, about.downsampling)?;
         let settings = request.settings(&scales, &about.diffusion_steps, &about.defaults)?;
-        Ok(Checked { items, scales, settings })
+        let work = Work { pipeline: self, items, scales, settings, reshaped: OnceCell::new() };
+        work.run(hook, observer, keep).await
     }
 }
 
 /// A request whose settings are in their ranges.
-struct Checked {
+struct Work<'a, B: HartBackend> {
+    pipeline: &'a HartPipeline<B>,
     items: Vec<RequestItem>,
     scales: ScaleSchedule,
     settings: GenerationSettings,
-}
-
-/// A request that is worked on.
-struct Work<'a, B: HartBackend> {
-    pipeline: &'a HartPipeline<B>,
-    checked: &'a Checked,
     /// The model for another size than it was trained with, made when it is first needed.
     reshaped: OnceCell<HartModel<B>>,
 }
 
 impl<B: HartBackend> Work<'_, B> {
     /// Makes every image and gives `keep` its outcome.
-    fn run(
+    async fn run(
         &self,
         hook: &mut dyn GenerationHook<B>,
         observer: &mut dyn Observer,
         keep: &mut dyn FnMut(usize, Outcome),
     ) -> Result<()> {
-        let mut open = vec![true; self.checked.items.len()];
+        let mut open = vec![true; self.items.len()];
         let mut settle = |index: usize, outcome| {
             open[index] = false;
             keep(index, outcome);
         };
-        let result = self.run_batches(hook, observer, &mut settle);
+        let result = self.run_batches(hook, observer, &mut settle).await;
         match result {
             Err(Error::Cancelled) => {
                 for (index, _) in open.iter().enumerate().filter(|(_, open)| **open) {
@@ -161,7 +152,7 @@ impl<B: HartBackend> Work<'_, B> {
         }
     }
 
-    fn run_batches(
+    async fn run_batches(
         &self,
         hook: &mut dyn GenerationHook<B>,
         observer: &mut dyn Observer,
@@ -170,7 +161,7 @@ impl<B: HartBackend> Work<'_, B> {
         let encoder = self.pipeline.text_encoder();
         let batch = self.batch_size();
         let mut accepted = vec![];
-        for (index, item) in self.checked.items.iter().enumerate() {
+        for (index, item) in self.items.iter().enumerate() {
             match encoder.tokenize(&item.prompt) {
                 Ok(_) => accepted.push(index),
                 Err(reason) => {
@@ -183,7 +174,7 @@ impl<B: HartBackend> Work<'_, B> {
         // Weights that are loaded anew for every call should serve many prompts.
         let batches = if encoder.is_kept() { 1 } else { PROMPTS.div_ceil(batch) };
         for images in accepted.chunks(batches * batch) {
-            self.generate(images, batch, hook, observer, keep)?;
+            self.generate(images, batch, hook, observer, keep).await?;
         }
         Ok(())
     }
@@ -191,21 +182,21 @@ impl<B: HartBackend> Work<'_, B> {
     /// The model for the size of these images.
     fn model(&self) -> Result<&HartModel<B>> {
         let trained = self.pipeline.model()?;
-        if self.checked.scales == *trained.transformer.scales() {
+        if self.scales == *trained.transformer.scales() {
             return Ok(trained);
         }
-        self.reshaped.get_or_try_init(|| trained.with_scales(self.checked.scales.clone()))
+        self.reshaped.get_or_try_init(|| trained.with_scales(self.scales.clone()))
     }
 
     /// Images that are made at once: fewer of larger ones.
     fn batch_size(&self) -> usize {
         let about = &self.pipeline.about;
-        let (usual, asked) = (about.scales.total_tokens(), self.checked.scales.total_tokens());
+        let (usual, asked) = (about.scales.total_tokens(), self.scales.total_tokens());
         if asked <= usual { about.batch_size } else { (about.batch_size * usual / asked).max(1) }
     }
 
     /// Batches whose prompts are encoded together.
-    fn generate(
+    async fn generate(
         &self,
         images: &[usize],
         batch: usize,
@@ -214,11 +205,11 @@ impl<B: HartBackend> Work<'_, B> {
         keep: &mut dyn FnMut(usize, Outcome),
     ) -> Result<()> {
         let prompts: Vec<&str> =
-            images.iter().map(|&index| self.checked.items[index].prompt.as_str()).collect();
+            images.iter().map(|&index| self.items[index].prompt.as_str()).collect();
         let mut encoded = None;
         let mut first = 0;
         for images in images.chunks(batch) {
-            tell(observer, Event::Started { images, scales: self.checked.scales.count() })?;
+            tell(observer, Event::Started { images, scales: self.scales.count() })?;
             let encoded = match &encoded {
                 Some(encoded) => encoded,
                 None => &*encoded.insert(self.pipeline.text_encoder().encode(&prompts)?),
@@ -231,12 +222,12 @@ impl<B: HartBackend> Work<'_, B> {
             let batch = ImageBatch {
                 pipeline: self.pipeline,
                 model,
-                settings: &self.checked.settings,
+                settings: &self.settings,
                 images,
-                items: images.iter().map(|&index| &self.checked.items[index]).collect(),
+                items: images.iter().map(|&index| &self.items[index]).collect(),
                 text: &text,
             };
-            batch.generate(hook, observer, keep)?;
+            batch.generate(hook, observer, keep).await?;
         }
         Ok(())
     }
@@ -254,7 +245,7 @@ impl<B: HartBackend> Work<'_, B> {
             if tokens > kept {
                 tell(observer, Event::PromptCut { image, tokens, kept })?;
             }
-            let words = &encoder.unknown_words(&self.checked.items[image].prompt)[..];
+            let words = &encoder.unknown_words(&self.items[image].prompt)[..];
             if !words.is_empty() {
                 tell(observer, Event::UnknownWords { image, words })?;
             }

@@ -5,6 +5,7 @@
 
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use hart_core::Grid;
+use hart_core::transfer::upload;
 
 /// A resizing from one grid to another: `[to, from]` weights for each axis, none where the grids
 /// are the same.
@@ -34,9 +35,8 @@ impl<B: Backend> Resize<B> {
         to: Grid,
         device: &B::Device,
     ) -> Self {
-        let matrix = |from: usize, to: usize| {
-            Tensor::from_data(TensorData::new(weights(from, to), [to, from]), device)
-        };
+        let matrix =
+            |from: usize, to: usize| upload(TensorData::new(weights(from, to), [to, from]), device);
         let axes = || [matrix(from.rows, to.rows), matrix(from.columns, to.columns)];
         // Both resizings are the identity between equal grids.
         Self { weights: (from != to).then(axes), from, to }

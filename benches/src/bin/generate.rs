@@ -16,7 +16,7 @@ use hart_benches::machine::peak_memory_mib;
 use hart_benches::setup::Setup;
 use hart_core::HartBackend;
 use hart_pipeline::backend::{OnBackend, on_device};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Times generations at the released size with random weights.
 #[derive(Parser)]
@@ -29,13 +29,41 @@ struct Arguments {
     /// Guidance, 4.5 in the release; 0 leaves the unconditional half out.
     #[arg(long, default_value_t = 4.5)]
     guidance: f64,
+    /// Counts launches, waits for the device and bytes over the bus instead of seconds.
+    #[arg(long)]
+    count: bool,
+    /// Samples tokens on the host, where a GPU would do it.
+    #[arg(long)]
+    host_sampling: bool,
     /// Writes the numbers to a file as well.
     #[arg(long)]
     json: Option<PathBuf>,
 }
 
+impl Arguments {
+    /// Counts a generation after one that warms up.
+    fn count<B: HartBackend>(&self, generator: &Generator<B>) -> Result<()> {
+        generator.run()?;
+        let counts = generator.count()?;
+        for (name, counts) in counts.named() {
+            println!("{name}: {counts}");
+        }
+        self.write(&json!({ "case": self.setup.case, "counts": counts }))
+    }
+
+    fn write(&self, numbers: &Value) -> Result<()> {
+        let Some(path) = &self.json else { return Ok(()) };
+        let text = serde_json::to_string_pretty(numbers)?;
+        std::fs::write(path, text + "\n").with_context(|| format!("cannot write {path:?}"))
+    }
+}
+
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    #[cfg(feature = "cube")]
+    if arguments.count {
+        hart_benches::launches::watch()?;
+    }
     on_device(&arguments.setup.device(), arguments)?
 }
 
@@ -47,7 +75,11 @@ impl OnBackend for Arguments {
         let Setup { case, precision, effort, .. } = &self.setup;
         let generator = Generator::<B>::new(case, *precision, &device)?;
         let generator = generator.guidance(self.guidance).effort(*effort);
+        let generator = generator.sampled_on_host(self.host_sampling);
         println!("{:.1} s for random weights", start.elapsed().as_secs_f64());
+        if self.count {
+            return self.count(&generator);
+        }
         let mut runs = vec![];
         for _ in 0..self.repeat {
             let seconds = generator.run()?;
@@ -59,8 +91,7 @@ impl OnBackend for Arguments {
         if let Some(peak) = peak {
             println!("peak resident memory {peak:.0} MiB");
         }
-        let Some(path) = &self.json else { return Ok(()) };
-        let numbers = json!({
+        self.write(&json!({
             "case": case,
             "precision": precision.name(),
             "guidance": self.guidance,
@@ -69,8 +100,6 @@ impl OnBackend for Arguments {
             "threads": rayon::current_num_threads(),
             "seconds": runs,
             "peak_mib": peak,
-        });
-        let text = serde_json::to_string_pretty(&numbers)?;
-        std::fs::write(path, text + "\n").with_context(|| format!("cannot write {path:?}"))
+        }))
     }
 }

@@ -11,7 +11,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::about::{about, unknown};
 use crate::failure::failure;
-use crate::picture::Picture;
+use crate::report::Report;
 use crate::settings::Settings;
 
 /// A model that was opened on a GPU.
@@ -45,18 +45,24 @@ impl GpuModel {
         unknown(&self.pipeline, prompt)
     }
 
-    /// Makes an image. `settings` are JSON.
+    /// Makes an image. `settings` are JSON; `report` is called with every event, of which none has a preview:
+    /// nothing of a GPU can be read while it works.
     ///
     /// # Errors
-    /// `InvalidInput` for a setting out of its range.
-    pub fn generate(&self, settings: &str) -> Result<js_sys::Promise, JsValue> {
+    /// `InvalidInput` for a setting out of its range; the promise, with whatever `report` throws.
+    pub fn generate(
+        &self,
+        settings: &str,
+        _previews: bool,
+        report: js_sys::Function,
+    ) -> Result<js_sys::Promise, JsValue> {
         let request = Settings::parse(settings).and_then(|settings| settings.request());
         let request = request.map_err(|error| failure(&error))?;
         let pipeline = Rc::clone(&self.pipeline);
         Ok(wasm_bindgen_futures::future_to_promise(async move {
-            let images = pipeline.generate_async(&request).await;
-            let picture = images.and_then(|images| Picture::new(&images[0]));
-            picture.map(JsValue::from).map_err(|error| failure(&error))
+            let mut observer = Report::new(&report, false);
+            let outcomes = pipeline.generate_async(&request, &mut observer).await;
+            observer.picture(outcomes).map(JsValue::from)
         }))
     }
 }

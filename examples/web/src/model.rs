@@ -127,12 +127,5 @@ fn made(
 ) -> Result<Picture, JsValue> {
     let mut observer = Report::new(report, previews);
     let outcomes = work(&mut observer);
-    if let Some(thrown) = observer.thrown {
-        return Err(thrown);
-    }
-    let image = outcomes.and_then(|mut outcomes| match outcomes.pop() {
-        Some(outcome) => outcome.into_image(),
-        None => Err(hart_pipeline::Error::Cancelled),
-    });
-    image.and_then(|image| Picture::new(&image)).map_err(|error| failure(&error))
+    observer.picture(outcomes)
 }

@@ -3,13 +3,14 @@
 use std::ops::ControlFlow;
 
 use hart_pipeline::observer::ScaleDone;
-use hart_pipeline::{Event, Observer};
+use hart_pipeline::{Error, Event, Observer, Outcome, Result};
 use js_sys::{Function, Uint8Array};
 use serde_json::{Value, json};
 use wasm_bindgen::JsValue;
 
 use crate::about::unknown_words;
-use crate::picture::to_rgba;
+use crate::failure::failure;
+use crate::picture::{Picture, to_rgba};
 
 /// Calls a function of JavaScript with every event: its description as JSON and, of a scale, the bytes of
 /// its preview.
@@ -18,12 +19,27 @@ pub(crate) struct Report<'a> {
     /// Whether previews are decoded.
     previews: bool,
     /// What the function threw, which ends the work.
-    pub(crate) thrown: Option<JsValue>,
+    thrown: Option<JsValue>,
 }
 
 impl<'a> Report<'a> {
     pub(crate) fn new(function: &'a Function, previews: bool) -> Self {
         Self { function, previews, thrown: None }
+    }
+
+    /// The one image of the work that was reported.
+    ///
+    /// # Errors
+    /// What the function threw, else the error of the work.
+    pub(crate) fn picture(self, outcomes: Result<Vec<Outcome>>) -> Result<Picture, JsValue> {
+        if let Some(thrown) = self.thrown {
+            return Err(thrown);
+        }
+        let image = outcomes.and_then(|mut outcomes| match outcomes.pop() {
+            Some(outcome) => outcome.into_image(),
+            None => Err(Error::Cancelled),
+        });
+        image.and_then(|image| Picture::new(&image)).map_err(|error| failure(&error))
     }
 
     fn tell(&mut self, event: &Value, bytes: JsValue) -> ControlFlow<()> {

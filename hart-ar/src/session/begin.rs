@@ -3,6 +3,7 @@
 
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 use hart_core::tap::Tap;
+use hart_core::transfer::upload;
 use hart_core::{Error, HartBackend, Result};
 
 use super::{Halves, Session};
@@ -129,7 +130,7 @@ impl<B: HartBackend> Prompts<'_, B> {
         let [batch, tokens] = conditional.dims();
         let unconditional = (0..batch * tokens).map(|i| if i % tokens == 0 { 1.0 } else { 0.0 });
         let data = TensorData::new(unconditional.collect::<Vec<f32>>(), [batch, tokens]);
-        Tensor::cat(vec![conditional, Tensor::from_data(data, (device, DType::F32))], 0)
+        Tensor::cat(vec![conditional, upload(data, (device, DType::F32))], 0)
     }
 
     /// A block's empty caches, one for each half, with room for the context and `visual` tokens, in

@@ -6,6 +6,7 @@ use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
 use super::Linear;
 use crate::HartBackend;
+use crate::transfer::upload;
 
 /// The longest period of the sinusoids.
 const MAX_PERIOD: f64 = 10_000.0;
@@ -29,7 +30,7 @@ pub fn sinusoid<B: Backend>(times: &[f64], width: usize, device: &B::Device) -> 
         values.extend(angles.map(f32::sin));
         values.extend((2 * half..width).map(|_| 0.0));
     }
-    Tensor::from_data(TensorData::new(values, [times.len(), width]), device)
+    upload(TensorData::new(values, [times.len(), width]), device)
 }
 
 /// Configuration of a [`SinusoidalEmbedding`].
@@ -82,7 +83,7 @@ impl<B: HartBackend> SinusoidalEmbedding<B> {
         };
         let places: Vec<i64> = times.iter().map(place).collect();
         let places = TensorData::new(places, [times.len()]);
-        let places = Tensor::<B, 1, Int>::from_data(places, device);
+        let places: Tensor<B, 1, Int> = upload(places, device);
         self.embed(&distinct, device).select(0, places)
     }
 

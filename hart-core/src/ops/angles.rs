@@ -4,6 +4,7 @@ use burn::tensor::{Tensor, TensorData, backend::Backend};
 use rayon::prelude::*;
 
 use crate::Grid;
+use crate::transfer::upload;
 
 /// Cosines and sines of the rotation, each `[batch, 1, tokens, head width]`, or with batch 1 when
 /// all rows rotate alike.
@@ -20,7 +21,7 @@ impl<B: Backend> Angles<B> {
     pub fn new(angles: &[f32], [batch, tokens, width]: [usize; 3], device: &B::Device) -> Self {
         let tensor = |f: fn(f32) -> f32| {
             let values: Vec<f32> = angles.par_iter().map(|&angle| f(angle)).collect();
-            Tensor::from_data(TensorData::new(values, [batch, 1, tokens, width]), device)
+            upload(TensorData::new(values, [batch, 1, tokens, width]), device)
         };
         Self { cos: tensor(f32::cos), sin: tensor(f32::sin) }
     }
@@ -37,7 +38,7 @@ impl<B: Backend> Angles<B> {
         let half = rows.len() / (batch * grid.rows).max(1);
         let part = |angles: &[f32], shape: [usize; 4], f: fn(f32) -> f32| {
             let values: Vec<f32> = angles.iter().map(|&angle| f(angle)).collect();
-            let part = Tensor::<B, 4>::from_data(TensorData::new(values, shape), device);
+            let part: Tensor<B, 4> = upload(TensorData::new(values, shape), device);
             part.expand([batch, grid.rows, grid.columns, half])
         };
         let tensor = |f| {

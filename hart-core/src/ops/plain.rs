@@ -5,6 +5,7 @@ use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 
 use super::tensors::{swap_neighbours, unit_length};
 use super::{HartBackend, Projection};
+use crate::transfer::upload;
 
 /// The plain form of [`HartBackend::split_heads`].
 pub(super) fn split_heads<B: HartBackend>(
@@ -49,7 +50,7 @@ pub(super) fn attend_repeated<B: HartBackend>(
     let mut bias = vec![0.0; keys];
     bias[0] = (copies as f32).ln();
     let bias = TensorData::new(bias, [1, 1, 1, keys]);
-    let bias = Tensor::from_data(bias, (&q.device(), q.dtype()));
+    let bias = upload(bias, (&q.device(), q.dtype()));
     B::attend(q, k, v, Some(bias), scale)
 }
 

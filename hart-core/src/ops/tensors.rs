@@ -3,6 +3,8 @@
 use burn::tensor::activation::softmax;
 use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
 
+use crate::transfer::upload;
+
 /// Swaps the axes `axis` and `axis + 1`.
 ///
 /// Where one of them has a single entry no element moves, and a reshape says the same. It is also
@@ -52,7 +54,7 @@ pub fn pick_rows<B: Backend>(tokens: Tensor<B, 3>, positions: &[Vec<usize>]) -> 
     });
     let rows: Vec<i64> = rows.collect();
     let length = rows.len();
-    let rows = Tensor::<B, 1, Int>::from_data(TensorData::new(rows, [length]), &tokens.device());
+    let rows: Tensor<B, 1, Int> = upload(TensorData::new(rows, [length]), &tokens.device());
     let flat = tokens.reshape([batch * count, channels]);
     flat.select(0, rows).reshape([batch, length / batch, channels])
 }

@@ -127,6 +127,25 @@ impl Run {
     }
 }
 
+/// What is left to do, and what was left behind.
+impl Run {
+    /// The shards that are neither done nor given up.
+    pub(super) fn open_shards(&self) -> Result<Vec<u64>, Failure> {
+        let mut settled = self.numbers(SHARDS)?;
+        settled.extend(self.numbers(DEAD)?);
+        settled.sort_unstable();
+        let shards = 0..self.plan().shards();
+        Ok(shards.filter(|shard| settled.binary_search(shard).is_err()).collect())
+    }
+
+    /// Removes what workers left behind that were killed while they wrote: for every engine, when no
+    /// shard is open any more.
+    pub(super) fn sweep(&self) -> Result<(), Failure> {
+        self.store().sweep(SHARDS)?;
+        self.store().sweep(DEAD)
+    }
+}
+
 /// The recipe of a plan, with the numbers that the plan has.
 fn recipe_of(store: &Store, plan: &Plan, place: &Path) -> Result<Recipe> {
     let mut recipe = Recipe::read(place, &plan.recipe, |_| {

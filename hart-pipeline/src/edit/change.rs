@@ -4,11 +4,12 @@
 use burn::tensor::{Int, Tensor, TensorData};
 use hart_ar::HalfLogits;
 use hart_core::random::{Draws, SeededDraws, generator, uniform};
+use hart_core::transfer::upload;
 use hart_core::{Error, HartBackend, Result};
 use rand::Rng;
 
 use super::source::Source;
-use crate::generation::{Batch, GenerationHook, ScaleTokens, Step, to_host};
+use crate::generation::{Batch, GenerationHook, ScaleTokens, Step, codes_to_host, to_host};
 
 /// How far the noise holds other tokens below the source's, as in the paper.
 pub(super) const MARGIN: f64 = 18.0;
@@ -68,7 +69,7 @@ impl<B: HartBackend> GenerationHook<B> for Explain<'_, B> {
     fn logits(&mut self, step: &Step<'_, B>, logits: HalfLogits<B>) -> Result<Tensor<B, 3>> {
         let logits = logits.guided(step.guidance)?;
         if step.scale >= self.explained.first {
-            self.logits = to_host(logits.clone());
+            self.logits = to_host(logits.clone())?;
         }
         Ok(logits)
     }
@@ -76,10 +77,9 @@ impl<B: HartBackend> GenerationHook<B> for Explain<'_, B> {
     fn tokens(&mut self, step: &Step<'_, B>, _: ScaleTokens<B>) -> Result<ScaleTokens<B>> {
         let tokens = self.source.tokens(step);
         if step.scale >= self.explained.first {
-            let codes = tokens.indices.clone().into_data();
-            let codes = codes.iter::<i64>().map(|code| code as usize).collect();
+            let tokens = codes_to_host(tokens.indices.clone())?;
             let logits = std::mem::take(&mut self.logits);
-            self.explained.scales.push(ExplainedScale { logits, tokens: codes });
+            self.explained.scales.push(ExplainedScale { logits, tokens });
         }
         Ok(tokens)
     }
@@ -160,7 +160,7 @@ impl<B: HartBackend> GenerationHook<B> for ChangeByPrompt<'_, B> {
     fn logits(&mut self, step: &Step<'_, B>, logits: HalfLogits<B>) -> Result<Tensor<B, 3>> {
         let logits = logits.guided(step.guidance)?;
         if step.scale >= self.explained.first && step.scale + 1 < self.scales {
-            self.logits = to_host(logits.clone());
+            self.logits = to_host(logits.clone())?;
         }
         Ok(logits)
     }
@@ -178,7 +178,7 @@ impl<B: HartBackend> GenerationHook<B> for ChangeByPrompt<'_, B> {
             images.flat_map(|(logits, &seed)| self.choose(seed, step.scale, logits)).collect();
         let device = tokens.indices.device();
         let indices = TensorData::new(chosen, [batch, count]);
-        let indices = Tensor::<B, 2, Int>::from_data(indices, &device);
+        let indices: Tensor<B, 2, Int> = upload(indices, &device);
         let vectors = step.model.tokenizer.quantizer.embed(indices.clone());
         Ok(ScaleTokens { indices, vectors })
     }

@@ -3,10 +3,11 @@
 
 use burn::tensor::{Tensor, TensorData};
 use hart_ar::{HalfLogits, TextCondition};
+use hart_core::transfer::upload;
 use hart_core::{HartBackend, Result};
 
 use super::source::Source;
-use crate::generation::{GenerationHook, ScaleTokens, Step, to_host};
+use crate::generation::{GenerationHook, ScaleTokens, Step, codes_to_host, to_host};
 
 /// How strongly guidance leads from one prompt to the other, by the model's own guidance: the paper's 8
 /// is for models whose own is 4.5.
@@ -60,10 +61,10 @@ impl<B: HartBackend> GenerationHook<B> for ChangeByContrast<'_, B> {
         let guided = logits.guided(step.guidance)?;
         let Some((target, own)) = halves else { return Ok(guided) };
         let (shape, device) = (guided.dims(), guided.device());
-        let tokens = self.source.tokens(step).indices.into_data();
-        let [mut guided, target, own] = [guided, target, own].map(to_host);
+        let tokens = codes_to_host(self.source.tokens(step).indices)?;
+        let (mut guided, target, own) = (to_host(guided)?, to_host(target)?, to_host(own)?);
         let codes = shape[2];
-        let rows = guided.chunks_exact_mut(codes).zip(tokens.iter::<i64>());
+        let rows = guided.chunks_exact_mut(codes).zip(tokens);
         let halves = target.chunks_exact(codes).zip(own.chunks_exact(codes));
         for ((logits, token), (target, own)) in rows.zip(halves) {
             let apart = softmax(target).zip(softmax(own)).map(|(a, b)| (a - b).abs());
@@ -71,11 +72,11 @@ impl<B: HartBackend> GenerationHook<B> for ChangeByContrast<'_, B> {
             let strength = self.pull(step.scale) * agreement.powf(AGREEMENT);
             let likely: Vec<f64> = softmax(logits).collect();
             for (code, (logit, likely)) in logits.iter_mut().zip(likely).enumerate() {
-                let is_source = f64::from(u8::from(code as i64 == token));
+                let is_source = f64::from(u8::from(code == token));
                 *logit += (strength * (is_source - likely)) as f32;
             }
         }
-        Ok(Tensor::from_data(TensorData::new(guided, shape), &device))
+        Ok(upload(TensorData::new(guided, shape), &device))
     }
 
     fn tokens(&mut self, step: &Step<'_, B>, tokens: ScaleTokens<B>) -> Result<ScaleTokens<B>> {

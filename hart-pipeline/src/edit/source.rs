@@ -2,6 +2,7 @@
 
 use burn::tensor::{Bool, DType, Int, Tensor, TensorData};
 use hart_ar::TextCondition;
+use hart_core::transfer::upload;
 use hart_core::{HartBackend, Result};
 use hart_tokenizer::quantizer::to_tokens;
 
@@ -21,7 +22,7 @@ impl<B: HartBackend> Source<B> {
     pub(super) fn encode(model: &HartModel<B>, image: &Pixels, device: &B::Device) -> Self {
         let shape = [1, 3, image.height(), image.width()];
         let planes = TensorData::new(image.to_planes(), shape);
-        let planes = Tensor::from_data(planes, (device, DType::F32));
+        let planes = upload(planes, (device, DType::F32));
         Self { latent: model.tokenizer.encode_latent(planes, &mut ()) }
     }
 
@@ -42,7 +43,7 @@ impl<B: HartBackend> Source<B> {
             let codes = self.missing(step, step.latent.clone().narrow(0, image, 1));
             let positions: Vec<i64> = positions.iter().map(|&position| position as i64).collect();
             let length = positions.len();
-            codes.select(1, Tensor::from_data(TensorData::new(positions, [length]), &device))
+            codes.select(1, upload(TensorData::new(positions, [length]), &device))
         });
         let indices = Tensor::cat(indices.collect(), 0);
         let vectors = step.model.tokenizer.quantizer.embed(indices.clone());
@@ -101,7 +102,7 @@ impl<B: HartBackend> GenerationHook<B> for HoldToSource<'_, B> {
         let device = tokens.vectors.device();
         let kept = step.positions.iter().flatten().map(|&position| kept[position]);
         let kept = TensorData::new(kept.collect::<Vec<bool>>(), [batch, count]);
-        let kept = Tensor::<B, 2, Bool>::from_data(kept, &device);
+        let kept: Tensor<B, 2, Bool> = upload(kept, &device);
         let wide = kept.clone().reshape([batch, count, 1]).expand([batch, count, channels]);
         Ok(ScaleTokens {
             indices: tokens.indices.mask_where(kept, source.indices),
@@ -117,7 +118,7 @@ impl<B: HartBackend> GenerationHook<B> for HoldToSource<'_, B> {
         let all = scale < self.kept.scales;
         let cells: Vec<bool> = self.kept.cells.iter().map(|&kept| kept || all).collect();
         let cells = TensorData::new(cells, [1, 1, rows, columns]);
-        let cells = Tensor::<B, 4, Bool>::from_data(cells, &latent.device());
+        let cells: Tensor<B, 4, Bool> = upload(cells, &latent.device());
         let shape = [batch, channels, rows, columns];
         let source = self.source.latent.clone().expand(shape);
         Ok(latent.mask_where(cells.expand(shape), source))

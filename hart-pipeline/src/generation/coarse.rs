@@ -13,7 +13,7 @@ use super::{Around, Run, Stage};
 
 impl<B: HartBackend> Run<'_, B> {
     /// The latent after all scales but the last.
-    pub(super) fn coarse_scales(
+    pub(super) async fn coarse_scales(
         &self,
         session: &mut Session<'_, B>,
         around: &mut Around<'_, '_, B>,
@@ -23,15 +23,16 @@ impl<B: HartBackend> Run<'_, B> {
         let shape = [self.batch, channels, latent.rows, latent.columns];
         let mut latent = Tensor::zeros(shape, &self.device);
         for scale in 0..self.scales().last() {
-            latent = around.within(format!("scale.{scale}."), |around| {
-                self.coarse_scale(session, scale, latent, around)
-            })?;
+            let work = async |around: &mut Around<'_, '_, B>| {
+                self.coarse_scale(session, scale, latent, around).await
+            };
+            latent = around.within(format!("scale.{scale}."), work).await?;
             (around.report)(Stage::Scale { scale, latent: &latent })?;
         }
         Ok(latent)
     }
 
-    fn coarse_scale(
+    async fn coarse_scale(
         &self,
         session: &mut Session<'_, B>,
         scale: usize,
@@ -51,7 +52,7 @@ impl<B: HartBackend> Run<'_, B> {
             session.scale_step(step, pick_rows(input, &positions), around.tap)?
         };
         let sampling = Sampling { scale, pass: 0, positions: &positions, latent: &latent };
-        let tokens = self.sample(&sampling, session, &hidden, around)?;
+        let tokens = self.sample(&sampling, session, &hidden, around).await?;
         let tokens = scatter(tokens.vectors, &positions, self.scales().tokens(scale));
         around
             .tap

@@ -18,7 +18,7 @@ use super::{Around, Run, Stage};
 
 impl<B: HartBackend> Run<'_, B> {
     /// The latent after the last scale, from that before it.
-    pub(super) fn last_scale(
+    pub(super) async fn last_scale(
         &self,
         session: &mut Session<'_, B>,
         latent: Tensor<B, 4>,
@@ -30,9 +30,9 @@ impl<B: HartBackend> Run<'_, B> {
         for (index, pass) in passes.iter().enumerate() {
             let keep = if index + 1 == passes.len() { Keep::No } else { Keep::Yes };
             let at = Sampling { scale, pass: index, positions: &pass.positions, latent: &latent };
-            predicted.push(around.within(format!("pass.{index}."), |around| {
-                self.pass(session, &at, keep, around)
-            })?);
+            let work =
+                async |around: &mut Around<'_, '_, B>| self.pass(session, &at, keep, around).await;
+            predicted.push(around.within(format!("pass.{index}."), work).await?);
             if passes.len() > 1 {
                 (around.report)(Stage::MaskPass { pass: index, passes: passes.len() })?;
             }
@@ -50,7 +50,7 @@ impl<B: HartBackend> Run<'_, B> {
     }
 
     /// The tokens of one pass with their residual, `[batch, positions, Z]`.
-    fn pass(
+    async fn pass(
         &self,
         session: &mut Session<'_, B>,
         at: &Sampling<'_, B>,
@@ -62,11 +62,12 @@ impl<B: HartBackend> Run<'_, B> {
         let (scale, positions, computed) = (at.scale, at.positions, self.computed[at.scale]);
         let step = ScaleStep { scale, positions, keep, halves, computed };
         let hidden = session.scale_step(step, input, around.tap)?;
-        let tokens = self.sample(at, session, &hidden, around)?;
+        let tokens = self.sample(at, session, &hidden, around).await?;
         let Some(schedule) = &self.settings.noise_schedule else { return Ok(tokens.vectors) };
-        let residual = around.within("residual.".to_string(), |around| {
+        let work = async |around: &mut Around<'_, '_, B>| {
             self.residual(schedule, at, &hidden, &tokens, around)
-        })?;
+        };
+        let residual = around.within("residual.".to_string(), work).await?;
         Ok(tokens.vectors + residual)
     }
 

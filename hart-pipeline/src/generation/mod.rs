@@ -27,6 +27,7 @@
 pub mod coarse;
 pub mod effort;
 pub mod hook;
+pub(crate) mod host;
 pub mod last;
 pub(crate) mod noise;
 mod positions;
@@ -45,6 +46,9 @@ use hart_core::{Error, HartBackend, Result, ScaleSchedule};
 use crate::model::HartModel;
 pub use effort::Effort;
 pub use hook::{Batch, GenerationHook, ResidualSampling, ScaleTokens, Step};
+#[cfg(feature = "images")]
+pub(crate) use host::codes_to_host;
+pub(crate) use host::{on_host, to_host, wait};
 pub use settings::GenerationSettings;
 
 /// Something that was finished in a generation.
@@ -121,24 +125,14 @@ impl<'a, B: HartBackend> Generation<'a, B> {
     /// impossible, [`hart_core::Error::NonFinite`] when the weights give NaN or infinite logits,
     /// and whatever the report and the hook return.
     pub fn run(self) -> Result<Tensor<B, 4>> {
-        let (latent, is_checked) = self.launched()?;
-        if !is_checked {
-            check_finite(&latent)?;
-        }
-        Ok(latent)
+        wait(self.run_async())
     }
 
-    /// As [`Self::run`], for programs that cannot wait for a device, such as those on the GPU of a browser:
-    /// where tokens are sampled on the device, nobody has looked whether the latents are finite.
+    /// As [`Self::run`], without blocking the thread while the device computes.
     ///
     /// # Errors
-    /// As [`Self::run`], but for what only the device knows yet.
-    pub fn launch(self) -> Result<Tensor<B, 4>> {
-        Ok(self.launched()?.0)
-    }
-
-    /// The latents, and whether it is known that they are finite.
-    fn launched(self) -> Result<(Tensor<B, 4>, bool)> {
+    /// As [`Self::run`], and [`hart_core::Error::System`] when the device fails.
+    pub async fn run_async(self) -> Result<Tensor<B, 4>> {
         let Self { model, text, settings, draws, hook, report, tap } = self;
         let (mut release, mut silent, mut deaf) = ((), |_: Stage<'_, B>| Ok(()), ());
         let hook = hook.unwrap_or(&mut release);
@@ -175,8 +169,11 @@ impl<'a, B: HartBackend> Generation<'a, B> {
             report: report.unwrap_or(&mut silent),
             tap: tap.unwrap_or(&mut deaf),
         };
-        let latent = run.generate(text, &mut around)?;
-        Ok((latent, !run.sampled_there.get()))
+        let latent = run.generate(text, &mut around).await?;
+        if run.sampled_there.get() {
+            check_finite(&latent).await?;
+        }
+        Ok(latent)
     }
 }
 
@@ -210,15 +207,19 @@ struct Around<'a, 'r, B: HartBackend> {
 
 impl<'r, B: HartBackend> Around<'_, 'r, B> {
     /// Does a part of the work, whose tensors are offered to the tap under `prefix`.
-    fn within<T>(&mut self, prefix: String, work: impl FnOnce(&mut Around<'_, 'r, B>) -> T) -> T {
+    async fn within<T>(
+        &mut self,
+        prefix: String,
+        work: impl AsyncFnOnce(&mut Around<'_, 'r, B>) -> T,
+    ) -> T {
         let mut tap = Prefixed { prefix, tap: &mut *self.tap };
         let (hook, report) = (&mut *self.hook, &mut *self.report);
-        work(&mut Around { hook, draws: self.draws, report, tap: &mut tap })
+        work(&mut Around { hook, draws: self.draws, report, tap: &mut tap }).await
     }
 }
 
 impl<B: HartBackend> Run<'_, B> {
-    fn generate(
+    async fn generate(
         &self,
         text: &TextCondition<B>,
         around: &mut Around<'_, '_, B>,
@@ -232,8 +233,8 @@ impl<B: HartBackend> Run<'_, B> {
             }
             _ => Session::new(transformer, text, kept, self.halves(0), around.tap)?,
         };
-        let coarse = self.coarse_scales(&mut session, around)?;
-        self.last_scale(&mut session, coarse, &passes, around)
+        let coarse = self.coarse_scales(&mut session, around).await?;
+        self.last_scale(&mut session, coarse, &passes, around).await
     }
 
     fn scales(&self) -> &ScaleSchedule {
@@ -255,17 +256,11 @@ impl<B: HartBackend> Run<'_, B> {
 ///
 /// # Errors
 /// [`Error::NonFinite`].
-fn check_finite<B: Backend>(latent: &Tensor<B, 4>) -> Result<()> {
+async fn check_finite<B: Backend>(latent: &Tensor<B, 4>) -> Result<()> {
     let sum = latent.clone().cast(DType::F32).sum();
-    if to_host(sum).iter().all(|sum| sum.is_finite()) {
+    if on_host(sum).await?.iter().all(|sum| sum.is_finite()) {
         return Ok(());
     }
     let what = "the logits of some scale, and with them the latent,".to_string();
     Err(Error::NonFinite { what })
-}
-
-/// The values of a tensor on the host, in 32 bits.
-pub(crate) fn to_host<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f32> {
-    let data = tensor.cast(DType::F32).into_data();
-    data.into_vec().expect("a tensor that was just cast to 32 bits")
 }

@@ -1,7 +1,8 @@
 //! Noise of the residual diffusion, drawn by the address of every token.
 
-use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
+use burn::tensor::{DType, Float, Tensor, TensorData, backend::Backend};
 use hart_core::random::Draws;
+use hart_core::transfer::upload;
 use rayon::prelude::*;
 
 /// The noise of one pass, `[images, N, channels]` each for the N tokens of each image.
@@ -28,7 +29,7 @@ impl<'a, B: Backend> ResidualNoise<'a, B> {
         device: &B::Device,
     ) -> Self {
         let drawn = draw(draws, positions, channels, 0..steps + 1);
-        let drawn = Tensor::from_data(drawn, (device, DType::F32));
+        let drawn = upload(drawn, (device, DType::F32));
         Self { draws, positions, channels, device: device.clone(), drawn }
     }
 
@@ -45,7 +46,7 @@ impl<'a, B: Backend> ResidualNoise<'a, B> {
         }
         // An experiment with steps of its own.
         let drawn = draw(self.draws, self.positions, self.channels, row..row + 1);
-        Tensor::<B, 4>::from_data(drawn, (&self.device, DType::F32)).squeeze_dim(0)
+        upload::<B, 4, Float>(drawn, (&self.device, DType::F32)).squeeze_dim(0)
     }
 }
 

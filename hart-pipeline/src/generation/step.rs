@@ -1,13 +1,14 @@
 //! From the hidden states of a step to its tokens.
 
-use burn::tensor::{DType, Int, Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 use hart_ar::sampling::sample_tokens;
 use hart_ar::{Hidden, Session};
 use hart_core::ops::sampling::{TokenSampling, TokensThere};
+use hart_core::transfer::upload;
 use hart_core::{HartBackend, Result};
 
 use super::hook::{ScaleTokens, Step};
-use super::{Around, Run, to_host};
+use super::{Around, Run, on_host};
 
 /// Where tokens are sampled.
 pub(super) struct Sampling<'a, B: HartBackend> {
@@ -33,7 +34,7 @@ impl<B: HartBackend> Run<'_, B> {
     }
 
     /// Guided logits, and tokens sampled from them.
-    pub(super) fn sample(
+    pub(super) async fn sample(
         &self,
         at: &Sampling<'_, B>,
         session: &Session<'_, B>,
@@ -46,7 +47,7 @@ impl<B: HartBackend> Run<'_, B> {
         around.tap.record("logits.guided", &|| logits.to_data());
         let sampled = match self.sample_there(at, &logits, around) {
             Some(tokens) => tokens,
-            None => self.sample_here(at, logits, around)?,
+            None => self.sample_here(at, logits, around).await?,
         };
         let tokens = around.hook.tokens(&step, sampled)?;
         around.tap.record("indices", &|| tokens.indices.to_data());
@@ -74,17 +75,16 @@ impl<B: HartBackend> Run<'_, B> {
     }
 
     /// Tokens sampled on the host.
-    fn sample_here(
+    async fn sample_here(
         &self,
         at: &Sampling<'_, B>,
         logits: Tensor<B, 3>,
         around: &Around<'_, '_, B>,
     ) -> Result<ScaleTokens<B>> {
-        let codebook =
-            self.codebook.get_or_init(|| to_host(self.model.tokenizer.quantizer.codebook.val()));
+        let codebook = self.codebook().await?;
         let [_, channels] = self.model.tokenizer.quantizer.codebook_shape();
         let sampled = sample_tokens(
-            &to_host(logits),
+            &on_host(logits).await?,
             codebook,
             channels,
             &self.settings.token_rule(self.scales(), at.scale),
@@ -95,15 +95,24 @@ impl<B: HartBackend> Run<'_, B> {
         let indices: Vec<i64> = sampled.indices.iter().map(|&index| index as i64).collect();
         let indices = TensorData::new(indices, [self.batch, at.positions[0].len()]);
         Ok(ScaleTokens {
-            indices: Tensor::<B, 2, Int>::from_data(indices, &self.device),
+            indices: upload(indices, &self.device),
             vectors: self.upload(sampled.vectors, at.positions[0].len()),
         })
+    }
+
+    /// The codebook on the host.
+    async fn codebook(&self) -> Result<&[f32]> {
+        if let Some(known) = self.codebook.get() {
+            return Ok(known);
+        }
+        let read = on_host(self.model.tokenizer.quantizer.codebook.val()).await?;
+        Ok(self.codebook.get_or_init(|| read))
     }
 
     /// Values `[batch, tokens, Z]` on the device.
     pub(super) fn upload(&self, values: Vec<f32>, tokens: usize) -> Tensor<B, 3> {
         let channels = values.len() / (self.batch * tokens).max(1);
         let values = TensorData::new(values, [self.batch, tokens, channels]);
-        Tensor::from_data(values, (&self.device, DType::F32))
+        upload(values, (&self.device, DType::F32))
     }
 }

@@ -8,6 +8,7 @@ use hart_core::initialize::{Start, initialize};
 use hart_core::nn::{Linear, Prepare, RmsNorm, RmsNormConfig, context_angles};
 use hart_core::ops::{Angles, swap_neighbours};
 use hart_core::tap::Tap;
+use hart_core::transfer::upload;
 use hart_core::{HartBackend, Precision, Result};
 
 use super::config::TextEncoderConfig;
@@ -199,7 +200,7 @@ impl<B: HartBackend> Qwen2<B> {
         let (batch, length) = (tokens.len(), tokens[0].len());
         let ids: Vec<i64> = tokens.iter().flatten().map(|&id| i64::from(id)).collect();
         let ids = TensorData::new(ids, [batch * length]);
-        let ids = Tensor::<B, 1, Int>::from_data(ids, &device);
+        let ids: Tensor<B, 1, Int> = upload(ids, &device);
         let rows = self.embedding.weight.val().select(0, ids);
         let width = rows.dims()[1];
         let rows = if self.computes_f32 { rows.cast(DType::F32) } else { rows };
@@ -321,5 +322,5 @@ fn causal_bias<B: Backend>(mask: &[Vec<bool>], before: usize, device: &B::Device
         }
     }
     let data = TensorData::new(values, [batch, 1, length, before + length]);
-    Tensor::from_data(data, (device, DType::F32))
+    upload(data, (device, DType::F32))
 }

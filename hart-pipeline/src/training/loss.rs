@@ -140,7 +140,7 @@ fn targets(scales: &ScaleSchedule, codes: &[Vec<usize>], kept: &[Vec<usize>]) ->
 /// A code for every row of `[batch, kept, V]`.
 fn pick<B: Backend>(logits: Tensor<B, 3>, picks: &[Pick]) -> Result<Vec<usize>> {
     let entries = logits.dims()[2];
-    let logits = to_host(logits.detach());
+    let logits = to_host(logits.detach())?;
     let rows = logits.par_chunks_exact(entries).zip(picks);
     rows.map(|(logits, &pick)| {
         if !logits.iter().all(|logit| logit.is_finite()) {

@@ -80,6 +80,12 @@ fn work_done_twice_is_the_same_file() {
     let worker = Worker::new(run.clone(), model()).expect("a worker");
     assert_eq!(worker.work(&leases(&run, "again"), &mut ()).expect("a run").shards, 1);
     assert!(files(folder.path()) == before, "{:?}", files(folder.path()).keys());
+    // The same of workers whose shards are assigned to them.
+    std::fs::remove_file(folder.path().join(run.manifest_name(1))).expect("a manifest");
+    std::fs::write(folder.path().join("shards/000001.tar#1"), "half").expect("a file");
+    let engine = Assigned::new(run.clone(), 1, None).expect("a shard");
+    assert_eq!(worker.work(&engine, &mut ()).expect("a run").shards, 1);
+    assert!(files(folder.path()) == before, "{:?}", files(folder.path()).keys());
 }
 
 #[test]

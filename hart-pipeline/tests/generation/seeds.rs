@@ -23,12 +23,25 @@ fn the_same_seed_gives_the_same_bytes_twice() {
 
 #[test]
 fn an_image_is_the_same_where_no_thread_waits_for_the_device() {
-    let request = heart();
-    assert_eq!(png(burn::tensor::read_sync(PIPELINE.generate_async(&request))), *HEART);
     let size = PIPELINE.image_size();
-    let other = request.size(2 * size.columns, size.rows);
-    let other = burn::tensor::read_sync(PIPELINE.generate_async(&other));
-    assert!(other.is_err(), "a size that the model was not trained with is refused");
+    for request in [heart(), heart().size(2 * size.columns, size.rows)] {
+        let mut scales = 0;
+        let mut count = |event: Event<'_>| {
+            scales += usize::from(matches!(event, Event::Scale(_)));
+            ControlFlow::Continue(())
+        };
+        let found = pollster::block_on(PIPELINE.generate_async(&request, &mut count));
+        let found = found.expect("an outcome").remove(0).into_image();
+        assert_eq!(png(found.map(|image| vec![image])), png(PIPELINE.generate(&request)));
+        assert!(scales > 1, "{scales} scales were reported");
+    }
+}
+
+#[test]
+fn an_image_that_nobody_waits_for_can_be_cancelled() {
+    let mut stop = |_: Event<'_>| ControlFlow::Break(());
+    let outcomes = pollster::block_on(PIPELINE.generate_async(&heart(), &mut stop));
+    assert!(matches!(outcomes.expect("outcomes")[..], [Outcome::Cancelled]));
 }
 
 #[test]

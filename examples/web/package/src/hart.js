@@ -12,11 +12,9 @@ export class Hart {
   #workshop;
   /** For what a GPU does not do: a second worker, opened when it is first needed. */
   #onCpu = null;
-  #archive;
 
-  constructor(workshop, archive, known) {
+  constructor(workshop, known) {
     this.#workshop = workshop;
-    this.#archive = archive;
     Object.assign(this, known);
   }
 
@@ -56,7 +54,7 @@ export class Hart {
   static async #open(backend, module, archive, name, signal) {
     try {
       const { workshop, known } = await opened({ backend, module, archive, name }, signal);
-      return new Hart(workshop, archive, { ...known, name, backend });
+      return new Hart(workshop, { ...known, name, backend });
     } catch (error) {
       if (backend === "cpu" || signal?.aborted || error.name === "BadModel") throw error;
       return Hart.#open("cpu", await compiled("cpu", undefined, signal), archive, name, signal);
@@ -66,10 +64,18 @@ export class Hart {
   /** The worker that edits. */
   #editor() {
     if (this.backend === "cpu") return this.#workshop;
-    this.#onCpu ??= compiled("cpu").then((module) =>
-      opened({ backend: "cpu", module, archive: this.#archive, name: this.name }),
-    );
-    return this.#onCpu.then(({ workshop }) => workshop);
+    this.#onCpu ??= this.#openOnCpu().catch((error) => {
+      // The network may be back when it is needed again.
+      this.#onCpu = null;
+      throw error;
+    });
+    return this.#onCpu;
+  }
+
+  async #openOnCpu() {
+    const module = await compiled("cpu");
+    const { workshop } = await opened({ ...this.#workshop.tools, backend: "cpu", module });
+    return workshop;
   }
 
   generate(prompt, settings = {}) {
@@ -97,7 +103,7 @@ export class Hart {
 
   close() {
     this.#workshop.close();
-    this.#onCpu?.then(({ workshop }) => workshop.close());
+    this.#onCpu?.then((workshop) => workshop.close(), () => {});
   }
 
   /** Some work and its settings; what of them is not for the module stays here. */

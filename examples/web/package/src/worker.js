@@ -18,7 +18,7 @@ const work = {
     return JSON.parse(model.about());
   },
   unknown: ({ prompt }) => JSON.parse(model.unknown(prompt)),
-  // On a GPU a promise, of a picture without events.
+  // On a GPU a promise.
   generate: async (message) => finished(message, await model.generate(...around(message, []))),
   inpaint(message) {
     const { image, mask } = message;

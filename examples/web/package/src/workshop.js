@@ -5,16 +5,16 @@ import { HartError, aborted } from "./errors.js";
 import { startThread } from "./thread.js";
 
 export class Workshop {
-  #tools;
+  /** What every worker is given: the compiled module, the archive and the model's name. */
+  tools;
   #thread = null;
   #waiting = [];
   #current = null;
   #ids = 0;
   #closed = false;
 
-  /** `tools` are what every worker is given: the compiled module, the archive and the model's name. */
   constructor(tools) {
-    this.#tools = tools;
+    this.tools = tools;
   }
 
   /** Opens the model. Gives what is known of it. */
@@ -48,7 +48,7 @@ export class Workshop {
 
   /** Starts a worker and opens the model in it. */
   async #start() {
-    const job = { message: { kind: "open", ...this.#tools } };
+    const job = { message: { kind: "open", ...this.tools } };
     const opened = new Promise((resolve, reject) => Object.assign(job, { resolve, reject }));
     // Its place is taken before the thread is there: work that comes meanwhile waits.
     this.#current = job;

@@ -5,6 +5,7 @@ use burn::tensor::{DType, Element, Tensor, TensorPrimitive};
 use super::operation::{RunsCube, input};
 use crate::kernels::cube::sampling::SampleTokens;
 use crate::ops::sampling::{TokenSampling, TokensThere};
+use crate::transfer::count_upload;
 
 /// Samples tokens; `None` for shapes and types that the kernel does not know.
 pub(super) fn sample_tokens<B: RunsCube>(
@@ -23,12 +24,10 @@ pub(super) fn sample_tokens<B: RunsCube>(
         positions.len() == batch && positions.iter().all(|row| row.len() == tokens),
         "one position a token"
     );
-    let operation = SampleTokens {
-        rule: *rule,
-        scale: *scale as u32,
-        addresses: SampleTokens::addresses(seeds, positions),
-        indices: B::IntElem::dtype(),
-    };
+    let addresses = SampleTokens::addresses(seeds, positions);
+    count_upload(size_of_val(&addresses[..]));
+    let operation =
+        SampleTokens { rule: *rule, scale: *scale as u32, addresses, indices: B::IntElem::dtype() };
     let mut results = B::run(operation, vec![input(logits.clone()), input(codebook.clone())]);
     let vectors = Tensor::from_primitive(TensorPrimitive::Float(results.pop()?));
     let indices = Tensor::from_primitive(B::integers(results.pop()?));

@@ -55,6 +55,11 @@ impl Engine for Assigned {
                 return Ok(Claim::Shard(Lease { shard, generation: 1 }));
             }
         }
+        drop(next);
+        // Others may still write their shards; the last one leaves a clean folder.
+        if self.run.open_shards()?.is_empty() {
+            self.run.sweep()?;
+        }
         Ok(Claim::Finished)
     }
 

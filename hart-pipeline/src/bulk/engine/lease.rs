@@ -198,8 +198,7 @@ impl LeaseEngine {
 
     /// Removes what killed workers have left.
     fn sweep(&self) -> Result<(), Failure> {
-        self.run.store().sweep(SHARDS)?;
-        self.run.store().sweep(DEAD)?;
+        self.run.sweep()?;
         self.folder.sweep(|name| match self.run.plan().shard_called(name) {
             Some(shard) => self.is_settled(shard),
             None => Ok(false),

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hart_core::{Error, Result};
+#[cfg(feature = "buckets")]
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 

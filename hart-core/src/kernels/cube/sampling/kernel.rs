@@ -67,13 +67,6 @@ pub(super) fn sample_rows<I: Int>(
 
     let keys = keys_of(logits, row, held);
     let largest = largest_key(&keys, &mut counts, held);
-    if comptime!(!division.in_step) {
-        if largest == NOT_FINITE {
-            mark(indices, vectors, row, largest, channels);
-            terminate!();
-        }
-    }
-
     let address = address_of(addresses, logits, row, &rule);
     let mut weights = Array::<f32>::new(held);
     let threshold = filter(&mut weights, &keys, largest, &rule, &mut sums, &mut counts, division);
@@ -88,10 +81,9 @@ pub(super) fn sample_rows<I: Int>(
         let code = chosen as usize * codebook.stride(0);
         vectors[row * channels + unit] = codebook[code + unit];
     }
-    if comptime!(division.in_step) {
-        if largest == NOT_FINITE {
-            mark(indices, vectors, row, largest, channels);
-        }
+    // At the end, when every unit has met the others as often as it must.
+    if largest == NOT_FINITE {
+        mark(indices, vectors, row, largest, channels);
     }
 }
 

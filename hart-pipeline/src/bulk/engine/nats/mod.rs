@@ -23,7 +23,7 @@ use async_nats::jetstream::{AckKind, Message};
 use hart_core::{Error, Result};
 
 use self::book::Book;
-use self::queue::{Queue, open_shards};
+use self::queue::Queue;
 use self::server::Server;
 use super::{Claim, Engine, Held, Lease, TRIES};
 use crate::bulk::dead::Dead;
@@ -151,8 +151,9 @@ impl Engine for NatsEngine {
             if let Some(lease) = self.next(queue)? {
                 return Ok(Claim::Shard(lease));
             }
-            if open_shards(&self.run)?.is_empty() {
+            if self.run.open_shards()?.is_empty() {
                 queue.clear(&self.server)?;
+                self.run.sweep()?;
                 return Ok(Claim::Finished);
             }
             if queue.messages(&self.server)? == 0 {

@@ -15,7 +15,7 @@ use super::book::Book;
 use super::server::Server;
 use crate::bulk::dead::Dead;
 use crate::bulk::engine::Held;
-use crate::bulk::run::{DEAD, Run, SHARDS};
+use crate::bulk::run::Run;
 use crate::bulk::store::Failure;
 
 /// The name under which workers take messages together.
@@ -88,7 +88,7 @@ impl Queue {
 
     /// Publishes every shard that is not settled and has no message. Several workers may do so at once.
     pub(super) fn fill(&self, server: &Server, run: &Run) -> Result<(), Failure> {
-        for shards in open_shards(run)?.chunks(TOGETHER) {
+        for shards in run.open_shards()?.chunks(TOGETHER) {
             server.ask(self.publish_all(server, shards))?;
         }
         Ok(())
@@ -236,15 +236,6 @@ impl Queue {
         held.sort_by_key(|held| held.shard);
         Ok(held)
     }
-}
-
-/// The shards that are neither done nor given up.
-pub(super) fn open_shards(run: &Run) -> Result<Vec<u64>, Failure> {
-    let mut settled = run.numbers(SHARDS)?;
-    settled.extend(run.numbers(DEAD)?);
-    settled.sort_unstable();
-    let shards = 0..run.plan().shards();
-    Ok(shards.filter(|shard| settled.binary_search(shard).is_err()).collect())
 }
 
 /// A bucket of keys and values; those older than `age` are forgotten, unless it is 0.
