@@ -124,6 +124,18 @@ impl Progress {
                     note(format_args!("scale {scale} of {scales}: {grid} tokens"));
                 }
             }
+            Event::WarmUp { scale, scales, grid } => {
+                self.bar.set_length(*scales as u64);
+                self.bar.set_position(*scale as u64 + 1);
+                self.bar.set_prefix("warming up: compiling and tuning what is not kept yet");
+                self.bar.set_message(format!("{grid} tokens"));
+                if self.plain {
+                    note(format_args!(
+                        "warming up, scale {} of {scales}: {grid} tokens",
+                        scale + 1
+                    ));
+                }
+            }
             Event::MaskPass { pass, passes } => {
                 self.bar.set_message(format!("pass {} of {passes}", pass + 1));
                 if self.plain {

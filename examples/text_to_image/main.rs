@@ -28,7 +28,7 @@ use hart_pipeline::text::PaddingSide;
 use hart_pipeline::{Effort, Event, Image, PipelineBuilder, Pixels, Request, TransformerWeights};
 
 /// Arguments that say which images are made, and how.
-const OF_IMAGES: [&str; 20] = [
+const OF_IMAGES: [&str; 21] = [
     "prompts",
     "seed",
     "count",
@@ -49,6 +49,7 @@ const OF_IMAGES: [&str; 20] = [
     "enlarge",
     "grid",
     "preview",
+    "warm_up",
 ];
 
 /// Makes images of prompts.
@@ -122,6 +123,10 @@ struct Arguments {
     /// Free the text encoder's memory before the model is loaded.
     #[arg(long, requires = "model")]
     drop_text_encoder: bool,
+    /// Make the first images twice: the first time for the GPU's kernels to be compiled, tuned and kept, so
+    /// that the time of the second is that of later programs.
+    #[arg(long)]
+    warm_up: bool,
     /// Where to write, as .png, .jpg or .webp; several images get `-<index>-<seed>` before the
     /// ending. `-` is standard output.
     #[arg(long, value_name = "PATH", default_value = "out.png")]
@@ -162,6 +167,11 @@ impl Arguments {
         let progress = Progress::start();
         if self.seed.is_drawn {
             progress.line(&format!("seed {}", self.seed.value));
+        }
+        if self.warm_up {
+            let start = Instant::now();
+            pipeline.warm_up(&request, &mut |event: Event<'_>| progress.show(&event))?;
+            progress.line(&format!("warmed up in {:.1} s", start.elapsed().as_secs_f64()));
         }
         let (mut failure, mut kept) = (None, vec![]);
         let start = Instant::now();

@@ -113,7 +113,8 @@ pub trait OnBackend {
 }
 
 /// Runs `work` on the device called `name`: a backend of [`compiled_in`], and for GPUs optionally
-/// which one, such as `cuda:1`.
+/// which one, such as `cuda:1`. What GPU backends compile is kept for later processes: see
+/// [`keep_kernels`].
 ///
 /// # Errors
 /// [`Error::Invalid`] for a backend that is not compiled in, [`Error::System`] when the threads
@@ -128,6 +129,8 @@ pub fn on_device<W: OnBackend>(name: &str, work: W) -> Result<W::Output> {
         Some((backend, index)) => (backend, Some(index.parse::<usize>().map_err(|_| refuse())?)),
         None => (name, None),
     };
+    #[cfg(all(any(feature = "wgpu", feature = "cuda"), not(target_family = "wasm")))]
+    keep_kernels();
     match (backend, index) {
         #[cfg(feature = "flex")]
         ("flex", None) => Ok(work.run::<Flex>(Default::default())),
@@ -156,6 +159,17 @@ pub fn on_device<W: OnBackend>(name: &str, work: W) -> Result<W::Output> {
 fn wgpu_device(index: Option<usize>) -> burn::backend::wgpu::WgpuDevice {
     use burn::backend::wgpu::WgpuDevice;
     index.map_or(WgpuDevice::DefaultDevice, WgpuDevice::DiscreteGpu)
+}
+
+/// Has GPU backends keep what they compile, and what tuning finds, in the folder `hart` of the user's caches
+/// (`~/.cache/hart` on Linux). It is a setting of the process, to be made before a device is first used;
+/// [`on_device`] makes it. A `cubecl.toml` in or above the present folder comes first.
+///
+/// `false` when such settings were made already, or the user has no folder for caches: nothing changes then.
+#[cfg(all(any(feature = "wgpu", feature = "cuda"), not(target_family = "wasm")))]
+pub fn keep_kernels() -> bool {
+    let folder = dirs::cache_dir().map(|folder| folder.join("hart"));
+    folder.is_some_and(hart_core::kernels::cube::kept::keep_kernels)
 }
 
 /// The names of the backends compiled in, as features and command lines call them, the

@@ -1,5 +1,7 @@
 //! The doors of a pipeline that make images, and the request behind them, batch by batch.
 
+use std::ops::ControlFlow;
+
 use hart_core::{Error, HartBackend, Result, ScaleSchedule};
 use once_cell::unsync::OnceCell;
 
@@ -7,7 +9,7 @@ use crate::batch::ImageBatch;
 use crate::generation::{GenerationHook, GenerationSettings, wait};
 use crate::image::Image;
 use crate::model::HartModel;
-use crate::observer::{Event, Observer, Outcome, Summary, tell};
+use crate::observer::{Event, Observer, Outcome, ScaleDone, Summary, tell};
 use crate::pipeline::HartPipeline;
 use crate::request::{Request, RequestItem};
 use crate::text::EncodedPrompts;
@@ -84,6 +86,38 @@ impl<B: HartBackend> HartPipeline<B> {
         };
         wait(self.run(request, &mut (), observer, &mut count))?;
         Ok(summary)
+    }
+
+    /// Makes the first batch of a request for nobody, so that later ones of the same size, effort and number
+    /// find everything ready: a GPU backend compiles its kernels when they are first needed, and with the
+    /// feature `autotune` tries several forms of each. Both are kept on the disk for later processes
+    /// ([`crate::backend`]), where this takes seconds. A processor gains nothing from it but that the memory
+    /// of the weights has been touched.
+    ///
+    /// Every scale is reported as [`Event::WarmUp`].
+    ///
+    /// # Errors
+    /// As [`Self::generate_with`], and [`Error::Cancelled`] when the observer ends it.
+    pub fn warm_up(&self, request: &Request, observer: &mut dyn Observer) -> Result<()> {
+        let (mut is_cancelled, mut left) = (false, 0);
+        let mut watch = |event: Event<'_>| match event {
+            Event::Started { images, .. } => {
+                left = images.len();
+                ControlFlow::Continue(())
+            }
+            Event::Scale(ScaleDone { scale, scales, grid, .. }) => {
+                let flow = observer.event(Event::WarmUp { scale, scales, grid });
+                is_cancelled = flow.is_break();
+                flow
+            }
+            Event::Image { .. } => {
+                left -= 1;
+                if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            }
+            _ => ControlFlow::Continue(()),
+        };
+        self.generate_each(request, &mut watch)?;
+        if is_cancelled { Err(Error::Cancelled) } else { Ok(()) }
     }
 
     /// The outcome of every image, in the order of the request.

@@ -59,6 +59,16 @@ pub enum Event<'a> {
         /// The image.
         image: &'a Image,
     },
+    /// A scale of an image that nobody gets is finished: [`HartPipeline::warm_up`](crate::HartPipeline::warm_up)
+    /// has kernels compiled and tuned.
+    WarmUp {
+        /// The scale, counted from 0.
+        scale: usize,
+        /// How many scales there are.
+        scales: usize,
+        /// The scale's token map.
+        grid: Grid,
+    },
     /// A file of a model is being fetched, by this process or by another one that is waited for.
     Download {
         /// The repository at the hub.

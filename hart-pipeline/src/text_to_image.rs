@@ -32,6 +32,12 @@ pub trait TextToImage: Send + Sync {
     /// As [`HartPipeline::generate_each`].
     fn generate_each(&self, request: &Request, observer: &mut dyn Observer) -> Result<Summary>;
 
+    /// Makes the first batch of a request for nobody, so that kernels are compiled and tuned.
+    ///
+    /// # Errors
+    /// As [`HartPipeline::warm_up`].
+    fn warm_up(&self, request: &Request, observer: &mut dyn Observer) -> Result<()>;
+
     /// Makes all results of an edit.
     ///
     /// # Errors
@@ -71,6 +77,10 @@ impl<B: HartBackend> TextToImage for HartPipeline<B> {
 
     fn generate_each(&self, request: &Request, observer: &mut dyn Observer) -> Result<Summary> {
         self.generate_each(request, observer)
+    }
+
+    fn warm_up(&self, request: &Request, observer: &mut dyn Observer) -> Result<()> {
+        self.warm_up(request, observer)
     }
 
     #[cfg(feature = "images")]

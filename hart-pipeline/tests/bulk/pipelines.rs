@@ -58,6 +58,10 @@ impl TextToImage for Failing {
         failure.map_or(result, Err)
     }
 
+    fn warm_up(&self, request: &Request, observer: &mut dyn Observer) -> Result<()> {
+        Self::inner().warm_up(request, observer)
+    }
+
     #[cfg(feature = "images")]
     fn edit(&self, edit: &hart_pipeline::edit::Edit) -> Result<Vec<Image>> {
         Self::inner().edit(edit)

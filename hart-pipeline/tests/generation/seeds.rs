@@ -45,6 +45,27 @@ fn an_image_that_nobody_waits_for_can_be_cancelled() {
 }
 
 #[test]
+fn warming_up_reports_every_scale_of_one_batch_and_changes_no_image() {
+    let pipeline = build(builder().batch_size(2)).expect("a pipeline");
+    let request = Request::batch(["a cat", "a dog", "a red heart"]).seeds([1, 2, 7]);
+    let mut seen = vec![];
+    let mut watch = |event: Event<'_>| {
+        if let Event::WarmUp { scale, scales, .. } = event {
+            seen.push((scale, scales));
+        }
+        ControlFlow::Continue(())
+    };
+    pipeline.warm_up(&request, &mut watch).expect("a warm pipeline");
+    let scales = seen.len();
+    assert!(scales > 1, "{scales} scales were reported");
+    assert_eq!(seen, (0..scales).map(|scale| (scale, scales)).collect::<Vec<_>>());
+    assert!(pipeline.generate(&request).expect("images")[2].to_png().expect("a file") == *HEART);
+
+    let mut stop = |_: Event<'_>| ControlFlow::Break(());
+    assert!(matches!(pipeline.warm_up(&request, &mut stop), Err(hart_pipeline::Error::Cancelled)));
+}
+
+#[test]
 fn another_seed_or_prompt_gives_another_image() {
     let pixels = |request| PIPELINE.generate(&request).expect("an image")[0].pixels().clone();
     let heart = pixels(heart());

@@ -11,11 +11,14 @@
 //! | [`elementwise`] | gates |
 //! | [`group_norm`] | GroupNorm with its activation |
 //! | [`sampling`] | from logits to tokens |
+//! | `kept` | what was compiled, on the disk |
 
 mod arguments;
 pub mod elementwise;
 pub mod group_norm;
 pub mod heads;
+#[cfg(not(target_family = "wasm"))]
+pub mod kept;
 mod reduce;
 pub mod rows;
 pub mod sampling;
