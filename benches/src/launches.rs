@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
 use log::{LevelFilter, Log, Metadata, Record};
 use serde_json::json;
@@ -20,7 +20,7 @@ const SILENCE: Duration = Duration::from_millis(200);
 /// # Errors
 /// When the program has a logger already.
 pub fn watch() -> Result<()> {
-    log::set_logger(&Counter)?;
+    log::set_logger(&Counter).map_err(|error| anyhow!("{error}"))?;
     log::set_max_level(LevelFilter::Trace);
     let mut config = CubeClRuntimeConfig::from_current_dir().override_from_env();
     config.profiling.logger =

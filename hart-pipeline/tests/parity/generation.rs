@@ -5,7 +5,9 @@ use burn::tensor::{Tensor, TensorData};
 use hart_ar::modulation::pool_context;
 use hart_ar::{ModulationKind, TextCondition};
 use hart_core::HartBackend;
+use hart_core::random::SeededDraws;
 use hart_core::tap::Tap;
+use hart_core::transfer::counted;
 use hart_diffusion::NoiseSchedule;
 use hart_pipeline::{GenerationSettings, HartModel, ModelConfig, TransformerWeights};
 use hart_tokenizer::to_pixels;
@@ -24,7 +26,8 @@ pub(crate) fn compare<B: HartBackend>(trace: &Trace, device: &B::Device) -> Resu
     let model = load_model::<B>(&config, &folder, TransformerWeights::Ema, trace.options, device)?;
     let generation = Generation::of(trace, &config, device)?;
     generation.compare_pieces(trace, &model)?;
-    generation.compare_whole(trace, &model)
+    generation.compare_whole(trace, &model)?;
+    generation.count_waits(&model, &B::name(device))
 }
 
 /// The inputs of a recorded generation.
@@ -82,6 +85,21 @@ impl<B: HartBackend> Generation<B> {
         let image = to_pixels(model.tokenizer.decode_latent(latent, &mut ()));
         trace.close(&WHOLE_IMAGE, "image", image.to_data());
         Ok(())
+    }
+
+    /// On a GPU, where tokens are sampled on the device, a generation waits once, at its end.
+    fn count_waits(&self, model: &HartModel<B>, device: &str) -> Result<(), Failed> {
+        if !device.contains("cubecl") {
+            return Ok(());
+        }
+        let draws = SeededDraws::new((0..self.text.mask.len() as u64).collect::<Vec<_>>());
+        let run = || model.generation(&self.text, &self.settings, &draws).run();
+        let (latent, traffic) = counted(run);
+        latent?;
+        match traffic.waits {
+            1 => Ok(()),
+            waits => Err(format!("{waits} waits instead of one: {traffic:?}").into()),
+        }
     }
 
     /// The image alone.

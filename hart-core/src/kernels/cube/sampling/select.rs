@@ -137,6 +137,7 @@ pub(super) fn top_p(
 /// How many halvings are left after one that left `width` thresholds: where units need not be seen to be in
 /// step, none after the one that has found it. (A `break` instead gave other tokens as SPIR-V.)
 #[cube]
+#[allow(clippy::collapsible_if)] // The outer one is decided when the kernel is compiled.
 fn left_after(left: u32, width: u32, #[comptime] division: Division) -> u32 {
     let mut after = left - 1;
     if comptime!(!division.in_step) {
