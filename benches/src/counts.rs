@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// What was counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counts {
-    /// Kernels that were launched; 0 where nobody counts them: see [`crate::launches`].
+    /// Kernels that were launched; 0 where nobody counts them: see `launches`.
     pub launches: u64,
     /// Times that the host waited for values.
     pub waits: u64,

@@ -114,7 +114,7 @@ pub trait OnBackend {
 
 /// Runs `work` on the device called `name`: a backend of [`compiled_in`], and for GPUs optionally
 /// which one, such as `cuda:1`. What GPU backends compile is kept for later processes: see
-/// [`keep_kernels`].
+/// `keep_kernels`.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a backend that is not compiled in, [`Error::System`] when the threads
