@@ -7,13 +7,14 @@
 //!
 //! ```
 //! use burn::backend::Flex;
-//! use burn::tensor::{Tensor, TensorData};
+//! use burn::tensor::{Float, TensorData};
 //! use hart_core::transfer::{self, Traffic};
 //!
-//! let (_, traffic) = transfer::counted(|| {
+//! let (tensor, traffic) = transfer::counted(|| {
 //!     let data = TensorData::new(vec![0.0_f32; 6], [2, 3]);
-//!     transfer::upload::<Flex, 2, _>(data, &Default::default())
+//!     transfer::upload::<Flex, 2, Float>(data, &Default::default())
 //! });
+//! assert_eq!(tensor.dims(), [2, 3]);
 //! assert_eq!(traffic, Traffic { uploads: 1, uploaded: 24, waits: 0, downloaded: 0 });
 //! ```
 //!

@@ -3,6 +3,7 @@
 
 mod attention;
 mod convolution;
+mod counted;
 mod elementwise;
 mod matrix;
 mod norms;
