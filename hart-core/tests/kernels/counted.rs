@@ -1,6 +1,8 @@
 //! Kernels that are run so often that somebody can count their instructions: `scripts/arm-check count` runs
 //! each once and twice in an emulator, and takes the difference.
 
+#![allow(clippy::print_stderr)]
+
 use hart_core::kernels::cpu::attention::{Heads, Scores, attend};
 use hart_core::kernels::cpu::convolution::{Geometry, PackedKernels};
 use hart_core::kernels::cpu::int8::Int8Matrix;
