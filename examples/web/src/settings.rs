@@ -21,6 +21,7 @@ pub(crate) struct Settings {
     residual: Option<bool>,
     effort: Option<String>,
     /// Of variations: how many of the scales are new, from 0 to 1.
+    #[cfg_attr(not(feature = "cpu"), expect(dead_code, reason = "edits are made on the CPU"))]
     strength: Option<f64>,
 }
 
