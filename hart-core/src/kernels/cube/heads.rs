@@ -133,7 +133,7 @@ fn split_heads<F: Float, W: Float, A: Float, S: Float, N: Size>(
             square += squares[place * lanes + i];
         }
         if part < 2 {
-            let mut factor = f32::new(1.0_f32) / max(f32::sqrt(square), f32::new(1e-12));
+            let mut factor = f32::new(1.0_f32) / max(f32::sqrt(square), f32::new(1e-12_f32));
             if part == 0 && present {
                 factor *= f32::cast_from(scale[head]);
             }
